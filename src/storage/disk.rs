@@ -1,0 +1,72 @@
+//! What Atlas asks of a disk: one directory of files, read and written at offsets, synced when told.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One data directory. Names are relative, with `/` between folder and file (`log/00000001.seg`).
+///
+/// Every call may fail with the error of the system. A name that doesn't exist is [`io::ErrorKind::NotFound`].
+pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
+    /// Creates a folder and those above it, durably; nothing happens where it exists.
+    fn create_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// The names of the files in a folder, in no order; empty where the folder doesn't exist.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Opens a file for reading, and for writing where `write`.
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Creates an empty file for reading and writing, in place of one that exists. Durable after
+    /// [`sync_dir`](Self::sync_dir).
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+
+    /// Renames a file, over another where one exists. Durable after [`sync_dir`](Self::sync_dir).
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Durable after [`sync_dir`](Self::sync_dir).
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, folder: &str) -> io::Result<()>;
+}
+
+/// An open file. Calls may come from several threads at once.
+pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
+    /// The length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads at `offset` until `buffer` is full or the file ends; returns how much was read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`, growing the file where needed.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts or grows the file.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+
+    /// Makes what was written durable (fdatasync).
+    fn sync(&self) -> io::Result<()>;
+
+    /// The file's first `length` bytes as shared memory: a mapping on a real disk. The file must not be cut below
+    /// `length` while any clone of the bytes lives.
+    fn map(&self, length: usize) -> io::Result<Bytes>;
+
+    /// Takes the lock that one holder at a time may have; `false` where another has it. Released when the file is
+    /// closed.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    /// Reads exactly `buffer.len()` bytes at `offset`; [`io::ErrorKind::UnexpectedEof`] where the file ends before.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.read_at(offset, buffer)? == buffer.len() {
+            return Ok(());
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}

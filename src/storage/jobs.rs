@@ -1,0 +1,91 @@
+//! Background work as jobs that an injected scheduler steps: threads in production, a seed in simulation.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+/// One piece of background work, run once.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// What a job is for; jobs of one lane run one at a time, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Commits on behalf of callers who don't block. Somebody waits for it.
+    Commit,
+    /// Sealing, indexing, merging, verifying. Nobody waits for it.
+    Behind,
+}
+
+/// Who runs background work.
+pub trait Scheduler: Send + Sync + std::fmt::Debug + 'static {
+    /// Takes a job, to be run soon on another thread. After [`stop`](Self::stop) jobs are dropped unrun.
+    fn submit(&self, lane: Lane, job: Job);
+
+    /// Runs what was submitted to its end, then stops. Called once, when the store closes; must not be called from a job.
+    fn stop(&self);
+}
+
+/// A thread for each lane, started with the first job.
+#[derive(Debug)]
+pub struct ThreadScheduler {
+    lanes: [Mutex<State>; 2],
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Running(Sender<Job>, JoinHandle<()>),
+    Stopped,
+}
+
+impl Default for ThreadScheduler {
+    fn default() -> Self {
+        Self { lanes: [Mutex::new(State::Idle), Mutex::new(State::Idle)] }
+    }
+}
+
+fn work(jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        job();
+    }
+}
+
+impl Scheduler for ThreadScheduler {
+    fn submit(&self, lane: Lane, job: Job) {
+        let [commit, behind] = &self.lanes;
+        let (state, name) = match lane {
+            Lane::Commit => (commit, "atlas-commit"),
+            Lane::Behind => (behind, "atlas-behind"),
+        };
+        let mut state = state.lock();
+        if matches!(*state, State::Idle) {
+            let (sender, receiver) = channel();
+            match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&receiver)) {
+                Ok(thread) => *state = State::Running(sender, thread),
+                Err(error) => {
+                    // Without a thread the work is done here and now: slower, never lost.
+                    tracing::warn!(%error, name, "cannot start a thread; its job runs on the caller's");
+                    drop(state);
+                    return job();
+                }
+            }
+        }
+        if let State::Running(sender, _) = &*state {
+            // The receiver lives as long as the sender in `state`.
+            let _ = sender.send(job);
+        }
+    }
+
+    fn stop(&self) {
+        for lane in &self.lanes {
+            let state = std::mem::replace(&mut *lane.lock(), State::Stopped);
+            if let State::Running(sender, thread) = state {
+                drop(sender);
+                if thread.join().is_err() {
+                    tracing::error!("a background job panicked");
+                }
+            }
+        }
+    }
+}

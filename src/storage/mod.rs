@@ -1,0 +1,19 @@
+//! The seam to the world: disk, clock, randomness and background work. Everything above reaches the world through an
+//! [`Environment`], so that tests can put another in its place.
+
+mod clock;
+mod database;
+mod disk;
+mod environment;
+mod jobs;
+mod map;
+mod memory;
+mod real;
+
+pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
+pub(crate) use database::{DatabaseError, open_database};
+pub use disk::{Disk, DiskFile};
+pub use environment::Environment;
+pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};
+pub use memory::MemoryDisk;
+pub use real::RealDisk;
