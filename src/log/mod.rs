@@ -1,0 +1,66 @@
+//! The log: an append-only, log-structured store of events in segments, with keyframes among them.
+//!
+//! The parts, from the bytes up: `format` (frames and records as pure bytes), `segment` (one file), `index` (of one
+//! segment, and the directory over all), `part` and `view` (what can be asked of the log at one moment), `recovery` and
+//! `open`, `prepare`, `queue`, `writer` and `core` (appending), `read`, `follow` and `state` (reading), `store` (all of it
+//! for users). `docs/design.md` draws the bytes and argues each step.
+
+mod address;
+mod append;
+mod core;
+mod durable;
+mod error;
+mod fold;
+mod follow;
+mod format;
+mod import;
+mod index;
+mod kind;
+mod lock_file;
+mod open;
+mod options;
+mod part;
+mod prepare;
+mod queue;
+mod read;
+mod recorded;
+mod recovery;
+mod segment;
+mod state;
+mod store;
+mod text;
+mod ticket;
+mod verify;
+mod view;
+mod writer;
+
+pub use address::Address;
+pub use append::{Append, Durability, ExpectedVersion, Receipt, Written};
+pub use error::{AppendError, OpenError, ReadError};
+pub use fold::{Fold, MergeFold};
+pub(crate) use follow::Follow;
+pub use follow::Subscription;
+pub use import::Import;
+pub use kind::RecordKind;
+pub use options::{KeyframePolicy, Options, ReadMode};
+pub use read::{Direction, EventIter, Query};
+pub use recorded::RecordedEvent;
+pub(crate) use recorded::{LogEntry, RoomRecord};
+pub use state::{At, State};
+pub use store::{EventStore, Stats, StreamInfo, StreamIter};
+pub use verify::{Problem, Report, verify};
+
+/// The longest key of a record of another room, in bytes.
+pub(crate) const MAX_KEY_LEN: usize = 1024;
+
+/// The largest frame, in bytes: a full commit with its header.
+pub(crate) const MAX_FRAME: usize = (64 << 20) + 4096;
+
+/// The most events of one segment; bounds the memory of the active one.
+pub(crate) const MAX_SEGMENT_EVENTS: usize = 1 << 20;
+
+/// The most pairs of scope and event type in one segment.
+pub(crate) const MAX_SEGMENT_KINDS: usize = u16::MAX as usize;
+
+/// A version 7 UUID made within this many microseconds of its recording is looked for by its time.
+pub(crate) const NEAR_MICROS: i64 = 60_000_000;
