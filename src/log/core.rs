@@ -390,8 +390,11 @@ impl Core {
 
     /// Indexes every segment that isn't appended to any more, then merges the directory.
     fn seal_all(&self) -> Result<(), ReadError> {
-        while !self.closing.load(Ordering::Acquire) && self.seal_oldest()? {}
-        while !self.closing.load(Ordering::Acquire) && self.merge_directory()? {}
+        let goes_on = || !self.closing.load(Ordering::Acquire);
+        let mut more = true;
+        while more {
+            more = goes_on() && (self.seal_oldest()? || self.merge_directory()?);
+        }
         Ok(())
     }
 

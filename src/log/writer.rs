@@ -212,15 +212,15 @@ impl Build<'_> {
                 }
             }
         }
-        if let Some(recorded) = prepared.as_recorded {
-            if recorded.first_position != self.index.next_position() {
-                let conflict = AppendError::Conflict {
-                    stream: "the whole log".to_owned(),
-                    expected: super::ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
-                    actual: self.index.next_position().saturating_sub(1),
-                };
-                return Err(refuse(conflict));
-            }
+        if let Some(recorded) = prepared.as_recorded
+            && recorded.first_position != self.index.next_position()
+        {
+            let conflict = AppendError::Conflict {
+                stream: "the whole log".to_owned(),
+                expected: super::ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
+                actual: self.index.next_position().saturating_sub(1),
+            };
+            return Err(refuse(conflict));
         }
         // From here on nothing can refuse it.
         self.write(prepared, &heads).map(Committed::Written).map_err(Refusal::Broken)
@@ -235,10 +235,10 @@ impl Build<'_> {
                 let (Some(symbol), Some(version)) = (symbols.get_mut(number), versions.get_mut(number)) else {
                     return Ok((0, 0));
                 };
-                if *symbol == 0 {
-                    if let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number)) {
-                        *symbol = this.stream(scope, stream, *head)?;
-                    }
+                if *symbol == 0
+                    && let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number))
+                {
+                    *symbol = this.stream(scope, stream, *head)?;
                 }
                 *version += 1;
                 Ok((*symbol, *version))
