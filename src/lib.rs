@@ -1,7 +1,8 @@
 //! Atlas: an embedded event store and orchestration engine.
 
 pub mod event;
+pub mod log;
 pub mod storage;
 
-pub use event::{Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
+pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
 pub use uuid::Uuid;

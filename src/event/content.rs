@@ -62,6 +62,8 @@ pub struct Event {
     pub(crate) actor: Option<String>,
     pub(crate) metadata: Option<Result<Bytes, String>>,
     pub(crate) data: Result<Data, String>,
+    /// The revision of the tree that routed it.
+    pub(crate) revision: Option<u32>,
     /// Data and metadata are known to be valid JSON: they came out of a JSON parser.
     pub(crate) parsed: bool,
 }
@@ -80,6 +82,7 @@ impl Event {
             actor: None,
             metadata: None,
             data: Ok(Data { content_type: None, bytes: Bytes::from_static(b"{}") }),
+            revision: None,
             parsed: false,
         }
     }

@@ -118,6 +118,7 @@ impl<'a> Envelope<'a> {
             actor: owned(&self.actor),
             metadata: self.metadata.map(|raw| Ok(json(raw))),
             data: Ok(data),
+            revision: None,
             parsed: true,
         })
     }
