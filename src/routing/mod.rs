@@ -15,3 +15,6 @@ pub use jq::meter::{MAX_NUMBER_BITS, MAX_VALUE_DEPTH, MAX_WORK};
 pub use jq::syntax::{MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_LEN};
 pub use plan::{Handler, Plan};
 pub use router::{MAX_CACHED_BYTES, RouteError, Router};
+
+#[cfg(test)]
+mod tests;
