@@ -7,4 +7,5 @@ pub mod routing;
 pub mod storage;
 
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
+pub use log::EventStore;
 pub use uuid::Uuid;
