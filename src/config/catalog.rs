@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -105,6 +106,8 @@ struct Inner {
     expressions: ExpressionCheck,
     derived: Derived,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Of the snapshot, where routing can look at it without a lock. Follows it.
+    generation: AtomicU64,
     /// Held while something changes: look, write to the log, apply.
     changing: Mutex<()>,
 }
@@ -120,7 +123,8 @@ impl Catalog {
         derived.catch_up(store)?;
         let snapshot = RwLock::new(Arc::new(derived.snapshot(1)?));
         let store = store.clone();
-        let inner = Inner { store, bindings, expressions, derived, snapshot, changing: Mutex::new(()) };
+        let (generation, changing) = (AtomicU64::new(1), Mutex::new(()));
+        let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing };
         Ok(Self { inner: Arc::new(inner), actor: None })
     }
 
@@ -357,7 +361,7 @@ impl Catalog {
 
     /// A number that changes with each activation.
     pub(crate) fn generation(&self) -> u64 {
-        self.inner.snapshot.read().generation()
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// The tree of a revision.
@@ -401,6 +405,7 @@ impl Inner {
             let generation = self.snapshot.read().generation + 1;
             let next = Arc::new(self.derived.snapshot(generation)?);
             *self.snapshot.write() = next;
+            self.generation.store(generation, Ordering::Release);
         }
         Ok(())
     }
@@ -416,11 +421,7 @@ impl Inner {
 
     /// Writes the documents that are not known, in as many appends as their size needs, and the revision with the last. A
     /// document that no revision names changes nothing, so a crash between two appends leaves no half of a revision.
-    fn write_documents(
-        &self,
-        documents: BTreeMap<DocumentId, Vec<u8>>,
-        revision: Record,
-    ) -> Result<(), ConfigError> {
+    fn write_documents(&self, documents: BTreeMap<DocumentId, Vec<u8>>, revision: Record) -> Result<(), ConfigError> {
         let (mut records, mut size) = (Vec::new(), 0);
         for (id, bytes) in documents {
             if self.derived.document(id)?.is_some() {

@@ -8,4 +8,5 @@ pub(super) mod json;
 pub(super) mod meter;
 pub(super) mod natives;
 pub(super) mod rewrite;
+pub(super) mod stack;
 pub(super) mod syntax;
