@@ -532,37 +532,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-#[ignore]
-fn bench_tmp() {
-    let place = Place::new();
-    let revision = place.import("bank/loans", &[A], MAIL);
-    place.activate(&[("bank/loans", revision)]).unwrap();
-    let scope: Scope = "bank/loans".parse().unwrap();
-    let t = std::time::Instant::now();
-    for _ in 0..1_000_000 {
-        std::hint::black_box(place.router.route(&scope, None, A).unwrap());
-    }
-    eprintln!("route {:?}/op", t.elapsed() / 1_000_000);
-    let input =
-        super::Input::from_json(br#"{"stream":"loan-1","data":{"amount_requested":20000,"org":"112"},"type":"LOAN"}"#)
-            .unwrap();
-    for source in [
-        ".data.amount_requested > 10000",
-        "{loan: .stream, amount: .data.amount_requested}",
-        ".data | map_values(tostring)",
-    ] {
-        let t = std::time::Instant::now();
-        for _ in 0..1000 {
-            std::hint::black_box(super::Expression::compile(source).unwrap());
-        }
-        eprintln!("compile {:?}/op {source}", t.elapsed() / 1000);
-        let e = super::Expression::compile(source).unwrap();
-        let t = std::time::Instant::now();
-        for _ in 0..100_000 {
-            std::hint::black_box(e.outputs(&input).unwrap());
-        }
-        eprintln!("run {:?}/op {source}", t.elapsed() / 100_000);
-    }
-}
