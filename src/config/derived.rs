@@ -1,0 +1,283 @@
+//! `catalog.redb`: what the configuration records of the log add up to, kept so that opening needn't read them all again.
+//! Each transaction stores the address of the last record that it reflects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+
+use super::apply::apply;
+use super::completeness::{Catalogue, Known};
+use super::document::{DocumentId, QueueOptions};
+use super::fault::ConfigError;
+use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
+use super::records::RevisionContent;
+use super::root_files::TypeDeclaration;
+use super::snapshot::{Active, Snapshot};
+use super::tables::{
+    CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree,
+    StoredType, TREES, TYPES, damaged, decode, failed, name, word,
+};
+use crate::event::{EventType, Name, TreeScope};
+use crate::log::{Address, EventStore, RecordKind};
+use crate::storage::{Environment, open_database};
+
+/// How much of the database redb keeps in memory, in bytes.
+const CACHE_BYTES: usize = 16 << 20;
+/// The most records applied in one transaction: bounds its memory.
+const RECORDS_PER_TRANSACTION: usize = 256;
+
+/// The derived database.
+#[derive(Debug)]
+pub(super) struct Derived {
+    database: Database,
+}
+
+impl Derived {
+    /// Opens the database; it may reflect less of the log than there is, and never more.
+    pub(super) fn open(environment: &Environment, store: &EventStore) -> Result<Self, ConfigError> {
+        let database = open_database(environment.disk.as_ref(), FILE, CACHE_BYTES)?;
+        let derived = Self { database };
+        derived.create_tables()?;
+        if let Some(applied) = derived.applied()? {
+            let end = store.durable_end();
+            let ahead = ConfigError::AheadOfLog { applied: applied.to_string(), end: end.to_string() };
+            if applied >= end {
+                return Err(ahead);
+            }
+            // The record it reflects must be there still: another log under the same database would not have it.
+            match store.records(RecordKind::Configuration, applied)?.next().transpose()? {
+                Some(record) if record.address == applied => {}
+                _ => return Err(ahead),
+            }
+        }
+        Ok(derived)
+    }
+
+    fn create_tables(&self) -> Result<(), ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        if read.list_tables().map_err(failed)?.next().is_some() {
+            return Ok(());
+        }
+        self.write(|transaction| {
+            transaction.open_table(NUMBERS).map_err(failed)?;
+            transaction.open_table(DOCUMENTS).map_err(failed)?;
+            transaction.open_table(REVISIONS).map_err(failed)?;
+            transaction.open_table(ROUTES).map_err(failed)?;
+            transaction.open_table(CONTENTS).map_err(failed)?;
+            transaction.open_table(TREES).map_err(failed)?;
+            transaction.open_table(HISTORY).map_err(failed)?;
+            transaction.open_table(TYPES).map_err(failed)?;
+            Ok(())
+        })
+    }
+
+    fn write(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
+        let mut transaction = self.database.begin_write().map_err(failed)?;
+        transaction.set_quick_repair(true);
+        change(&transaction)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn number(&self, of: &str) -> Result<Option<u64>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let numbers = read.open_table(NUMBERS).map_err(failed)?;
+        Ok(numbers.get(of).map_err(failed)?.map(|value| value.value()))
+    }
+
+    /// The address of the last record applied.
+    fn applied(&self) -> Result<Option<Address>, ConfigError> {
+        Ok(self.number("applied")?.map(Address::from_u64))
+    }
+
+    /// The newest revision number given out; 0 where there is none.
+    pub(super) fn revisions(&self) -> Result<u32, ConfigError> {
+        let number = self.number("revisions")?.unwrap_or_default();
+        u32::try_from(number).map_err(|_| damaged("numbers", "a revision beyond 32 bits"))
+    }
+
+    /// Applies the durable records that are not applied yet. Says whether what is active or retired may have changed.
+    pub(super) fn catch_up(&self, store: &EventStore) -> Result<bool, ConfigError> {
+        let applied = self.applied()?;
+        let from = applied.unwrap_or(Address::START);
+        let mut records = store.records(RecordKind::Configuration, from)?;
+        let mut changed = false;
+        loop {
+            let mut batch = Vec::new();
+            for record in records.by_ref() {
+                let record = record?;
+                if Some(record.address) != applied {
+                    batch.push(record);
+                }
+                if batch.len() == RECORDS_PER_TRANSACTION {
+                    break;
+                }
+            }
+            let Some(last) = batch.last().map(|record| record.address) else { return Ok(changed) };
+            self.write(|transaction| {
+                for record in &batch {
+                    changed |= apply(transaction, record)?;
+                }
+                let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
+                numbers.insert("applied", last.to_u64()).map_err(failed)?;
+                Ok(())
+            })?;
+        }
+    }
+
+    /// What is active, as routing needs it.
+    pub(super) fn snapshot(&self, generation: u64) -> Result<Snapshot, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let revisions = read.open_table(REVISIONS).map_err(failed)?;
+        let mut snapshot = Snapshot { generation, ..Snapshot::default() };
+        for entry in trees.iter().map_err(failed)? {
+            let (tree, stored) = entry.map_err(failed)?;
+            let Some(revision) = decode::<StoredTree>("trees", stored.value())?.active else { continue };
+            let stored = revisions.get(revision).map_err(failed)?;
+            let stored = stored.ok_or_else(|| damaged("revisions", "an active revision that is missing"))?;
+            let queues = Arc::new(queues(decode::<StoredRevision>("revisions", stored.value())?.queues)?);
+            snapshot.active.insert(word("trees", tree.value())?, Active { revision, queues });
+        }
+        let types = read.open_table(TYPES).map_err(failed)?;
+        for entry in types.iter().map_err(failed)? {
+            let (key, stored) = entry.map_err(failed)?;
+            if decode::<StoredType>("types", stored.value())?.retired_at.is_some() {
+                let (application, event_type) = key.value();
+                snapshot.retired.insert((name("types", application)?, event_type.to_owned()));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The revision of `tree` with this content, where there is one.
+    pub(super) fn revision_of(&self, content: &RevisionContent) -> Result<Option<u32>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let contents = read.open_table(CONTENTS).map_err(failed)?;
+        let found = contents.get((content.tree.to_string().as_str(), content.hash())).map_err(failed)?;
+        Ok(found.map(|value| value.value()))
+    }
+
+    /// A document's bytes.
+    pub(super) fn document(&self, id: DocumentId) -> Result<Option<Bytes>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let documents = read.open_table(DOCUMENTS).map_err(failed)?;
+        let found = documents.get(id.0).map_err(failed)?;
+        Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    /// The document of a type in a revision.
+    pub(super) fn route(&self, revision: u32, event_type: &str) -> Result<Option<DocumentId>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let routes = read.open_table(ROUTES).map_err(failed)?;
+        Ok(routes.get((revision, event_type)).map_err(failed)?.map(|value| DocumentId(value.value())))
+    }
+
+    /// All documents of a revision.
+    pub(super) fn routes(&self, revision: u32) -> Result<BTreeMap<EventType, DocumentId>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let routes = read.open_table(ROUTES).map_err(failed)?;
+        let mut found = BTreeMap::new();
+        for entry in routes.range((revision, "")..).map_err(failed)? {
+            let (key, id) = entry.map_err(failed)?;
+            let (of, event_type) = key.value();
+            if of != revision {
+                break;
+            }
+            found.insert(word("routes", event_type)?, DocumentId(id.value()));
+        }
+        Ok(found)
+    }
+
+    /// The event types that have a document in a revision.
+    pub(super) fn types_of(&self, revision: u32) -> Result<BTreeSet<EventType>, ConfigError> {
+        Ok(self.routes(revision)?.into_keys().collect())
+    }
+
+    /// What is known of a revision.
+    pub(super) fn revision(&self, revision: u32) -> Result<Option<RevisionInfo>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let revisions = read.open_table(REVISIONS).map_err(failed)?;
+        let Some(stored) = revisions.get(revision).map_err(failed)? else { return Ok(None) };
+        let stored = decode::<StoredRevision>("revisions", stored.value())?;
+        let declaration = |(text, description): (String, Option<String>)| {
+            Ok(TypeDeclaration { event_type: word("revisions", &text)?, description })
+        };
+        Ok(Some(RevisionInfo {
+            revision,
+            tree: word("revisions", &stored.tree)?,
+            recorded_at: stored.recorded_at,
+            actor: stored.actor,
+            types: stored.types.into_iter().map(declaration).collect::<Result<_, ConfigError>>()?,
+            queues: queues(stored.queues)?,
+        }))
+    }
+
+    /// A tree's state, where it has been imported.
+    pub(super) fn tree(&self, tree: &TreeScope) -> Result<Option<TreeInfo>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let Some(stored) = trees.get(tree.to_string().as_str()).map_err(failed)? else { return Ok(None) };
+        let StoredTree { active, latest } = decode("trees", stored.value())?;
+        Ok(Some(TreeInfo { tree: tree.clone(), active, latest }))
+    }
+
+    /// All trees, by name.
+    pub(super) fn trees(&self) -> Result<Vec<TreeInfo>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in trees.iter().map_err(failed)? {
+            let (tree, stored) = entry.map_err(failed)?;
+            let StoredTree { active, latest } = decode("trees", stored.value())?;
+            found.push(TreeInfo { tree: word("trees", tree.value())?, active, latest });
+        }
+        Ok(found)
+    }
+
+    /// What happened to a tree, oldest first.
+    pub(super) fn history(&self, tree: &TreeScope) -> Result<Vec<HistoryEntry>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let history = read.open_table(HISTORY).map_err(failed)?;
+        let tree = tree.to_string();
+        let mut found = Vec::new();
+        for entry in history.range((tree.as_str(), 0)..=(tree.as_str(), u64::MAX)).map_err(failed)? {
+            let (_, stored) = entry.map_err(failed)?;
+            let StoredChange { activated, revision, recorded_at, actor } = decode("history", stored.value())?;
+            let what = if activated { What::Activated } else { What::Imported };
+            found.push(HistoryEntry { what, revision, recorded_at, actor });
+        }
+        Ok(found)
+    }
+
+    /// The catalogue of an application, by type.
+    pub(super) fn types(&self, application: &Name) -> Result<Vec<TypeInfo>, ConfigError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let types = read.open_table(TYPES).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in types.range((application.as_str(), "")..).map_err(failed)? {
+            let (key, stored) = entry.map_err(failed)?;
+            let (of, event_type) = key.value();
+            if of != application.as_str() {
+                break;
+            }
+            let StoredType { description, declared_at, retired_at } = decode("types", stored.value())?;
+            found.push(TypeInfo { event_type: word("types", event_type)?, description, declared_at, retired_at });
+        }
+        Ok(found)
+    }
+
+    /// The catalogue of an application, as the proof of completeness needs it.
+    pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
+        let known = |info: TypeInfo| {
+            (info.event_type, Known { description: info.description, retired: info.retired_at.is_some() })
+        };
+        Ok(self.types(application)?.into_iter().map(known).collect())
+    }
+}
+
+fn queues(stored: Vec<(String, Option<u64>)>) -> Result<BTreeMap<Name, QueueOptions>, ConfigError> {
+    let options = |(text, max_depth): (String, _)| Ok((name("revisions", &text)?, QueueOptions { max_depth }));
+    stored.into_iter().map(options).collect()
+}
