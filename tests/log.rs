@@ -438,3 +438,42 @@ fn a_closed_store_refuses_typed_and_wakes_who_waits() {
     assert!(matches!(store.append(Append::to(&scope()).event(event("s"))), Err(AppendError::Closed)));
     assert!(store.version(&scope(), "s").is_err());
 }
+
+/// Reading ahead must not keep bytes of a frame that is still being written, nor must an id be compared with one.
+#[test]
+fn readers_beside_writers_never_see_a_frame_that_is_being_written() {
+    const EACH: u128 = 2_000;
+    let store = EventStore::open_with(Environment::new(MemoryDisk::new()), Options::default()).unwrap();
+    let numbered = |number: u128| event("s").id(Uuid::from_u128(number + 1)).data(&"x".repeat(number as usize % 900));
+    let writers: Vec<_> = (0..3u128)
+        .map(|_| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                // All write the same ids, so that each is looked up while another thread writes it.
+                for number in 0..EACH {
+                    let durability = if number % 3 == 0 { Durability::Sync } else { Durability::Deferred };
+                    store.append(Append::to(&scope()).event(numbered(number)).durability(durability)).unwrap();
+                }
+                store.sync().unwrap();
+            })
+        })
+        .collect();
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let mut subscription = store.subscribe(Query::new(), 0);
+                for number in 1..=EACH as u64 {
+                    assert_eq!(subscription.next_blocking().unwrap().version(), number);
+                    if number % 50 == 0 {
+                        store.state(&scope(), "s", At::Now, true).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in writers.into_iter().chain(readers) {
+        thread.join().unwrap();
+    }
+    assert_eq!(store.last_position() as u128, EACH);
+}
