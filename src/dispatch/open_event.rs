@@ -42,6 +42,8 @@ pub(super) struct Slot {
     /// Whether this process has what the target names.
     pub(super) bound: bool,
     pub(super) stop_on_failure: bool,
+    /// Its guard could not be worked out: the attempt fails for good.
+    pub(super) guard_failed: bool,
     pub(super) state: DeliveryState,
     pub(super) run: Run,
     /// It is the first in its lane.
@@ -55,6 +57,7 @@ impl Slot {
             queue: None,
             bound: true,
             stop_on_failure: false,
+            guard_failed: false,
             state: DeliveryState::default(),
             run: Run::Held,
             head: false,

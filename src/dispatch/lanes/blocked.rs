@@ -7,12 +7,18 @@ use crate::dispatch::shelf::Shelf;
 use crate::event::{Name, Scope};
 
 /// Why a delivery can't go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::dispatch) enum Obstacle {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// It is out of attempts and waits for an operator.
     Parked,
+    /// This process doesn't have the function that it calls.
     Unbound,
+    /// Its queue is full.
     QueueFull,
-    /// A delivery that it must wait for has an obstacle.
+    /// It must wait for another delivery that can't go on: an earlier one to its handler and stream, or one of an earlier
+    /// handler that stops on failure.
     Behind,
 }
 

@@ -20,7 +20,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-pub(super) use blocked::{Blocked, Obstacle};
+pub(super) use blocked::Blocked;
+pub use blocked::Obstacle;
 pub(super) use line::Class;
 use line::{HandlerKey, Line};
 use memory::{Dirt, Window};
