@@ -134,8 +134,7 @@ impl Builder {
         let router = Router::new(catalog.clone());
         let close_within = self.dispatch_options.close_within;
         let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };
-        let dispatcher =
-            Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), self.serve)?;
+        let dispatcher = Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), self.serve)?;
         Ok(Atlas(Arc::new(Inner { store, catalog, router, dispatcher, runtime, close_within })))
     }
 }

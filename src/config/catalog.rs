@@ -416,11 +416,7 @@ impl Inner {
 
     /// Writes the documents that are not known, in as many appends as their size needs, and the revision with the last. A
     /// document that no revision names changes nothing, so a crash between two appends leaves no half of a revision.
-    fn write_documents(
-        &self,
-        documents: BTreeMap<DocumentId, Vec<u8>>,
-        revision: Record,
-    ) -> Result<(), ConfigError> {
+    fn write_documents(&self, documents: BTreeMap<DocumentId, Vec<u8>>, revision: Record) -> Result<(), ConfigError> {
         let (mut records, mut size) = (Vec::new(), 0);
         for (id, bytes) in documents {
             if self.derived.document(id)?.is_some() {

@@ -460,12 +460,8 @@ fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Result<bool, Co
             for (tree, revision) in trees {
                 let tree = tree.to_string();
                 set_tree(transaction, &tree, |stored| stored.active = Some(revision))?;
-                let change = StoredChange {
-                    activated: true,
-                    revision,
-                    recorded_at: record.recorded_at,
-                    actor: actor.clone(),
-                };
+                let change =
+                    StoredChange { activated: true, revision, recorded_at: record.recorded_at, actor: actor.clone() };
                 put_change(transaction, &tree, record, &change)?;
             }
             for (application, declaration) in added {
@@ -561,9 +557,7 @@ fn declare(
     let stored = types.get(key).map_err(failed)?.map(|value| decode::<StoredType>("types", value.value()));
     let stored = match stored.transpose()? {
         Some(known) => StoredType { description: known.description.or(declaration.description), ..known },
-        None => {
-            StoredType { description: declaration.description, declared_at: record.recorded_at, retired_at: None }
-        }
+        None => StoredType { description: declaration.description, declared_at: record.recorded_at, retired_at: None },
     };
     types.insert(key, encode(&stored)?.as_slice()).map_err(failed)?;
     Ok(())

@@ -23,8 +23,8 @@ pub use document::{
     Document, DocumentId, HandlerSpec, MAX_FILE_LEN, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
 pub use duration::MAX_DURATION;
-pub(crate) use fault::{ExpressionCheck, ExpressionFault};
 pub use fault::{ConfigError, Fault, Gap};
+pub(crate) use fault::{ExpressionCheck, ExpressionFault};
 pub use init::{Initialised, init};
 pub use json::MAX_DEPTH;
 pub(crate) use nearest::nearest;

@@ -1,12 +1,16 @@
 //! History that was recorded elsewhere: its events never have deliveries.
+//!
+//! The record that says so comes last, since nothing in the log may be older than what stands before it, and all of
+//! history is. Until then a file says that what is in the log is history: a process that ends halfway must not leave
+//! events that are dispatched.
 
 use super::DispatchError;
 use super::record::{IMPORTED_KEY, decode_imported, encode_imported};
 use crate::event::Envelope;
-use crate::log::{Append, AppendError, EventStore, Import, RecordKind};
+use crate::log::{Append, AppendError, EventStore, Import, ReadError, RecordKind};
 
-/// Says that the import which it began hasn't ended: all that is there is history.
-const UNFINISHED: u64 = u64::MAX;
+/// Stands in the data directory while an import of history is under way.
+const UNFINISHED: &str = "import.unfinished";
 
 /// An import of history, into a store without events. Push events in order of their positions, from 1 on and without
 /// gaps, then [`finish`](Self::finish). Both may block.
@@ -19,8 +23,8 @@ pub struct HistoryImport {
 impl HistoryImport {
     pub(crate) fn begin(store: EventStore) -> Result<Self, DispatchError> {
         let import = store.import_as_recorded()?;
-        // Before the first event: should the process end halfway, what was written is history all the same.
-        store.append(record(UNFINISHED))?;
+        let disk = &store.environment().disk;
+        disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
         Ok(Self { store, import })
     }
 
@@ -35,19 +39,23 @@ impl HistoryImport {
     /// Makes all of it durable; returns how many events it has.
     ///
     /// # Errors
-    /// [`AppendError`] where the log can't be written.
-    pub fn finish(self) -> Result<u64, AppendError> {
+    /// [`DispatchError::Append`] where the log can't be written.
+    pub fn finish(self) -> Result<u64, DispatchError> {
         let events = self.import.finish()?;
-        self.store.append(record(events))?;
+        end(&self.store, events)?;
         Ok(events)
     }
 }
 
-fn record(position: u64) -> Append {
-    Append::of_records().record(RecordKind::Delivery, IMPORTED_KEY, encode_imported(position))
+/// Records up to which position events are history.
+fn end(store: &EventStore, position: u64) -> Result<(), DispatchError> {
+    store.append(Append::of_records().record(RecordKind::Delivery, IMPORTED_KEY, encode_imported(position)))?;
+    let disk = &store.environment().disk;
+    disk.remove(UNFINISHED).and_then(|()| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
+    Ok(())
 }
 
-/// Up to which position events are history. An import that never finished is ended where the log ends.
+/// Up to which position events are history.
 pub(super) fn imported(store: &EventStore) -> Result<u64, DispatchError> {
     let Some(found) = store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.pop() else { return Ok(0) };
     decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })
@@ -55,8 +63,9 @@ pub(super) fn imported(store: &EventStore) -> Result<u64, DispatchError> {
 
 /// Ends an import that a process left unfinished; called when a store is opened, before anything is ingested.
 pub(super) fn end_unfinished(store: &EventStore) -> Result<(), DispatchError> {
-    if imported(store)? == UNFINISHED && !store.is_read_only() {
-        store.append(record(store.last_position()))?;
+    if store.is_read_only() {
+        return Ok(());
     }
-    Ok(())
+    let names = store.environment().disk.list("").map_err(ReadError::io("."))?;
+    if names.iter().any(|name| name == UNFINISHED) { end(store, store.last_position()) } else { Ok(()) }
 }

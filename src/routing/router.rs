@@ -22,7 +22,9 @@ pub const MAX_CACHED_BYTES: usize = 64 << 20;
 #[non_exhaustive]
 pub enum RouteError {
     /// No tree serves the scope.
-    #[error("{scope} has no active configuration tree (looked for {tried}); expected one that is imported and activated")]
+    #[error(
+        "{scope} has no active configuration tree (looked for {tried}); expected one that is imported and activated"
+    )]
     NoTree {
         /// The scope.
         scope: Scope,

@@ -18,7 +18,8 @@ fn fails(expression: &str, input: &str) -> String {
 
 #[test]
 fn jq_as_its_users_know_it() {
-    let event = r#"{"stream":"loan-1","data":{"amount":20000,"items":[{"n":"a","q":2,"p":1.5},{"n":"b","q":1,"p":4}]}}"#;
+    let event =
+        r#"{"stream":"loan-1","data":{"amount":20000,"items":[{"n":"a","q":2,"p":1.5},{"n":"b","q":1,"p":4}]}}"#;
     for (expression, expected) in [
         (".data.amount > 10000", "true"),
         ("{loan: .stream, amount: .data.amount}", r#"{"loan":"loan-1","amount":20000}"#),
@@ -49,7 +50,10 @@ fn jq_as_its_users_know_it() {
         (".data | to_entries | map(.key)", "[\"amount\",\"items\"]"),
         (".data | with_entries(select(.key == \"amount\"))", r#"{"amount":20000}"#),
         ("[1,[2,[3]]] | flatten, flatten(1)", "[1,2,3] [1,2,[3]]"),
-        ("[3,1,2,1] | sort, unique, min, max, reverse, index(1), contains([2])", "[1,1,2,3] [1,2,3] 1 3 [1,2,1,3] 1 true"),
+        (
+            "[3,1,2,1] | sort, unique, min, max, reverse, index(1), contains([2])",
+            "[1,1,2,3] [1,2,3] 1 3 [1,2,1,3] 1 true",
+        ),
         ("\"a,b, cd\" | indices(\", \"), length, ascii_upcase, .[2:4]", "[3] 7 \"A,B, CD\" \"b,\""),
         ("(.stream, .data.amount) | IN(\"loan-1\", 3)", "true false"),
         (".data.amount as $a | [$a, $a] | tojson, (tojson | fromjson)", "\"[20000,20000]\" [20000,20000]"),
@@ -94,9 +98,31 @@ fn errors_say_where_or_on_what() {
 #[test]
 fn what_may_not_end_is_refused() {
     for expression in [
-        "def f: f; f", "recurse", "..", "repeat(.)", "while(true; .)", "until(false; .)", "input", "inputs", "env",
-        "$ENV", "now", "debug", "halt", "label $x | break $x", "import \"a\" as a; .", "a::b", "@json", "@base64 \"x\"",
-        "test(\"(a+)+$\")", "limit(3; repeat(1))", "_add(1; 2)", "$__loc__", "getpath([\"a\"])", "_main", "splits(\"a\")",
+        "def f: f; f",
+        "recurse",
+        "..",
+        "repeat(.)",
+        "while(true; .)",
+        "until(false; .)",
+        "input",
+        "inputs",
+        "env",
+        "$ENV",
+        "now",
+        "debug",
+        "halt",
+        "label $x | break $x",
+        "import \"a\" as a; .",
+        "a::b",
+        "@json",
+        "@base64 \"x\"",
+        "test(\"(a+)+$\")",
+        "limit(3; repeat(1))",
+        "_add(1; 2)",
+        "$__loc__",
+        "getpath([\"a\"])",
+        "_main",
+        "splits(\"a\")",
     ] {
         let error = Expression::compile(expression).expect_err(expression);
         assert!(matches!(error, ExpressionError::Invalid { .. }), "{expression}: {error}");
@@ -223,9 +249,24 @@ fn expressions() -> impl Strategy<Value = String> {
             },
         );
         prop_oneof![
-            two("|"), two(","), two("+"), two("-"), two("*"), two("/"), two("%"), two("//"), two("<"), two("=="),
-            two("and"), two("|="), two("="), two("+="), two("//="), two("*="),
-            call.clone(), call,
+            two("|"),
+            two(","),
+            two("+"),
+            two("-"),
+            two("*"),
+            two("/"),
+            two("%"),
+            two("//"),
+            two("<"),
+            two("=="),
+            two("and"),
+            two("|="),
+            two("="),
+            two("+="),
+            two("//="),
+            two("*="),
+            call.clone(),
+            call,
             inner.clone().prop_map(|e| format!("[{e}]")),
             inner.clone().prop_map(|e| format!("{{a: {e}, (\"b\",\"c\"): {e}}}")),
             inner.clone().prop_map(|e| format!("\"\\({e}) and \\({e})\"")),

@@ -175,7 +175,9 @@ mod tests {
 
     #[test]
     fn what_may_not_end_or_is_no_function_of_the_event_is_left_out() {
-        for name in ["recurse", "repeat", "while", "until", "input", "inputs", "env", "now", "debug", "halt", "path", "test"] {
+        for name in
+            ["recurse", "repeat", "while", "until", "input", "inputs", "env", "now", "debug", "halt", "path", "test"]
+        {
             assert!(available().all(|(known, _)| known != name), "{name}");
         }
     }

@@ -81,12 +81,7 @@ macro_rules! weighed {
     };
 }
 
-fn weighed<'a>(
-    meter: &Meter,
-    left: Val,
-    right: Val,
-    run: impl FnOnce(&Meter, Val, Val) -> Outcome<'a>,
-) -> Outcome<'a> {
+fn weighed<'a>(meter: &Meter, left: Val, right: Val, run: impl FnOnce(&Meter, Val, Val) -> Outcome<'a>) -> Outcome<'a> {
     meter.take_value(&left)?;
     meter.take_value(&right)?;
     let result = run(meter, left, right)?;
@@ -361,20 +356,28 @@ pub(crate) fn natives() -> Vec<Fun<Counted>> {
         counting!("_whole", 0, whole),
         counting!("_elements", 0, elements),
         counting!("_units", 1, given),
-        ("_index", v(0), Native::new(|cv: Input<'_>| {
-            one(match &cv.1 {
-                Val::Arr(_) | Val::Obj(_) => {
-                    fail(format_args!("cannot use a {} as an index; expected a string or a number", kind(&cv.1)))
-                }
-                _ => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
-            })
-        })),
-        ("_name", v(0), Native::new(|cv: Input<'_>| {
-            one(match &cv.1 {
-                Val::TStr(_) => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
-                other => fail(format_args!("cannot use a {} as a key; expected a string", kind(other))),
-            })
-        })),
+        (
+            "_index",
+            v(0),
+            Native::new(|cv: Input<'_>| {
+                one(match &cv.1 {
+                    Val::Arr(_) | Val::Obj(_) => {
+                        fail(format_args!("cannot use a {} as an index; expected a string or a number", kind(&cv.1)))
+                    }
+                    _ => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
+                })
+            }),
+        ),
+        (
+            "_name",
+            v(0),
+            Native::new(|cv: Input<'_>| {
+                one(match &cv.1 {
+                    Val::TStr(_) => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
+                    other => fail(format_args!("cannot use a {} as a key; expected a string", kind(other))),
+                })
+            }),
+        ),
         weighed!("_add", |_, l, r| Ok((l + r)?)),
         weighed!("_sub", |_, l, r| Ok((l - r)?)),
         weighed!("_mul", multiply),
@@ -393,27 +396,47 @@ pub(crate) fn natives() -> Vec<Fun<Counted>> {
         ("_tonumber", v(0), Native::new(|cv: Input<'_>| one(to_number(cv.0.data().meter, cv.1)))),
         ("_sum", v(0), Native::new(|cv: Input<'_>| one(sum(cv.1)))),
         ("_from_entries", v(0), Native::new(|cv: Input<'_>| one(from_entries(&cv.1)))),
-        ("_join", v(1), Native::new(|mut cv: Input<'_>| {
-            let separator = cv.0.pop_var();
-            one(join(cv.0.data().meter, &cv.1, &separator))
-        })),
-        ("_flatten", v(1), Native::new(|mut cv: Input<'_>| {
-            let depth = cv.0.pop_var();
-            one(flatten(&cv.1, &depth))
-        })),
-        ("_contains", v(1), Native::new(|mut cv: Input<'_>| {
-            let part = cv.0.pop_var();
-            one(take_product(cv.0.data().meter, &cv.1, &part)
-                .and_then(|()| contains(&cv.1, &part).map(Val::Bool).or_else(fail)))
-        })),
-        ("_indices", v(1), Native::new(|mut cv: Input<'_>| {
-            let part = cv.0.pop_var();
-            one(take_product(cv.0.data().meter, &cv.1, &part).and_then(|()| indices(&cv.1, &part).or_else(fail)))
-        })),
-        ("_range", v(3), Native::new(|mut cv: Input<'_>| {
-            let (by, to) = (cv.0.pop_var(), cv.0.pop_var());
-            let from = cv.0.pop_var();
-            range(cv.0.data().meter, from, to, by)
-        })),
+        (
+            "_join",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let separator = cv.0.pop_var();
+                one(join(cv.0.data().meter, &cv.1, &separator))
+            }),
+        ),
+        (
+            "_flatten",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let depth = cv.0.pop_var();
+                one(flatten(&cv.1, &depth))
+            }),
+        ),
+        (
+            "_contains",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let part = cv.0.pop_var();
+                one(take_product(cv.0.data().meter, &cv.1, &part)
+                    .and_then(|()| contains(&cv.1, &part).map(Val::Bool).or_else(fail)))
+            }),
+        ),
+        (
+            "_indices",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let part = cv.0.pop_var();
+                one(take_product(cv.0.data().meter, &cv.1, &part).and_then(|()| indices(&cv.1, &part).or_else(fail)))
+            }),
+        ),
+        (
+            "_range",
+            v(3),
+            Native::new(|mut cv: Input<'_>| {
+                let (by, to) = (cv.0.pop_var(), cv.0.pop_var());
+                let from = cv.0.pop_var();
+                range(cv.0.data().meter, from, to, by)
+            }),
+        ),
     ]
 }

@@ -158,9 +158,7 @@ impl<'s> Rewriter<'s> {
             BinaryOp::Cmp(op) => call(cmp(op), vec![self.term(left)?, self.term(right)?]),
             BinaryOp::Math(op) => call(math(op), vec![self.term(left)?, self.term(right)?]),
             BinaryOp::Assign | BinaryOp::UpdateAlt => then(bin(self.boxed(left)?, op, self.boxed(right)?), "_whole"),
-            BinaryOp::Update => {
-                then(bin(self.boxed(left)?, BinaryOp::Update, stepped(right)?), "_whole")
-            }
+            BinaryOp::Update => then(bin(self.boxed(left)?, BinaryOp::Update, stepped(right)?), "_whole"),
             BinaryOp::UpdateMath(op) => {
                 // `p += f` is `f as $y | p |= . + $y`. No name of an expression has a space in it.
                 const OPERAND: &str = "$ operand";

@@ -66,9 +66,7 @@ pub(crate) fn parse(source: &str) -> Result<Term<&str>, Wrong> {
     Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| match errors.into_iter().next() {
         Some((expected, found)) => {
             let (part, what) = match found {
-                Some(Token(text, _)) => {
-                    (*text, format!("unexpected {:?}", crate::event::excerpt(text)))
-                }
+                Some(Token(text, _)) => (*text, format!("unexpected {:?}", crate::event::excerpt(text))),
                 None => (source.get(source.len()..).unwrap_or_default(), "unexpected end".to_owned()),
             };
             Wrong::at(source, part, what, expected_text(expected.as_str()))
@@ -128,7 +126,8 @@ fn escaped_end(source: &str, newline: usize) -> bool {
 }
 
 fn too_deep(offset: usize) -> Wrong {
-    let expected = format!("at most MAX_EXPRESSION_DEPTH = {MAX_EXPRESSION_DEPTH} nested brackets and chained operators");
+    let expected =
+        format!("at most MAX_EXPRESSION_DEPTH = {MAX_EXPRESSION_DEPTH} nested brackets and chained operators");
     Wrong::new(offset, "the expression is nested too deep or has too long a chain", expected)
 }
 
@@ -151,7 +150,9 @@ fn tokens_depth(source: &str, tokens: &[Token<&str>], above: usize) -> Result<()
             let Wrong { what, expected, .. } = too_deep(0);
             return Err(Wrong::at(source, text, what, expected));
         }
-        if let Some((word, instead)) = REFUSED.iter().find(|(word, _)| word == text || text.strip_prefix('$') == Some(word)) {
+        if let Some((word, instead)) =
+            REFUSED.iter().find(|(word, _)| word == text || text.strip_prefix('$') == Some(word))
+        {
             return Err(Wrong::at(source, text, format!("{word} is not available"), *instead));
         }
         match token {
