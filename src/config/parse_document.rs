@@ -314,7 +314,7 @@ mod tests {
                 faults.join("\n")
             );
         }
-        assert_eq!(faults.len(), 22, "{}", faults.join("\n"));
+        assert_eq!(faults.len(), 21, "{}", faults.join("\n"));
     }
 
     #[test]

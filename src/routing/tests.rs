@@ -314,10 +314,10 @@ fn all_faults_of_a_tree_at_once_and_nothing_applied() {
     assert_eq!(lines.len(), 5, "{error}");
     // The place is that in the file: escapes counted as they are written.
     assert!(
-        lines[0].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:30: when: the function selct is not available"),
+        lines[0].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:29: when: the function selct is not available"),
         "{error}"
     );
-    assert!(lines[1].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:65: unknown queue"), "{error}");
+    assert!(lines[1].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:60: unknown queue"), "{error}");
     assert!(lines[4].starts_with("types.json:1:2: event type \"LOAN\" has 1 parts"), "{error}");
     assert_eq!(place.store.durable_end(), before);
     assert!(place.catalog.trees().unwrap().is_empty());
