@@ -26,14 +26,9 @@ pub use document::{
     Document, DocumentId, HandlerSpec, MAX_FILE_LEN, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
 pub use duration::MAX_DURATION;
-<<<<<<< HEAD
-pub use fault::{ConfigError, Fault, Gap};
-pub(crate) use fault::{ExpressionCheck, ExpressionFault};
-=======
 pub(crate) use fault::ExpressionFault;
 pub use fault::{ConfigError, Fault, Gap};
 pub use info::{HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo, What};
->>>>>>> origin/main
 pub use init::{Initialised, init};
 pub use json::MAX_DEPTH;
 pub(crate) use nearest::nearest;
