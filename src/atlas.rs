@@ -277,8 +277,7 @@ impl Atlas {
     /// # Errors
     /// [`Error::Dispatch`] where the store has events already.
     pub async fn import_as_recorded(&self) -> Result<HistoryImport, Error> {
-        let store = self.0.store.clone();
-        blocking(&self.0.runtime, move || Ok(HistoryImport::begin(store)?)).await
+        Ok(self.0.dispatcher.import_as_recorded().await?)
     }
 
     /// Stops dispatch, giving the handlers that run [`close_within`](dispatch::Options::close_within), and closes the log

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +29,8 @@ pub(super) struct Context {
     pub(super) catalog: Catalog,
     pub(super) options: Options,
     pub(super) mailbox: Arc<Mailbox<Message>>,
+    /// Up to this position events are history without deliveries.
+    pub(super) imported: Arc<AtomicU64>,
     /// Functions that run: position of the event, handler.
     pub(super) in_process: Mutex<HashSet<(u64, Name)>>,
 }

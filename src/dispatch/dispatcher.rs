@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,7 +22,7 @@ use super::prepare::with_stopped;
 use super::record::{DeliveryRecord, delivery_key};
 use super::state::Stage;
 use super::status::{self, DeliveryId, DeliveryStatus, EventStatus, Phase, StatusReader};
-use super::{DispatchError, Obstacle, Options, history};
+use super::{DispatchError, HistoryImport, Obstacle, Options, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Append, EventStore, RecordKind, RecordedEvent};
@@ -172,6 +173,7 @@ impl Dispatcher {
     ) -> Result<Self, DispatchError> {
         let Rooms { store, catalog, router } = rooms;
         history::end_unfinished(&store)?;
+        let imported = Arc::new(AtomicU64::new(history::imported(&store)?));
         let plans = Plans { router, functions: Arc::new(functions) };
         let context = Context {
             store,
@@ -179,6 +181,7 @@ impl Dispatcher {
             catalog,
             options,
             mailbox: Arc::new(Mailbox::default()),
+            imported,
             in_process: Mutex::default(),
         };
         let thread = Arc::new(Mutex::new(Thread::Idle));
@@ -288,7 +291,8 @@ impl Dispatcher {
         let context = self.context().clone();
         blocking(self.runtime(), move || {
             let runs = |position, handler: &Name| context.in_process.lock().contains(&(position, handler.clone()));
-            read(&StatusReader::new(&context.store, &context.plans.router, &runs)?)
+            let imported = context.imported.load(Ordering::Acquire);
+            read(&StatusReader { store: &context.store, router: &context.plans.router, imported, runs: &runs })
         })
         .await
     }
@@ -309,6 +313,15 @@ impl Dispatcher {
             cascade::read(&store, reader, &scope, correlation)
         })
         .await
+    }
+
+    /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
+    pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
+        let (store, imported) = (self.context().store.clone(), self.context().imported.clone());
+        let import = blocking(self.runtime(), move || HistoryImport::begin(store, imported)).await?;
+        // The thread must know before the first event comes.
+        self.ask(|reply| Message::History { reply }).await?;
+        Ok(import)
     }
 
     /// Waits until all deliveries that can be served are, and tells what is left. Where deliveries aren't served it

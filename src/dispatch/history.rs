@@ -4,6 +4,9 @@
 //! history is. Until then a file says that what is in the log is history: a process that ends halfway must not leave
 //! events that are dispatched.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::DispatchError;
 use super::record::{IMPORTED_KEY, decode_imported, encode_imported};
 use crate::event::Envelope;
@@ -18,14 +21,17 @@ const UNFINISHED: &str = "import.unfinished";
 pub struct HistoryImport {
     store: EventStore,
     import: Import,
+    /// Up to which position events are history, as `status` tells it.
+    imported: Arc<AtomicU64>,
 }
 
 impl HistoryImport {
-    pub(crate) fn begin(store: EventStore) -> Result<Self, DispatchError> {
+    pub(super) fn begin(store: EventStore, imported: Arc<AtomicU64>) -> Result<Self, DispatchError> {
         let import = store.import_as_recorded()?;
         let disk = &store.environment().disk;
         disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
-        Ok(Self { store, import })
+        imported.store(u64::MAX, Ordering::Release);
+        Ok(Self { store, import, imported })
     }
 
     /// Adds the next event.
@@ -43,6 +49,7 @@ impl HistoryImport {
     pub fn finish(self) -> Result<u64, DispatchError> {
         let events = self.import.finish()?;
         end(&self.store, events)?;
+        self.imported.store(events, Ordering::Release);
         Ok(events)
     }
 }
@@ -55,8 +62,11 @@ fn end(store: &EventStore, position: u64) -> Result<(), DispatchError> {
     Ok(())
 }
 
-/// Up to which position events are history.
+/// Up to which position events are history: all of them while an import is under way.
 pub(super) fn imported(store: &EventStore) -> Result<u64, DispatchError> {
+    if is_unfinished(store)? {
+        return Ok(u64::MAX);
+    }
     let Some(found) = store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.pop() else { return Ok(0) };
     decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })
 }
@@ -66,6 +76,10 @@ pub(super) fn end_unfinished(store: &EventStore) -> Result<(), DispatchError> {
     if store.is_read_only() {
         return Ok(());
     }
+    if is_unfinished(store)? { end(store, store.last_position()) } else { Ok(()) }
+}
+
+fn is_unfinished(store: &EventStore) -> Result<bool, DispatchError> {
     let names = store.environment().disk.list("").map_err(ReadError::io("."))?;
-    if names.iter().any(|name| name == UNFINISHED) { end(store, store.last_position()) } else { Ok(()) }
+    Ok(names.iter().any(|name| name == UNFINISHED))
 }

@@ -138,10 +138,10 @@ pub struct Blocker {
 
 /// What status is read from.
 pub struct StatusReader<'a> {
-    store: &'a EventStore,
-    router: &'a Router,
-    imported: u64,
-    runs: &'a dyn Fn(u64, &Name) -> bool,
+    pub(super) store: &'a EventStore,
+    pub(super) router: &'a Router,
+    pub(super) imported: u64,
+    pub(super) runs: &'a dyn Fn(u64, &Name) -> bool,
 }
 
 impl fmt::Debug for StatusReader<'_> {

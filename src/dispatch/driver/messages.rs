@@ -77,6 +77,10 @@ pub(in crate::dispatch) enum Message {
         queue: Name,
         messages: Vec<Address>,
     },
+    /// What comes from now on is history, until a record says up to where.
+    History {
+        reply: Reply<()>,
+    },
     /// To be answered once the log is followed up to where it ends now.
     Ask(Question),
     Close {
@@ -130,6 +134,10 @@ impl Driver {
                 }
             }
             Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
+            Message::History { reply } => {
+                self.imported = u64::MAX;
+                let _ = reply.send(Ok(()));
+            }
             Message::Ask(question) => self.questions.push((self.context.store.durable_end(), question)),
             Message::Close { until, reply } => self.closing = Some(Closing { until, reply }),
             Message::Stop => return Ok(ControlFlow::Break(())),

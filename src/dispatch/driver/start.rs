@@ -87,10 +87,10 @@ impl Driver {
     pub(super) fn start_all(&mut self) -> Result<bool, DispatchError> {
         let mut any = false;
         loop {
-            let functions = self.start_functions()?;
+            // Queues first: one that is full lets the functions behind it go ahead.
             let messages = self.start_batches()?;
-            // A full queue lets functions go ahead, so both are asked until neither has anything.
-            if !functions && !messages {
+            let functions = self.start_functions()?;
+            if !messages && !functions {
                 return Ok(any);
             }
             any = true;
