@@ -1,0 +1,85 @@
+//! History that was recorded elsewhere: its events never have deliveries.
+//!
+//! The record that says so comes last, since nothing in the log may be older than what stands before it, and all of
+//! history is. Until then a file says that what is in the log is history: a process that ends halfway must not leave
+//! events that are dispatched.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::DispatchError;
+use super::record::{IMPORTED_KEY, decode_imported, encode_imported};
+use crate::event::Envelope;
+use crate::log::{Append, AppendError, EventStore, Import, ReadError, RecordKind};
+
+/// Stands in the data directory while an import of history is under way.
+const UNFINISHED: &str = "import.unfinished";
+
+/// An import of history, into a store without events. Push events in order of their positions, from 1 on and without
+/// gaps, then [`finish`](Self::finish). Both may block.
+#[derive(Debug)]
+pub struct HistoryImport {
+    store: EventStore,
+    import: Import,
+    /// Up to which position events are history, as `status` tells it.
+    imported: Arc<AtomicU64>,
+}
+
+impl HistoryImport {
+    pub(super) fn begin(store: EventStore, imported: Arc<AtomicU64>) -> Result<Self, DispatchError> {
+        let import = store.import_as_recorded()?;
+        let disk = &store.environment().disk;
+        disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
+        imported.store(u64::MAX, Ordering::Release);
+        Ok(Self { store, import, imported })
+    }
+
+    /// Adds the next event.
+    ///
+    /// # Errors
+    /// [`AppendError`] where the envelope isn't complete or isn't the next one.
+    pub fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), AppendError> {
+        self.import.push(envelope)
+    }
+
+    /// Makes all of it durable; returns how many events it has.
+    ///
+    /// # Errors
+    /// [`DispatchError::Append`] where the log can't be written.
+    pub fn finish(self) -> Result<u64, DispatchError> {
+        let events = self.import.finish()?;
+        end(&self.store, events)?;
+        self.imported.store(events, Ordering::Release);
+        Ok(events)
+    }
+}
+
+/// Records up to which position events are history.
+fn end(store: &EventStore, position: u64) -> Result<(), DispatchError> {
+    store.append(Append::of_records().record(RecordKind::Delivery, IMPORTED_KEY, encode_imported(position)))?;
+    let disk = &store.environment().disk;
+    disk.remove(UNFINISHED).and_then(|()| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
+    Ok(())
+}
+
+/// Up to which position events are history: all of them while an import is under way.
+pub(super) fn imported(store: &EventStore) -> Result<u64, DispatchError> {
+    if is_unfinished(store)? {
+        return Ok(u64::MAX);
+    }
+    let Some(found) = store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.pop() else { return Ok(0) };
+    decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })
+}
+
+/// Ends an import that a process left unfinished; called when a store is opened, before anything is ingested.
+pub(super) fn end_unfinished(store: &EventStore) -> Result<(), DispatchError> {
+    if store.is_read_only() {
+        return Ok(());
+    }
+    if is_unfinished(store)? { end(store, store.last_position()) } else { Ok(()) }
+}
+
+fn is_unfinished(store: &EventStore) -> Result<bool, DispatchError> {
+    let names = store.environment().disk.list("").map_err(ReadError::io("."))?;
+    Ok(names.iter().any(|name| name == UNFINISHED))
+}
