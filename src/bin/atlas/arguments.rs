@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cascade, config, deliveries, explain, export, get, import, queue, state, stats, status, stream, streams, types, verify,
+    export, get, import, state, stats, status, stream, streams, verify,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -51,17 +51,6 @@ pub(crate) enum Command {
     State(state::Arguments),
     Get(get::Arguments),
     Status(status::Arguments),
-    Cascade(cascade::Arguments),
-    #[command(subcommand)]
-    Types(types::Command),
-    #[command(subcommand)]
-    Queue(queue::Command),
-    #[command(subcommand)]
-    Config(config::Command),
-    Explain(explain::Arguments),
-    Deliveries(deliveries::Arguments),
-    Release(deliveries::release::Arguments),
-    Drop(deliveries::drop::Arguments),
     Stats(stats::Arguments),
     Verify(verify::Arguments),
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use atlas::{Atlas, Scope, ScopeHandle};
+use atlas::log::AppendError;
+use atlas::{Atlas, Error, Scope, ScopeHandle};
 
 use super::Counts;
 use super::reader::{self, ParsedLine};
@@ -128,7 +129,7 @@ impl<'a> Appending<'a> {
             }
         }
         let atlas = self.atlas;
-        let handle = self.scopes.entry(scope).or_insert_with_key(|s| atlas.scope(s.tenant(), s.application()));
+        let handle = self.scopes.entry(scope).or_insert_with_key(|s| atlas.scope(s.tenant().as_str(), s.application().as_str()));
         let ingesting = handle.submit(event);
         let appending = Box::pin(async move {
             match ingesting.await {
@@ -176,5 +177,15 @@ impl<'a> Appending<'a> {
             other => other?,
         }
         Ok(())
+    }
+}
+
+/// Whether an error is about the line or about the store, and what it says.
+fn refusal(error: &Error) -> Refusal {
+    match error {
+        // A line is an append of its own: which event of it is of no interest.
+        Error::A(AppendError::Event { source, .. }) => Refusal::Line(source.to_string()),
+        Error::A(AppendError::IdReused { .. } | AppendError::TooLarge { .. }) => Refusal::Line(error.to_string()),
+        _ => Refusal::Store(error.to_string()),
     }
 }

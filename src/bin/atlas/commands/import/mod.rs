@@ -7,11 +7,12 @@ mod summary;
 use std::path::{Path, PathBuf};
 
 use atlas::Atlas;
+use atlas::log::Options;
 use atlas::storage::{Clock, SystemClock};
 
 use self::appending::Appending;
 use self::summary::{Counts, Summary};
-use crate::directory;
+use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::lines::Input;
 use crate::output::Output;
@@ -62,12 +63,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be read leaves nothing behind.
     let input = Input::open(&arguments.file)?;
-    let atlas = directory::create_atlas(dir, arguments.segment_size, true).await?;
-    let result = import(&atlas, input, &arguments, output).await;
-    let closed = atlas.close().await;
-    result?;
-    closed?;
-    Ok(())
+    let options = Options { segment_size: arguments.segment_size, ..Options::default() };
+    directory::work(dir, Opening::Serve(options), async |atlas| import(atlas, input, &arguments, output).await).await
 }
 
 async fn import(atlas: &Atlas, input: Input, arguments: &Arguments, output: &mut Output) -> Outcome {
