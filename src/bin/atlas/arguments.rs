@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    export, get, import, state, stats, status, stream, streams, verify,
+    cascade, config, deliveries, explain, export, get, import, queue, state, stats, status, stream, streams, types, verify,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -13,7 +13,7 @@ use crate::commands::{
 /// Events come in, a configuration tree says what each means for its tenant and application, they are durable in one
 /// log, reach their handlers in order of weight, and each stream's state can be had at any version or time.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100, after_help = FIRST_STEPS)]
+#[command(verbatim_doc_comment, version, arg_required_else_help = true, after_help = FIRST_STEPS)]
 pub(crate) struct Arguments {
     /// The data directory
     ///
@@ -51,6 +51,17 @@ pub(crate) enum Command {
     State(state::Arguments),
     Get(get::Arguments),
     Status(status::Arguments),
+    Cascade(cascade::Arguments),
+    #[command(subcommand)]
+    Types(types::Command),
+    #[command(subcommand)]
+    Queue(queue::Command),
+    #[command(subcommand)]
+    Config(config::Command),
+    Explain(explain::Arguments),
+    Deliveries(deliveries::Arguments),
+    Release(deliveries::release::Arguments),
+    Drop(deliveries::drop::Arguments),
     Stats(stats::Arguments),
     Verify(verify::Arguments),
 }

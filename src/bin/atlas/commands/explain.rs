@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
-use atlas::{Scope, Uuid};
+use atlas::config::{HandlerSpec, Target};
+use atlas::routing::{ExplainedHandler, Explanation};
+use atlas::{Atlas, EventType, TreeScope, Uuid};
+use serde::Serialize;
 
+use crate::commands::get::the_event;
 use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
@@ -21,4 +25,92 @@ pub(crate) struct Arguments {
     /// The scope, TENANT/APPLICATION or TENANT/APPLICATION/VARIANT; for a type it is needed
     #[arg(long, value_name = "SCOPE")]
     scope: Option<TreeScope>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    /// The event asked for, where it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<Uuid>,
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+}
+
+pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
+    directory::work(dir, Opening::Existing, async |atlas| {
+        let event = arguments.what.parse::<Uuid>().ok();
+        let explanation = match event {
+            Some(id) => explain_event(atlas, id, arguments.scope.as_ref())?,
+            None => explain_type(atlas, &arguments.what, arguments.scope.as_ref())?,
+        };
+        if output.json {
+            return output.json_line(&Explained { event, explanation: &explanation });
+        }
+        text(&explanation, output)
+    })
+    .await
+}
+
+fn explain_event(atlas: &Atlas, id: Uuid, tree: Option<&TreeScope>) -> Outcome<Explanation> {
+    let scope = tree.and_then(TreeScope::scope);
+    let event = the_event(atlas.store(), id, scope.as_ref())?;
+    let Some(revision) = event.revision() else {
+        return Err(Failure::new(format!("event {id} was routed by no revision: it was imported as recorded history")));
+    };
+    Ok(atlas.router().explain_recorded(revision, event.event_type())?)
+}
+
+fn explain_type(atlas: &Atlas, event_type: &str, tree: Option<&TreeScope>) -> Outcome<Explanation> {
+    let event_type: EventType = event_type.parse()?;
+    let Some(tree) = tree else {
+        return Err(Failure::Usage(format!("how {event_type} is routed depends on its scope; expected --scope SCOPE")));
+    };
+    let Some(scope) = tree.scope() else {
+        let what = "the tree of the default tenant serves the scopes without one of their own; expected --scope of a tenant";
+        return Err(Failure::new(what));
+    };
+    let variant = tree.variant().map(|variant| variant.as_str());
+    Ok(atlas.router().explain(&scope, variant, event_type.as_str())?)
+}
+
+fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
+    output.line(output.paint.heading(&explanation.event_type))?;
+    if let Some(description) = &explanation.description {
+        output.line(format_args!("  {description}"))?;
+    }
+    for tried in explanation.tried.iter().take_while(|tried| tried.tree != explanation.tree) {
+        output.line(output.paint.faint(format_args!("  tree {}: not active", tried.tree)))?;
+    }
+    output.line(format_args!("  tree {}, revision {}", explanation.tree, explanation.revision))?;
+    output.line(format_args!("  document {}", explanation.document))?;
+    if explanation.handlers.is_empty() {
+        return output.line("  no handlers: an event of this type is Complete, Success when it is appended");
+    }
+    output.line("  handlers, in their order:")?;
+    for handler in &explanation.handlers {
+        describe(handler, output)?;
+    }
+    Ok(())
+}
+
+fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
+    let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } = &handler.spec;
+    let target = match target {
+        Target::Queue(queue) => format!("queue {queue}"),
+        Target::Function(function) if handler.bound => format!("function {function}"),
+        Target::Function(function) => format!("function {function} ({})", output.paint.waiting("unbound here")),
+    };
+    output.line(format_args!("  {weight:>5}  {} -> {target}", output.paint.heading(name)))?;
+    if let Some(when) = when {
+        output.line(format_args!("         when {when}"))?;
+    }
+    if let Some(data) = data {
+        output.line(format_args!("         data {data}"))?;
+    }
+    let then = format!("{out_of_attempts:?}").to_lowercase();
+    let stop = if *stop_on_failure { "; later handlers wait for its success" } else { "" };
+    output.line(format_args!(
+        "         {} attempts, {:?} apart, times {}, at most {:?}; timeout {timeout:?}; then {then}{stop}",
+        retry.attempts, retry.initial, retry.multiplier, retry.max,
+    ))
 }

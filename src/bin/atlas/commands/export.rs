@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// export imported into the directory it came from writes nothing, and imported `--as-recorded` into an empty one it
 /// gives an equal export. A directory that a running host holds can be exported, up to what is durable.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Examples:
   atlas export > events.ndjson
   atlas export --scope bank/loans --type LOAN_OFFER_ | jq .data

@@ -51,7 +51,7 @@ pub(crate) struct Peek {
 /// A message that is taken is hidden from others until its lease ends. `ack` it when its work is done; otherwise it
 /// can be taken again after that.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Example:
   atlas --json queue take mail --scope bank/loans --max 1 --lease 5m | jq -r '.[].id'
   atlas queue ack MESSAGE-ID")]

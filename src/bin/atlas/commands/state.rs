@@ -18,7 +18,7 @@ use crate::table::counted;
 /// The state is the data of the stream's events, merged in order as JSON Merge Patch (RFC 7396) does. It is read from
 /// the newest keyframe and the events after it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Examples:
   atlas state bank/loans loan-1                                        now
   atlas state bank/loans loan-1 --at 7                                 at version 7

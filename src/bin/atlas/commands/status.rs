@@ -16,7 +16,7 @@ use crate::table::{Column, Table};
 /// Pending, InProcess, Complete; Success or Failure once it is Complete, with all that it caused. A Pending delivery
 /// that is parked is out of attempts and waits for `release` or `drop`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Examples:
   atlas status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e
   atlas --json status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e | jq '.deliveries[] | select(.parked)'")]

@@ -1,15 +1,18 @@
 //! `atlas config`: configuration trees.
 
+mod init;
+mod revisions;
+mod stage;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use atlas::TreeScope;
+use atlas::config::{ConfigError, Unbound};
 
-use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
-use crate::lines::Input;
 use crate::output::{Output, message};
-use crate::table::{Column, Table, counted};
+use crate::table::{counted, joined};
 
 /// Configuration trees: which handlers each event type has, for a tenant and application
 ///
@@ -17,6 +20,7 @@ use crate::table::{Column, Table, counted};
 /// VERSION/TYPE/FLOW/OPERATION/RESULT.json, such as 1/loan/offer/sent/complete.json. Importing it stages a revision;
 /// activating a revision makes it the one that routes, at once and as a whole.
 #[derive(Debug, clap::Subcommand)]
+#[command(verbatim_doc_comment)]
 pub(crate) enum Command {
     Init(Init),
     Import(Import),
@@ -114,5 +118,47 @@ impl FromStr for Staged {
         let wrong = || format!("{text:?} names no revision; expected SCOPE@REVISION, such as bank/loans@3");
         let (tree, revision) = text.rsplit_once('@').ok_or_else(wrong)?;
         Ok(Self { tree: tree.parse().map_err(|_| wrong())?, revision: revision.parse().map_err(|_| wrong())? })
+    }
+}
+
+pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
+    match command {
+        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Import(arguments) => stage::import(&arguments, dir, output).await,
+        Command::Check(arguments) => stage::check(&arguments, dir, output).await,
+        Command::Activate(arguments) => stage::activate(&arguments, dir, output).await,
+        Command::Show(arguments) => revisions::show(&arguments, dir, output).await,
+        Command::History(arguments) => revisions::history(&arguments, dir, output).await,
+    }
+}
+
+/// An error about the tree in `folder`: each fault begins with a path that an editor can open.
+fn about_tree(folder: &Path, error: ConfigError) -> Failure {
+    let ConfigError::Faults(faults) = &error else {
+        return error.into();
+    };
+    let lines: Vec<String> = faults.iter().map(|fault| folder.join(fault.to_string()).display().to_string()).collect();
+    Failure::Located(lines.join("\n"))
+}
+
+/// Says on stderr which functions only a host has.
+fn say_unbound(unbound: &[Unbound]) {
+    for Unbound { function, types } in unbound {
+        let types = counted(types.len() as u64, "type", "types");
+        message(format_args!("unbound: function {function}, called for {types}; its deliveries wait for a host that has it"));
+    }
+}
+
+fn say_warnings(warnings: &[String]) {
+    for warning in warnings {
+        message(format_args!("warning: {warning}"));
+    }
+}
+
+/// The types that enter the catalogue, in words.
+fn added(types: &[atlas::EventType]) -> String {
+    match types {
+        [] => "no new types".to_owned(),
+        types => format!("{}: {}", counted(types.len() as u64, "new type", "new types"), joined(types)),
     }
 }

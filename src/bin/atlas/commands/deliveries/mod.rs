@@ -17,7 +17,7 @@ use crate::table::{Column, Table};
 /// A delivery is one event for one handler. One that is parked is out of attempts: it waits for `release` or `drop`,
 /// and later deliveries of the same handler and stream wait behind it. One to a function waits for a host that has it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Examples:
   atlas deliveries
   atlas deliveries --parked --scope bank/loans

@@ -31,7 +31,7 @@ use crate::sizes;
 ///
 /// At the end it waits for the deliveries that can be served here (those to queues) and says what is left.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(verbatim_doc_comment, after_help = "\
 Examples:
   atlas import events.ndjson.gz
   generate-events | atlas import - --ack-every 1000
