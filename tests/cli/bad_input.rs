@@ -28,7 +28,7 @@ fn with(field: &str, value: impl Into<Value>) -> Value {
 
 fn bad_lines() -> Vec<Bad> {
     vec![
-        bad("{\"type\":", "EOF while parsing"),
+        bad("{\"type\":", "EOF while parsing a value; expected one JSON object"),
         bad("not json", "expected"),
         bad("[1, 2]", "expected"),
         bad("{} {}", "expected"),
@@ -50,7 +50,7 @@ fn bad_lines() -> Vec<Bad> {
         bad(with("id", "17"), "expected"),
         bad(with("time", "yesterday"), "expected RFC 3339"),
         bad(with("data_base64", "aGk="), "both data and data_base64"),
-        bad(with("content_type", "text/plain"), "content_type"),
+        bad(with("content_type", "text/plain"), "content_type goes with data_base64"),
         bad(with("data", json!("x".repeat(17 << 20))), "max_data"),
         bad("x".repeat(33 << 20), "MAX_LINE_BYTES"),
     ]
@@ -67,7 +67,6 @@ fn an_import_stops_at_the_first_bad_line_and_says_what_is_durable() {
         let message = sandbox.atlas(["import", "bad.ndjson"]).refused();
         assert!(message.starts_with("bad.ndjson:3: "), "{shown}: {message}");
         assert!(message.contains(bad.says), "{shown}: {message}");
-        assert!(message.contains("expected") || message.contains("bytes"), "{shown}: {message}");
         assert!(message.ends_with("(1 line before it is durable)"), "{shown}: {message}");
         expected += 1;
         assert_eq!(sandbox.export().len(), expected, "{shown}: the line before, and nothing after");

@@ -70,7 +70,7 @@ fn a_tree_with_faults_is_refused_with_all_of_them_and_applied_not_at_all() {
     let sandbox = Sandbox::with_tree();
     sandbox.write("tree/1/loan/offer/sent/complete.json", "{\n  \"handlers\": [],\n  \"handelrs\": []\n}");
     sandbox.write("tree/1/loan/risk/scored/complete.json", r#"{"handlers": [{"name": "a", "when": ".data.", "target": {"queue": "fax"}}]}"#);
-    sandbox.write("tree/1/loan/risk/SCORED/complete.json", r#"{"handlers": []}"#);
+    sandbox.write("tree/1/loan/APPLICATION/submitted/complete.json", r#"{"handlers": []}"#);
     for arguments in [
         vec!["config", "import", "tree", "--scope", SCOPE, "--activate"],
         vec!["config", "check", "tree", "--scope", SCOPE],
@@ -78,7 +78,7 @@ fn a_tree_with_faults_is_refused_with_all_of_them_and_applied_not_at_all() {
     ] {
         let run = sandbox.atlas(&arguments);
         assert_eq!(run.code, 1, "{arguments:?}: {}", run.stdout);
-        for says in ["complete.json:3:", "handelrs", "fax", "SCORED"] {
+        for says in ["complete.json:3:", "handelrs", "fax", "APPLICATION"] {
             assert!(run.stderr.contains(says), "{arguments:?}: {says}: {}", run.stderr);
         }
         for line in run.stderr.lines() {

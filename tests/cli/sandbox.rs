@@ -153,13 +153,17 @@ pub(crate) fn ndjson(events: &[Value]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
 }
 
-/// The names of all files under `folder` with their bytes, to tell whether anything changed.
+/// The names of all files under `folder` with their bytes, to tell whether anything changed. `LOCK` is left out: it
+/// names the last process.
 pub(crate) fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
+            if path.ends_with("LOCK") {
+                continue;
+            }
             if path.is_dir() { folders.push(path) } else { files.push((path.clone(), fs::read(path).unwrap())) }
         }
     }

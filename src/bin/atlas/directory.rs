@@ -3,33 +3,23 @@
 
 use std::path::Path;
 
-use atlas::Atlas;
 use atlas::log::{EventStore, OpenError, Options};
+use atlas::{Atlas, Error};
 
 use crate::failure::{Failure, Outcome};
 
-/// Whether `dir` holds a store.
-fn holds_store(dir: &Path) -> bool {
-    dir.join("log").is_dir()
-}
-
-/// Refuses a directory that holds no store.
-pub(crate) fn require(dir: &Path) -> Outcome {
-    if holds_store(dir) {
-        return Ok(());
-    }
-    Err(OpenError::NotFound { dir: dir.display().to_string() }.into())
-}
-
 /// Says which directory an error of opening is about.
-fn about(dir: &Path, error: &impl std::fmt::Display) -> Failure {
-    Failure::new(format!("{}: {error}", dir.display()))
+fn about(dir: &Path, error: &OpenError) -> Failure {
+    match error {
+        OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        _ => Failure::new(format!("{}: {error}", dir.display())),
+    }
 }
 
 /// Runs `work` on the log of `dir`, which it may only read.
 pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
-    require(dir)?;
-    let store = match EventStore::open(dir) {
+    let existing = Options { create: false, ..Options::default() };
+    let store = match EventStore::open_options(dir, existing) {
         Err(OpenError::Held { .. }) => EventStore::open_read_only(dir),
         other => other,
     };
@@ -47,21 +37,21 @@ pub(crate) enum Opening {
     Existing,
     /// One that is created where it isn't there.
     Create,
-    /// As [`Create`](Self::Create), with options, and deliveries are served.
-    Serve(Options),
+    /// As [`Create`](Self::Create), with segments of this size, and deliveries are served.
+    Serve { segment_size: u64 },
 }
 
 /// Runs `work` on `dir`, and closes it.
 pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce(&Atlas) -> Outcome<T>) -> Outcome<T> {
-    let builder = match opening {
-        Opening::Existing => {
-            require(dir)?;
-            Atlas::builder().dispatch(false)
-        }
-        Opening::Create => Atlas::builder().dispatch(false),
-        Opening::Serve(options) => Atlas::builder().log_options(options),
+    let (options, serve) = match opening {
+        Opening::Existing => (Options { create: false, ..Options::default() }, false),
+        Opening::Create => (Options::default(), false),
+        Opening::Serve { segment_size } => (Options { segment_size, ..Options::default() }, true),
     };
-    let atlas = builder.open(dir).await.map_err(|error| about(dir, &error))?;
+    let atlas = Atlas::builder().log_options(options).dispatch(serve).open(dir).await.map_err(|error| match &error {
+        Error::Open(error) => about(dir, error),
+        _ => error.into(),
+    })?;
     let result = work(&atlas).await;
     let closed = atlas.close().await;
     let result = result?;

@@ -11,9 +11,9 @@ impl Progress {
     /// Work on `length` bytes; 0 where the length isn't known.
     pub(crate) fn bytes(what: &'static str, length: u64) -> Self {
         let template = if length > 0 {
-            "{prefix} [{bar:32}] {bytes} of {total_bytes}, {msg}, {elapsed}, {eta} to go"
+            "{prefix} [{bar:32}] {bytes} of {total_bytes}, {elapsed}, {eta} to go {msg}"
         } else {
-            "{prefix} {spinner} {bytes}, {msg}, {elapsed}"
+            "{prefix} {spinner} {bytes}, {elapsed} {msg}"
         };
         Self::new(what, length, template)
     }

@@ -99,6 +99,7 @@ fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
         Target::Queue(queue) => format!("queue {queue}"),
         Target::Function(function) if handler.bound => format!("function {function}"),
         Target::Function(function) => format!("function {function} ({})", output.paint.waiting("unbound here")),
+        other => format!("{other:?}"),
     };
     output.line(format_args!("  {weight:>5}  {} -> {target}", output.paint.heading(name)))?;
     if let Some(when) = when {

@@ -81,8 +81,8 @@ pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Out
             let what = "--occurred goes with a time; expected --at TIME, such as 2011-10-01T00:38:44+02:00";
             return Err(Failure::Usage(what.to_owned()));
         }
-        (Some(Moment::Time(time)), false) => At::RecordedBefore(just_after(time)),
-        (Some(Moment::Time(time)), true) => At::OccurredBefore(just_after(time)),
+        (Some(Moment::Time(time)), false) => At::Recorded(time.micros()),
+        (Some(Moment::Time(time)), true) => At::Occurred(time.micros()),
     };
     directory::look(dir, |store| {
         let (scope, stream) = (&arguments.scope, &arguments.stream);
@@ -114,9 +114,4 @@ pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Out
         message(format_args!("version {}, {from}", state.version));
         Ok(())
     })
-}
-
-/// The first moment later than `time`: what happened at `time` itself belongs to the state at `time`.
-fn just_after(time: Timestamp) -> i64 {
-    time.micros().saturating_add(1)
 }

@@ -140,9 +140,8 @@ async fn list(arguments: &List, dir: &Path, output: &mut Output) -> Outcome {
 }
 
 async fn retire(arguments: &Retire, dir: &Path, output: &mut Output) -> Outcome {
-    directory::require(dir)?;
-    let event_type: EventType = arguments.event_type.parse()?;
     directory::work(dir, Opening::Existing, async |atlas| {
+        let event_type: EventType = arguments.event_type.parse()?;
         let changed = atlas.catalog().types_retire(&arguments.application, &event_type)?;
         if output.json {
             return output.json_line(&Retired { event_type: &event_type, repeated: !changed });

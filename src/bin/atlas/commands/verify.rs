@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use atlas::log::Problem;
-use serde::Serialize;
 
-use crate::directory;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
 use crate::progress::Progress;
@@ -22,39 +20,26 @@ Examples:
   atlas --json verify | jq '.problems[]'")]
 pub(crate) struct Arguments {}
 
-#[derive(Serialize)]
-struct Report<'a> {
-    ok: bool,
-    problems: Vec<Shown<'a>>,
-}
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    file: &'a str,
-    offset: u64,
-    what: &'a str,
-}
-
 pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
-    directory::require(dir)?;
-    let progress = Progress::waiting("verifying");
-    let problems: Vec<Problem> = atlas::log::verify(dir)?;
+    let mut progress = None;
+    let report = atlas::log::verify(dir, |checked, all| {
+        progress.get_or_insert_with(|| Progress::bytes("verifying", all)).set(checked);
+    })?;
     drop(progress);
     if output.json {
-        let shown = problems.iter().map(|p| Shown { file: &p.file, offset: p.offset, what: &p.what }).collect();
-        output.json_line(&Report { ok: problems.is_empty(), problems: shown })?;
-    } else if problems.is_empty() {
+        output.json_line(&report)?;
+    } else if report.ok {
         output.line(output.paint.good("ok"))?;
     } else {
-        for problem in &problems {
-            output.line(format_args!("{}: offset {}: {}", problem.file, problem.offset, problem.what))?;
+        for Problem { file, offset, what } in &report.problems {
+            output.line(format_args!("{file}: offset {offset}: {what}"))?;
         }
     }
-    if problems.is_empty() {
+    if report.ok {
         return Ok(());
     }
     output.flush()?;
-    let found = counted(problems.len() as u64, "problem", "problems");
-    message(format_args!("{}: {found} found, nothing was changed", dir.display()));
+    let found = counted(report.problems.len() as u64, "problem", "problems");
+    message(format_args!("{}: {found} found; nothing was changed", dir.display()));
     Err(Failure::Said)
 }

@@ -53,10 +53,8 @@ impl<'a> Switch<'a> {
 }
 
 pub(super) async fn import(arguments: &Import, dir: &Path, output: &mut Output) -> Outcome {
-    if directory::require(dir).is_err() {
-        // A tree with faults leaves no directory behind.
-        on_its_own(&arguments.folder).await?;
-    }
+    // Before the directory is made: a tree with faults leaves nothing behind.
+    on_its_own(&arguments.folder).await?;
     directory::work(dir, Opening::Create, async |atlas| stage(atlas.catalog(), arguments, output)).await
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use atlas::log::AppendError;
+use atlas::routing::RouteError;
 use atlas::{Atlas, Error, Scope, ScopeHandle};
 
 use super::Counts;
@@ -47,8 +48,12 @@ pub(super) struct Appending<'a> {
     scopes: HashMap<Scope, ScopeHandle>,
     pipeline: Pipeline<LineOutcome>,
     counts: Counts,
-    /// The first failure: no line is submitted any more.
+    /// No line is submitted any more: one failed, or is going to be found bad when its turn comes.
+    stopped: bool,
+    /// The first failure.
     failed: Option<Failure>,
+    /// Why the file can be read no further.
+    unread: Option<Failure>,
     /// Lines after the one that failed which had been submitted and are durable.
     durable_after: u64,
 }
@@ -66,7 +71,9 @@ impl<'a> Appending<'a> {
             scopes: HashMap::new(),
             pipeline: Pipeline::new(),
             counts: Counts::default(),
+            stopped: false,
             failed: None,
+            unread: None,
             durable_after: 0,
         }
     }
@@ -74,13 +81,17 @@ impl<'a> Appending<'a> {
     /// Appends all lines, or those before the first failure.
     pub(super) async fn run(mut self, input: Input) -> Outcome<Counts> {
         let mut batches = reader::start(input)?;
-        while self.failed.is_none() {
+        while !self.stopped {
             tokio::select! {
                 biased;
                 Some((number, outcome)) = self.pipeline.next() => self.take(number, outcome)?,
                 batch = batches.recv() => match batch {
                     Some(Ok(lines)) => self.submit_all(lines).await?,
-                    Some(Err(failure)) => self.failed = Some(failure),
+                    // The file ends, well or not; what was submitted is awaited below.
+                    Some(Err(failure)) => {
+                        self.unread = Some(failure);
+                        break;
+                    }
                     None => break,
                 },
             }
@@ -88,35 +99,37 @@ impl<'a> Appending<'a> {
         while let Some((number, outcome)) = self.pipeline.next().await {
             self.take(number, outcome)?;
         }
-        let Some(failure) = self.failed else {
+        let Some(failure) = self.failed.or(self.unread) else {
             return Ok(self.counts);
         };
-        let mut durable = counted(self.counts.durable, "line before it is", "lines before it are");
-        if self.durable_after > 0 {
-            durable.push_str(&format!(", and {} after it", thousands(self.durable_after)));
+        let before = counted(self.counts.durable, "line before it is durable", "lines before it are durable");
+        match self.durable_after {
+            0 => Err(failure.and(before)),
+            after => Err(failure.and(format_args!("{before}, and {} after it", thousands(after)))),
         }
-        Err(failure.and(format_args!("{durable} durable")))
     }
 
     /// Submits lines, in order, as far as nothing fails.
     async fn submit_all(&mut self, lines: Vec<ParsedLine>) -> Outcome {
         for line in lines {
-            if self.failed.is_some() || !self.submit(line).await? {
+            if self.stopped {
                 break;
             }
+            self.submit(line).await?;
         }
         self.progress.set(self.read.load(Ordering::Relaxed));
         self.progress.say(counted(self.counts.durable, "line", "lines"));
         Ok(())
     }
 
-    /// Submits one line; `false` where none may follow it.
-    async fn submit(&mut self, line: ParsedLine) -> Outcome<bool> {
+    /// Submits one line.
+    async fn submit(&mut self, line: ParsedLine) -> Outcome {
         let (scope, event) = match line.event {
             Ok(parts) => parts,
             Err(what) => {
                 self.pipeline.settle(line.number, Err(Refusal::Line(what)));
-                return Ok(self.skip_bad);
+                self.stopped = !self.skip_bad;
+                return Ok(());
             }
         };
         let id = event.stated_id().map(|id| (scope.clone(), id));
@@ -124,21 +137,24 @@ impl<'a> Appending<'a> {
             if let Some((number, outcome)) = self.pipeline.next().await {
                 self.take(number, outcome)?;
             }
-            if self.failed.is_some() {
-                return Ok(false);
+            if self.stopped {
+                return Ok(());
             }
         }
         let atlas = self.atlas;
-        let handle = self.scopes.entry(scope).or_insert_with_key(|s| atlas.scope(s.tenant().as_str(), s.application().as_str()));
-        let ingesting = handle.submit(event);
+        let of = |scope: &Scope| atlas.scope(scope.tenant().as_str(), scope.application().as_str());
+        let ingesting = self.scopes.entry(scope).or_insert_with_key(of).submit(event);
         let appending = Box::pin(async move {
             match ingesting.await {
                 Ok(receipt) => Ok(Done { version: receipt.version, repeated: receipt.repeated }),
                 Err(error) => Err(refusal(&error)),
             }
         });
-        let refused_at_once = self.pipeline.submit(line.number, line.bytes, id, appending).await.is_some_and(Result::is_err);
-        Ok(self.skip_bad || !refused_at_once)
+        let at_once = self.pipeline.submit(line.number, line.bytes, id, appending).await;
+        if at_once.is_some_and(Result::is_err) {
+            self.stopped = !self.skip_bad;
+        }
+        Ok(())
     }
 
     /// Takes the outcome of the oldest line in flight.
@@ -152,7 +168,10 @@ impl<'a> Appending<'a> {
                 self.counts.skipped += 1;
                 self.progress.aside(|| message(format_args!("{place}: {what}; skipped")));
             }
-            Err(Refusal::Line(what) | Refusal::Store(what)) => self.failed = Some(Failure::at(place, what)),
+            Err(Refusal::Line(what) | Refusal::Store(what)) => {
+                self.stopped = true;
+                self.failed = Some(Failure::at(place, what));
+            }
         }
         Ok(())
     }
@@ -184,8 +203,12 @@ impl<'a> Appending<'a> {
 fn refusal(error: &Error) -> Refusal {
     match error {
         // A line is an append of its own: which event of it is of no interest.
-        Error::A(AppendError::Event { source, .. }) => Refusal::Line(source.to_string()),
-        Error::A(AppendError::IdReused { .. } | AppendError::TooLarge { .. }) => Refusal::Line(error.to_string()),
+        Error::Append(AppendError::Event { source, .. }) => Refusal::Line(source.to_string()),
+        Error::Append(AppendError::IdReused { .. } | AppendError::TooLarge { .. }) => Refusal::Line(error.to_string()),
+        Error::Route(RouteError::NoTree { .. } | RouteError::NoDocument { .. } | RouteError::Retired { .. }) => {
+            Refusal::Line(error.to_string())
+        }
+        Error::Route(RouteError::Vocabulary(_)) => Refusal::Line(error.to_string()),
         _ => Refusal::Store(error.to_string()),
     }
 }

@@ -7,7 +7,6 @@ mod summary;
 use std::path::{Path, PathBuf};
 
 use atlas::Atlas;
-use atlas::log::Options;
 use atlas::storage::{Clock, SystemClock};
 
 use self::appending::Appending;
@@ -53,7 +52,7 @@ pub(crate) struct Arguments {
     ///
     /// Into an empty directory only, for positions 1, 2, 3, without gaps. These events are history: nothing is routed
     /// and they never have deliveries.
-    #[arg(long, conflicts_with = "skip_bad")]
+    #[arg(long, conflicts_with_all = ["skip_bad", "ack_every"])]
     as_recorded: bool,
     /// How large a segment of the log may grow, such as 8MiB
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = sizes::size)]
@@ -63,8 +62,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be read leaves nothing behind.
     let input = Input::open(&arguments.file)?;
-    let options = Options { segment_size: arguments.segment_size, ..Options::default() };
-    directory::work(dir, Opening::Serve(options), async |atlas| import(atlas, input, &arguments, output).await).await
+    let opening = Opening::Serve { segment_size: arguments.segment_size };
+    directory::work(dir, opening, async |atlas| import(atlas, input, &arguments, output).await).await
 }
 
 async fn import(atlas: &Atlas, input: Input, arguments: &Arguments, output: &mut Output) -> Outcome {
