@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use atlas::config::{HandlerSpec, Target};
+use atlas::config::{HandlerSpec, OutOfAttempts, Target};
 use atlas::routing::{ExplainedHandler, Explanation};
 use atlas::{Atlas, EventType, TreeScope, Uuid};
 use serde::Serialize;
@@ -95,23 +95,31 @@ fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
 
 fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
     let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } = &handler.spec;
-    let target = match target {
+    let called = match target {
         Target::Queue(queue) => format!("queue {queue}"),
         Target::Function(function) if handler.bound => format!("function {function}"),
         Target::Function(function) => format!("function {function} ({})", output.paint.waiting("unbound here")),
         other => format!("{other:?}"),
     };
-    output.line(format_args!("  {weight:>5}  {} -> {target}", output.paint.heading(name)))?;
+    output.line(format_args!("  {weight:>5}  {} -> {called}", output.paint.heading(name)))?;
     if let Some(when) = when {
         output.line(format_args!("         when {when}"))?;
     }
     if let Some(data) = data {
         output.line(format_args!("         data {data}"))?;
     }
-    let then = format!("{out_of_attempts:?}").to_lowercase();
-    let stop = if *stop_on_failure { "; later handlers wait for its success" } else { "" };
-    output.line(format_args!(
-        "         {} attempts, {:?} apart, times {}, at most {:?}; timeout {timeout:?}; then {then}{stop}",
-        retry.attempts, retry.initial, retry.multiplier, retry.max,
-    ))
+    if let Target::Function(_) = &handler.spec.target {
+        let then = match out_of_attempts {
+            OutOfAttempts::Park => "parked",
+            OutOfAttempts::Fail => "Complete, Failure",
+        };
+        output.line(format_args!(
+            "         {} attempts of at most {timeout:?} each; {:?} after the first, then {} times as long, up to {:?}; then {then}",
+            retry.attempts, retry.initial, retry.multiplier, retry.max,
+        ))?;
+    }
+    if *stop_on_failure {
+        output.line("         later handlers wait for its success")?;
+    }
+    Ok(())
 }

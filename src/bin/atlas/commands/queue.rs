@@ -1,16 +1,19 @@
 //! `atlas queue`: named queues, from which workers take messages.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use atlas::dispatch::QueueMessage;
 use atlas::event::Name;
-use atlas::{Scope, Uuid};
+use atlas::{Atlas, Scope, TreeScope, Uuid};
+use serde::Serialize;
 
 use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
 use crate::sizes;
-use crate::table::{Column, Table, clipped};
+use crate::table::{Column, Table, clipped, joined};
 
 /// Named queues: what handlers with a queue as target have put there for workers
 #[derive(Debug, clap::Subcommand)]
@@ -83,4 +86,95 @@ pub(crate) struct Ack {
 
 fn queue(text: &str) -> Result<Name, String> {
     Name::parse("queue", text).map_err(|error| error.to_string())
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    scope: &'a Scope,
+    name: &'a Name,
+    depth: u64,
+    leased: u64,
+}
+
+/// How much of a message's data a table shows, in characters.
+const DATA_SHOWN: usize = 100;
+
+pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
+    directory::work(dir, Opening::Existing, async |atlas| match command {
+        Command::List(arguments) => list(atlas, &arguments, output).await,
+        Command::Peek(Peek { queue, scope, max }) => {
+            let messages = atlas.dispatcher().peek(&scope, &queue, max).await?;
+            show(atlas, &scope, &queue, &messages, output)
+        }
+        Command::Take(Take { queue, scope, max, lease }) => {
+            let messages = atlas.dispatcher().take(&scope, &queue, max, lease).await?;
+            show(atlas, &scope, &queue, &messages, output)
+        }
+        Command::Ack(arguments) => {
+            atlas.dispatcher().acknowledge(arguments.scope.as_ref(), arguments.id).await?;
+            if output.json {
+                return output.json_line(&serde_json::json!({ "id": arguments.id, "acknowledged": true }));
+            }
+            output.line(format_args!("{} is acknowledged", arguments.id))
+        }
+    })
+    .await
+}
+
+/// Queues that trees in use configure, also empty ones, and all that hold messages.
+async fn list(atlas: &Atlas, arguments: &List, output: &mut Output) -> Outcome {
+    let mut queues: BTreeMap<(Scope, Name), (u64, u64)> = BTreeMap::new();
+    let trees = atlas.catalog().trees()?;
+    let scopes = trees.iter().filter_map(|known| TreeScope::scope(&known.tree)).chain(arguments.scope.clone());
+    for scope in scopes.filter(|scope| arguments.scope.as_ref().is_none_or(|wanted| wanted == scope)) {
+        for name in atlas.catalog().queues(&scope).into_keys() {
+            queues.insert((scope.clone(), name), (0, 0));
+        }
+    }
+    for info in atlas.dispatcher().queues(arguments.scope.as_ref()).await? {
+        queues.insert((info.scope, info.name), (info.depth, info.leased));
+    }
+    let rows = queues.iter().map(|((scope, name), (depth, leased))| Row { scope, name, depth: *depth, leased: *leased });
+    if output.json {
+        return output.json_array(rows.map(Ok));
+    }
+    let columns = [Column::Text("SCOPE"), Column::Text("QUEUE"), Column::Number("DEPTH"), Column::Number("LEASED")];
+    let mut table = Table::new(columns);
+    for row in rows {
+        table.row(output, [row.scope.to_string(), row.name.to_string(), row.depth.to_string(), row.leased.to_string()])?;
+    }
+    if table.end(output)? == 0 {
+        message("there are no queues");
+    }
+    Ok(())
+}
+
+fn show(atlas: &Atlas, scope: &Scope, queue: &Name, messages: &[QueueMessage], output: &mut Output) -> Outcome {
+    if messages.is_empty() {
+        let known = atlas.catalog().queues(scope);
+        if !known.contains_key(queue) {
+            let known = if known.is_empty() { "it has none".to_owned() } else { joined(known.keys()) };
+            return Err(Failure::new(format!("{scope} has no queue {queue}; expected one of its queues: {known}")));
+        }
+    }
+    if output.json {
+        return output.json_array(messages.iter().map(Ok));
+    }
+    let columns = [
+        Column::Text("MESSAGE"),
+        Column::Text("RECORDED"),
+        Column::Text("LEASED UNTIL"),
+        Column::Text("HANDLER"),
+        Column::Text("DATA"),
+    ];
+    let mut table = Table::new(columns);
+    for found in messages {
+        let leased = found.leased_until.map(|until| until.to_string()).unwrap_or_default();
+        let data = clipped(found.data.get(), DATA_SHOWN);
+        table.row(output, [found.id.to_string(), found.recorded_at.to_string(), leased, found.handler.to_string(), data])?;
+    }
+    if table.end(output)? == 0 {
+        message(format_args!("queue {queue} of {scope} has no message to give"));
+    }
+    Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use atlas::dispatch::{DeliveryStatus, EventStatus, Outcome as Result, Phase};
+use atlas::dispatch::{DeliveryStatus, EventStatus, Outcome as Ended, Phase};
 use atlas::{Scope, Uuid};
 
 use crate::commands::get::the_event;
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::output::{Output, Paint};
-use crate::table::{Column, Table};
+use crate::table::{Column, Table, counted, joined};
 
 /// Show what has become of an event: its deliveries and what was skipped
 ///
@@ -31,54 +31,59 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
-        let event = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?;
-        let scope = event.scope();
-        let status = atlas.scope(scope.tenant().as_str(), scope.application().as_str()).status(arguments.id).await?;
+        let scope = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?.scope().clone();
+        let status = atlas.dispatcher().status(Some(&scope), arguments.id).await?;
         if output.json { output.json_line(&status) } else { text(&status, output) }
     })
     .await
 }
 
 fn text(status: &EventStatus, output: &mut Output) -> Outcome {
-    let paint = output.paint;
-    let revision = status.revision.map(|revision| format!(", routed by revision {revision}")).unwrap_or_default();
-    output.line(format_args!("{} {}{revision}", status.id, phase(status.phase, status.outcome, paint)))?;
+    let how = match (status.imported, status.revision) {
+        (true, _) => ", imported as recorded history".to_owned(),
+        (false, Some(revision)) => format!(", routed by revision {revision} in {}", status.scope),
+        (false, None) => format!(", not routed, in {}", status.scope),
+    };
+    output.line(format_args!("{}: {}{how}", status.id, standing(status.phase, status.outcome, output.paint)))?;
     let mut table = Table::new([
         Column::Text("HANDLER"),
-        Column::Text("PHASE"),
-        Column::Text("OUTCOME"),
         Column::Number("ATTEMPTS"),
-        Column::Text("NOTE"),
+        Column::Text("STANDING"),
     ]);
     for delivery in &status.deliveries {
-        let outcome = delivery.outcome.map(|outcome| format!("{outcome:?}")).unwrap_or_default();
-        let row = [
-            delivery.handler.to_string(),
-            format!("{:?}", delivery.phase),
-            outcome,
-            delivery.attempts.to_string(),
-            note(delivery),
-        ];
+        let row = [delivery.handler.to_string(), delivery.attempts.to_string(), delivery_standing(delivery, output.paint)];
         table.row(output, row)?;
     }
     table.end(output)?;
-    for handler in &status.skipped {
-        output.line(format_args!("skipped: {handler}"))?;
+    if !status.skipped.is_empty() {
+        output.line(format_args!("skipped, as their guards say no: {}", joined(&status.skipped)))?;
+    }
+    if status.caused > 0 {
+        let caused = counted(status.caused, "event", "events");
+        output.line(format_args!("it caused {caused}; `atlas cascade` shows them"))?;
     }
     Ok(())
 }
 
-/// What is to be said about a delivery besides its phase and outcome.
-pub(crate) fn note(delivery: &DeliveryStatus) -> String {
-    let parked = delivery.parked.then_some("parked");
-    parked.into_iter().chain(delivery.error.as_deref()).collect::<Vec<_>>().join(": ")
+/// Where a delivery stands, with what is to be said about it, in its colour.
+pub(crate) fn delivery_standing(delivery: &DeliveryStatus, paint: Paint) -> String {
+    let standing = match delivery.parked {
+        true => paint.bad("parked"),
+        false => standing(delivery.phase, delivery.outcome, paint),
+    };
+    match &delivery.error {
+        Some(error) => format!("{standing}: {error}"),
+        None => standing,
+    }
 }
 
 /// A phase with its outcome, in its colour.
-pub(crate) fn phase(phase: Phase, outcome: Option<Result>, paint: Paint) -> String {
-    match outcome {
-        Some(Result::Success) => paint.good("Complete, Success"),
-        Some(Result::Failure) => paint.bad("Complete, Failure"),
-        None => paint.waiting(format_args!("{phase:?}")),
+fn standing(phase: Phase, outcome: Option<Ended>, paint: Paint) -> String {
+    match (phase, outcome) {
+        (_, Some(Ended::Success)) => paint.good("Complete, Success"),
+        (_, Some(Ended::Failure)) => paint.bad("Complete, Failure"),
+        (Phase::Pending, None) => paint.waiting("Pending"),
+        (Phase::InProcess, None) => paint.waiting("InProcess"),
+        (Phase::Complete, None) => paint.good("Complete"),
     }
 }

@@ -1,6 +1,6 @@
 //! What an import says when it ends.
 
-use atlas::dispatch::Remaining;
+use atlas::dispatch::{Obstacle, Remaining, RemainingOf};
 use serde::Serialize;
 
 use crate::failure::Outcome;
@@ -61,6 +61,18 @@ impl Summary {
             thousands(self.skipped),
             self.seconds,
             thousands(self.events_per_second),
-        ))
+        ))?;
+        for RemainingOf { scope, handler, obstacle, count } in &self.left.handlers {
+            let why = match obstacle {
+                Some(Obstacle::Parked) => "parked, waiting for `atlas release` or `drop`",
+                Some(Obstacle::Unbound) => "waiting for a host that has their function",
+                Some(Obstacle::QueueFull) => "waiting for room in their queue",
+                Some(Obstacle::Behind) => "waiting behind earlier ones",
+                _ => "not served",
+            };
+            let deliveries = counted(*count, "delivery", "deliveries");
+            output.line(format_args!("left: {deliveries} to {handler} in {scope}, {why}"))?;
+        }
+        Ok(())
     }
 }
