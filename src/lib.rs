@@ -1,7 +1,9 @@
 //! Atlas: an embedded event store and orchestration engine.
 
+pub mod config;
 pub mod event;
 pub mod log;
+pub mod routing;
 pub mod storage;
 
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};

@@ -1,0 +1,148 @@
+//! The document of one event type: what it says, and its defaults.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::duration;
+use crate::event::Name;
+
+/// The largest document, and the largest other file of a tree, in bytes.
+pub const MAX_FILE_LEN: u64 = 1 << 20;
+/// The most handlers that a document may have.
+pub const MAX_HANDLERS: usize = 256;
+
+/// The name of a document: the SHA-256 of its bytes. Printed as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentId(pub(crate) [u8; 32]);
+
+impl DocumentId {
+    /// The name of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DocumentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for DocumentId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What configuration says about one event type.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document {
+    /// What the event means, for people.
+    pub description: Option<String>,
+    /// The handlers, in the order of the file. None is a statement: nothing handles this.
+    pub handlers: Vec<HandlerSpec>,
+}
+
+/// A handler as a document states it, with defaults filled in.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HandlerSpec {
+    /// Its name, one of its kind in the document.
+    pub name: Name,
+    /// Lower first; ties by name. Default 100.
+    pub weight: i64,
+    /// The guard, in jq. `None`: always.
+    pub when: Option<String>,
+    /// The transform, in jq. `None`: the whole envelope.
+    pub data: Option<String>,
+    /// What it calls.
+    pub target: Target,
+    /// When a failed attempt is made again.
+    pub retry: Retry,
+    /// How long one attempt may take. Default 30 s.
+    #[serde(serialize_with = "duration::serialize")]
+    pub timeout: Duration,
+    /// Whether later handlers wait for its success. Default false.
+    pub stop_on_failure: bool,
+    /// What becomes of a delivery that is out of attempts. Default: it is parked.
+    pub out_of_attempts: OutOfAttempts,
+}
+
+/// What a handler calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Target {
+    /// A function that the host registered under this name.
+    Function(String),
+    /// A queue of the scope.
+    Queue(Name),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function(name) => write!(f, "function {name}"),
+            Self::Queue(name) => write!(f, "queue {name}"),
+        }
+    }
+}
+
+/// When a failed attempt is made again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Retry {
+    /// How many attempts there are at most. 1 to [`MAX_ATTEMPTS`](Self::MAX_ATTEMPTS); default 5.
+    pub attempts: u32,
+    /// The wait before the second attempt. Default 200 ms.
+    #[serde(serialize_with = "duration::serialize")]
+    pub initial: Duration,
+    /// By what each further wait grows. 1 to [`MAX_MULTIPLIER`](Self::MAX_MULTIPLIER); default 2.
+    pub multiplier: f64,
+    /// The longest wait. Default 30 s.
+    #[serde(serialize_with = "duration::serialize")]
+    pub max: Duration,
+}
+
+impl Retry {
+    /// The most attempts.
+    pub const MAX_ATTEMPTS: u32 = 1000;
+    /// The largest multiplier.
+    pub const MAX_MULTIPLIER: f64 = 100.0;
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 5, initial: Duration::from_millis(200), multiplier: 2.0, max: Duration::from_secs(30) }
+    }
+}
+
+/// The default of [`HandlerSpec::weight`].
+pub(super) const DEFAULT_WEIGHT: i64 = 100;
+/// The default of [`HandlerSpec::timeout`].
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What becomes of a delivery that is out of attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutOfAttempts {
+    /// It waits for an operator.
+    #[default]
+    Park,
+    /// It is Complete, Failure, and the stream goes on.
+    Fail,
+}
+
+/// What a queue is like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct QueueOptions {
+    /// The most messages it may hold; `None`: no limit.
+    pub max_depth: Option<u64>,
+}

@@ -1,0 +1,326 @@
+//! A configuration tree in a folder: which files there are, what they say, and all that is wrong with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::document::{Document, DocumentId, MAX_FILE_LEN, QueueOptions, Target};
+use super::fault::{ConfigError, ExpressionCheck, Fault};
+use super::parse_document::{self, Surroundings};
+use super::root_files::{self, TypeDeclaration};
+use crate::event::{EventType, Name, excerpt};
+
+/// The most files and folders that a tree may have.
+pub const MAX_TREE_FILES: usize = 100_000;
+/// The most that all files of a tree may be together, in bytes.
+pub const MAX_TREE_BYTES: u64 = 256 << 20;
+
+/// A tree whose files are well formed.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) documents: BTreeMap<EventType, TreeDocument>,
+    pub(super) types: Vec<TypeDeclaration>,
+    pub(super) queues: BTreeMap<Name, QueueOptions>,
+}
+
+/// A document of a tree.
+#[derive(Debug)]
+pub(super) struct TreeDocument {
+    /// Relative to the tree's folder.
+    pub(super) file: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) id: DocumentId,
+    pub(super) document: Document,
+}
+
+impl Tree {
+    /// The functions that handlers call, each with the types whose documents do.
+    pub(super) fn functions(&self) -> BTreeMap<&str, Vec<&EventType>> {
+        let mut functions: BTreeMap<&str, Vec<&EventType>> = BTreeMap::new();
+        for (event_type, document) in &self.documents {
+            for handler in &document.document.handlers {
+                if let Target::Function(name) = &handler.target {
+                    let types = functions.entry(name).or_default();
+                    if types.last() != Some(&event_type) {
+                        types.push(event_type);
+                    }
+                }
+            }
+        }
+        functions
+    }
+}
+
+/// Reads the tree in `folder`.
+///
+/// # Errors
+/// [`ConfigError::Faults`] with everything that is wrong in it; [`ConfigError::Io`] where the folder itself can't be read.
+pub(super) fn read(
+    folder: &Path,
+    expressions: ExpressionCheck,
+    functions: Option<&BTreeSet<String>>,
+) -> Result<Tree, ConfigError> {
+    let root = folder.canonicalize().map_err(ConfigError::io(folder))?;
+    let mut walk = Walk { root, found: 0, bytes: 0, files: Vec::new(), faults: Vec::new() };
+    walk.folder(&walk.root.clone(), &mut Vec::new()).map_err(ConfigError::io(folder))?;
+    let Walk { files, mut faults, .. } = walk;
+    let mut tree = Tree { documents: BTreeMap::new(), types: Vec::new(), queues: BTreeMap::new() };
+    let mut queues_known = true;
+    for (path, bytes) in files.iter().filter(|(path, _)| path.len() == 1) {
+        let file = path.join("/");
+        let wrong = match file.as_str() {
+            "types.json" => root_files::types(&file, bytes).map(|types| tree.types = types).err(),
+            "queues.json" => match root_files::queues(&file, bytes) {
+                Ok(queues) => {
+                    tree.queues = queues;
+                    None
+                }
+                Err(wrong) => {
+                    queues_known = false;
+                    Some(wrong)
+                }
+            },
+            "tree.json" => root_files::tree(&file, bytes).err(),
+            "constants.json" | "schedules.json" => {
+                Some(vec![fault(&file, format!("{file} is not supported yet"), "a tree without it")])
+            }
+            _ => Some(vec![stray(path)]),
+        };
+        faults.extend(wrong.into_iter().flatten());
+    }
+    let queues = std::mem::take(&mut tree.queues);
+    for (path, bytes) in files.into_iter().filter(|(path, _)| path.len() != 1) {
+        let file = path.join("/");
+        let event_type = match type_of(&path) {
+            Ok(event_type) => event_type,
+            Err(wrong) => {
+                faults.push(wrong);
+                continue;
+            }
+        };
+        let surroundings = Surroundings { expressions, queues: &queues, functions };
+        let document = match parse_document::check(&file, &bytes, surroundings) {
+            Ok(document) => document,
+            Err(wrong) => {
+                // Without queues.json every queue would look unknown.
+                let known = |fault: &Fault| queues_known || !fault.what.starts_with("unknown queue");
+                faults.extend(wrong.into_iter().filter(known));
+                continue;
+            }
+        };
+        if let Some(other) = tree.documents.get(&event_type) {
+            let what = format!("the type {event_type} has another file, {}", other.file);
+            faults.push(fault(&file, what, "one file for each type"));
+            continue;
+        }
+        let id = DocumentId::of(&bytes);
+        tree.documents.insert(event_type, TreeDocument { file, bytes, id, document });
+    }
+    tree.queues = queues;
+    if faults.is_empty() {
+        return Ok(tree);
+    }
+    faults.sort();
+    Err(ConfigError::Faults(faults))
+}
+
+fn fault(file: &str, what: impl Into<String>, expected: impl Into<String>) -> Fault {
+    Fault { file: file.to_owned(), line: 1, column: 1, what: what.into(), expected: expected.into() }
+}
+
+fn stray(path: &[String]) -> Fault {
+    let expected = "<version>/<type>/<flow>/<operation>/<result>.json, types.json, queues.json or tree.json";
+    fault(&path.join("/"), "this file has no place in a tree", expected)
+}
+
+/// The event type that a file is for.
+fn type_of(path: &[String]) -> Result<EventType, Fault> {
+    let [version, kind, flow, operation, result] = path else { return Err(stray(path)) };
+    let Some(result) = result.strip_suffix(".json") else { return Err(stray(path)) };
+    EventType::from_folder_parts([kind, flow, operation, result, version]).map_err(|error| {
+        let (what, expected) = super::read::said(&error);
+        fault(&path.join("/"), what, expected)
+    })
+}
+
+/// A walk over the folder of a tree: reads its files, within limits.
+struct Walk {
+    root: PathBuf,
+    found: usize,
+    bytes: u64,
+    files: Vec<(Vec<String>, Vec<u8>)>,
+    faults: Vec<Fault>,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path, path: &mut Vec<String>) -> std::io::Result<()> {
+        let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            self.found += 1;
+            if self.found == MAX_TREE_FILES + 1 {
+                let what = format!("the tree has more than {MAX_TREE_FILES} files and folders");
+                self.faults.push(fault(&path.join("/"), what, "at most MAX_TREE_FILES"));
+            }
+            if self.found > MAX_TREE_FILES {
+                return Ok(());
+            }
+            match entry.file_name().into_string() {
+                Ok(name) => {
+                    path.push(name);
+                    if let Err(error) = self.entry(&entry.path(), path) {
+                        self.faults.push(fault(&path.join("/"), error.to_string(), "a file that can be read"));
+                    }
+                    path.pop();
+                }
+                Err(name) => {
+                    path.push(name.to_string_lossy().into_owned());
+                    self.faults.push(fault(&path.join("/"), "the name is not UTF-8", "letters, digits and underscores"));
+                    path.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: &Path, path: &mut Vec<String>) -> std::io::Result<()> {
+        let kind = fs::symlink_metadata(at)?.file_type();
+        let file = || excerpt(&path.join("/"));
+        if kind.is_symlink() {
+            let target = at.canonicalize()?;
+            if !target.starts_with(&self.root) {
+                self.faults.push(fault(&file(), "the symbolic link leaves the tree's folder", "a target inside it"));
+                return Ok(());
+            }
+            if !target.is_file() {
+                self.faults.push(fault(&file(), "the symbolic link is to no file", "a link to a file, or a folder"));
+                return Ok(());
+            }
+            return self.file(&target, path);
+        }
+        if kind.is_dir() {
+            if path.len() == 1 && path.first().is_some_and(|name| name == "connections") {
+                self.faults.push(fault("connections", "connections/ is not supported yet", "a tree without it"));
+                return Ok(());
+            }
+            if path.len() > 4 {
+                let expected = "folders for version, type, flow and operation, and a file for the result";
+                self.faults.push(fault(&file(), "the folder is nested too deep", expected));
+                return Ok(());
+            }
+            return self.folder(at, path);
+        }
+        if kind.is_file() {
+            return self.file(at, path);
+        }
+        self.faults.push(fault(&file(), "this is neither a file nor a folder", "a file"));
+        Ok(())
+    }
+
+    fn file(&mut self, at: &Path, path: &[String]) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        fs::File::open(at)?.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_FILE_LEN {
+            let size = fs::metadata(at)?.len();
+            let what = format!("the file is {size} bytes");
+            self.faults.push(fault(&path.join("/"), what, format!("at most MAX_FILE_LEN = {MAX_FILE_LEN} bytes")));
+            return Ok(());
+        }
+        let before = self.bytes;
+        self.bytes += bytes.len() as u64;
+        if self.bytes > MAX_TREE_BYTES {
+            if before <= MAX_TREE_BYTES {
+                let what = format!("the files of the tree are more than {MAX_TREE_BYTES} bytes");
+                self.faults.push(fault(&path.join("/"), what, "at most MAX_TREE_BYTES"));
+            }
+            return Ok(());
+        }
+        self.files.push((path.to_vec(), bytes));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str, text: impl AsRef<[u8]>) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn faults(root: &Path) -> Vec<String> {
+        match read(root, |_| Ok(()), None) {
+            Err(ConfigError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const EMPTY: &str = "{\"handlers\": []}";
+
+    #[test]
+    fn a_tree_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "1/instore/txn_finalize/upsert_it/complete.json", EMPTY);
+        write(dir.path(), "types.json", "[\"A_B_C_D_1\"]");
+        write(dir.path(), "queues.json", "{\"mail\": {}}");
+        write(dir.path(), "tree.json", "{}");
+        let tree = read(dir.path(), |_| Ok(()), None).unwrap();
+        assert_eq!(tree.documents.keys().map(EventType::as_str).collect::<Vec<_>>(), ["INSTORE_TXNFINALIZE_UPSERTIT_COMPLETE_1"]);
+        assert_eq!((tree.types.len(), tree.queues.len()), (1, 1));
+        assert!(matches!(read(&dir.path().join("none"), |_| Ok(()), None), Err(ConfigError::Io { .. })));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn all_that_is_wrong_in_a_folder_is_said_at_once() {
+        use std::os::unix::ffi::OsStrExt;
+        let outside = tempfile::tempdir().unwrap();
+        write(outside.path(), "secret.json", EMPTY);
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        write(root, "1/a/b_c/d/e.json", EMPTY);
+        write(root, "1/a/bc/d/e.json", EMPTY);
+        write(root, "1/a/b/d/e.txt", EMPTY);
+        write(root, "1/a/b/e.json", EMPTY);
+        write(root, "01/a/b/c/d.json", EMPTY);
+        write(root, "1/a-b/b/c/d.json", EMPTY);
+        write(root, "1/a/b/c/d/e.json", EMPTY);
+        write(root, "1/a/b/c/big.json", vec![b' '; MAX_FILE_LEN as usize + 1]);
+        write(root, "1/a/b/c/bad.json", "{\"handlers\": [{\"name\": \"x\", \"target\": {\"queue\": \"q\"}}]}");
+        write(root, "constants.json", "{}");
+        write(root, "schedules.json", "{}");
+        write(root, "connections/x.json", "{}");
+        write(root, "readme.md", "hello");
+        std::os::unix::fs::symlink(outside.path().join("secret.json"), root.join("1/a/b/c/out.json")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.join("2")).unwrap();
+        std::os::unix::fs::symlink(root.join("1"), root.join("3")).unwrap();
+        std::os::unix::fs::symlink(root.join("nowhere"), root.join("4")).unwrap();
+        fs::write(root.join(std::ffi::OsStr::from_bytes(b"n\xff.json")), EMPTY).unwrap();
+        let faults = faults(root);
+        for expected in [
+            "1/a/bc/d/e.json:1:1: the type A_BC_D_E_1 has another file, 1/a/b_c/d/e.json",
+            "1/a/b/d/e.txt:1:1: this file has no place in a tree",
+            "1/a/b/e.json:1:1: this file has no place in a tree",
+            "01/a/b/c/d.json:1:1: the version part \"01\"",
+            "1/a-b/b/c/d.json:1:1: the type part \"a-b\"",
+            "1/a/b/c/d:1:1: the folder is nested too deep",
+            "1/a/b/c/big.json:1:1: the file is 1048577 bytes; expected at most MAX_FILE_LEN",
+            "1/a/b/c/bad.json:1:49: unknown queue \"q\"",
+            "constants.json:1:1: constants.json is not supported yet",
+            "schedules.json:1:1: schedules.json is not supported yet",
+            "connections:1:1: connections/ is not supported yet",
+            "readme.md:1:1: this file has no place in a tree",
+            "1/a/b/c/out.json:1:1: the symbolic link leaves the tree's folder",
+            "2:1:1: the symbolic link leaves the tree's folder",
+            "3:1:1: the symbolic link is to no file",
+            "4:1:1: No such file",
+            "n\u{fffd}.json:1:1: the name is not UTF-8",
+        ] {
+            assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{expected}\nnot in\n{}", faults.join("\n"));
+        }
+        assert_eq!(faults.len(), 17, "{}", faults.join("\n"));
+    }
+}

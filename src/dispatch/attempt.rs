@@ -1,0 +1,260 @@
+//! One attempt at a delivery to a host's function: a task on the host's runtime.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle};
+
+use super::context::{Context, Job};
+use super::driver::Message;
+use super::emitted::{self, EmitError};
+use super::prepare::{Prepared, completed, cut, prepare, with_failure, with_record};
+use super::record::DeliveryRecord;
+use super::retry::{Verdict, after_failure};
+use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
+use crate::config::Target;
+use crate::event::Event;
+use crate::log::{Append, AppendError, Durability, RecordedEvent};
+use crate::routing::Handler;
+
+/// Why an attempt did not come to an end on record.
+enum Interrupted {
+    /// Dispatch can't go on.
+    Failed(DispatchError),
+    /// The runtime is gone.
+    Gone,
+}
+
+impl<E: Into<DispatchError>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Tells dispatch should the attempt vanish: its future is dropped with the runtime.
+struct Vigil(Option<Arc<Context>>);
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        if let Some(context) = self.0.take() {
+            context.mailbox.send(Message::Lost);
+        }
+    }
+}
+
+/// Makes the attempt and records how it ended; `time_is_up` resolves when it has taken too long.
+pub(super) async fn run(context: Arc<Context>, job: Job, runtime: Handle, time_is_up: oneshot::Receiver<()>) {
+    let mut vigil = Vigil(Some(context.clone()));
+    match attempt(&context, &job, &runtime, time_is_up).await {
+        Ok(()) => {}
+        Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
+        Err(Interrupted::Gone) => return,
+    }
+    vigil.0 = None;
+}
+
+async fn attempt(
+    context: &Arc<Context>,
+    job: &Job,
+    runtime: &Handle,
+    mut time_is_up: oneshot::Receiver<()>,
+) -> Result<(), Interrupted> {
+    let (of, for_job) = (context.clone(), job.clone());
+    let prepared = runtime.spawn_blocking(move || prepare(&of, &for_job)).await;
+    let Prepared { event, data, calls } = match prepared.map_err(|_| Interrupted::Gone)?? {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let event = context.event_at(job.start.position)?;
+            return failed(context, job, &event, error).await;
+        }
+    };
+    let Some(handler) = job.handler() else { return Err(DispatchError::Stopped.into()) };
+    if data.is_empty() {
+        let record = completed(Outcome::Success, job.attempt(), None);
+        context.append(with_record(Append::of_records(), &event, job, &record)).await?;
+        return Ok(());
+    }
+    if job.attempt() > handler.retry.attempts {
+        let what = format!("attempt {} was started and never ended: its process did", job.state.attempts);
+        return failed(context, job, &event, HandlerError::Fatal(what)).await;
+    }
+    // Before the call, so that one which takes the process down counts; not synced, since the process may die of the
+    // call but the machine won't.
+    let started = DeliveryRecord::Started { attempt: job.attempt(), calls };
+    let append = with_record(Append::of_records(), &event, job, &started).durability(Durability::Deferred);
+    context.append(append).await?;
+    for (data, call) in data.into_iter().zip(1..).skip(job.state.calls_done as usize) {
+        let delivery = Delivery {
+            event: event.clone(),
+            handler: handler.name.clone(),
+            data,
+            call,
+            calls: calls.count,
+            attempt: job.attempt(),
+        };
+        let answer = call_function(context, handler, delivery, runtime, &mut time_is_up).await?;
+        let recorded = match answer {
+            Ok(emit) => succeeded(context, job, &event, (call, call == calls.count), emit).await?,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            return failed(context, job, &event, error).await;
+        }
+    }
+    Ok(())
+}
+
+/// Calls the function in a task of its own, so that a panic ends that task alone, and one that never yields can't keep
+/// the attempt from timing out.
+async fn call_function(
+    context: &Context,
+    handler: &Handler,
+    delivery: Delivery,
+    runtime: &Handle,
+    time_is_up: &mut oneshot::Receiver<()>,
+) -> Result<Result<Emit, HandlerError>, Interrupted> {
+    let function = match &handler.target {
+        Target::Function(name) => context.plans.functions.get(name).cloned(),
+        Target::Queue(_) => None,
+    };
+    let Some(function) = function else { return Err(DispatchError::Stopped.into()) };
+    let mut task = AbortOnDrop(runtime.spawn(async move { function(delivery).await }));
+    let mut time_is_up = pin!(time_is_up);
+    let mut watched = true;
+    let answer = poll_fn(|wakers| {
+        if let Poll::Ready(answer) = Pin::new(&mut task.0).poll(wakers) {
+            return Poll::Ready(Some(answer));
+        }
+        if watched {
+            match time_is_up.as_mut().poll(wakers) {
+                Poll::Ready(Ok(())) => return Poll::Ready(None),
+                // Dispatch is stopping and gives the handler the time that its close allows.
+                Poll::Ready(Err(_)) => watched = false,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    match answer {
+        Some(Ok(answer)) => Ok(answer),
+        Some(Err(error)) => panicked(error).map(Err),
+        None => Ok(Err(HandlerError::Retry(format!("timed out after {:?}", handler.timeout)))),
+    }
+}
+
+fn panicked(error: JoinError) -> Result<HandlerError, Interrupted> {
+    let payload = error.try_into_panic().map_err(|_| Interrupted::Gone)?;
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "with something that isn't text",
+    };
+    Ok(HandlerError::Retry(format!("panicked: {text}")))
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Records that a call succeeded, together with what it emits: in one append, so both are there or neither.
+async fn succeeded(
+    context: &Context,
+    job: &Job,
+    event: &RecordedEvent,
+    (call, is_last): (u32, bool),
+    emit: Emit,
+) -> Result<Result<(), HandlerError>, Interrupted> {
+    let limit = context.options.max_output;
+    let output = match emit.output {
+        Some(Ok(output)) if output.len() > limit => {
+            let what = format!("the output is {} bytes; max_output is {limit} bytes", output.len());
+            return Ok(Err(HandlerError::Fatal(what)));
+        }
+        Some(Err(why)) => return Ok(Err(HandlerError::Fatal(format!("the output is not JSON: {why}")))),
+        Some(Ok(output)) => Some(output),
+        None => None,
+    };
+    let events = match prepare_events(context, job, event, call, emit.events) {
+        Ok(events) => events,
+        Err(EmitError::Read(error)) => return Err(error.into()),
+        Err(error) => return Ok(Err(HandlerError::fatal(error))),
+    };
+    let append = append_of_success(job, event, (call, is_last), output, events);
+    match context.append(append).await {
+        Ok(_) => Ok(Ok(())),
+        Err(
+            error @ (AppendError::Event { .. }
+            | AppendError::IdReused { .. }
+            | AppendError::TooLarge { .. }
+            | AppendError::MixedIds { .. }),
+        ) => Ok(Err(HandlerError::Fatal(format!("emitting: {error}")))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prepare_events(
+    context: &Context,
+    job: &Job,
+    event: &RecordedEvent,
+    call: u32,
+    events: Vec<Event>,
+) -> Result<Vec<Event>, EmitError> {
+    let Some(handler) = job.handler() else { return Ok(Vec::new()) };
+    let call = (&handler.name, call);
+    emitted::prepare(&context.store, &context.plans.router, &context.options, event, call, events)
+}
+
+fn append_of_success(
+    job: &Job,
+    event: &RecordedEvent,
+    (call, is_last): (u32, bool),
+    output: Option<Bytes>,
+    events: Vec<Event>,
+) -> Append {
+    let emitted = events.iter().filter_map(|event| event.id).collect();
+    let record = if is_last {
+        DeliveryRecord::Completed { outcome: Outcome::Success, attempts: job.attempt(), output, error: None, emitted }
+    } else {
+        DeliveryRecord::CallDone { call, output, emitted }
+    };
+    let append = if events.is_empty() {
+        Append::of_records()
+    } else {
+        // A call that was made again, after its record was lost and what it emitted wasn't, emits what is there already.
+        Append::to(event.scope()).events(events).leave_out_known_caused_by(event.id())
+    };
+    with_record(append, event, job, &record)
+}
+
+/// Records that the attempt failed, and what follows.
+async fn failed(context: &Context, job: &Job, event: &RecordedEvent, error: HandlerError) -> Result<(), Interrupted> {
+    let append = failure(context, job, event, &error);
+    context.append(append).await?;
+    Ok(())
+}
+
+/// The append that records a failed attempt.
+pub(super) fn failure(context: &Context, job: &Job, event: &RecordedEvent, error: &HandlerError) -> Append {
+    let append = Append::of_records();
+    let Some(handler) = job.handler() else { return append };
+    let attempt = job.attempt().min(handler.retry.attempts.max(1));
+    let text = cut(error.to_string(), context.options.max_error);
+    match after_failure(&handler.retry, handler.out_of_attempts, attempt, error) {
+        Verdict::Retry(wait) => {
+            let record = DeliveryRecord::Retry { attempt, next_at: context.after(wait), error: text };
+            with_record(append, event, job, &record)
+        }
+        Verdict::Park => with_record(append, event, job, &DeliveryRecord::Parked { attempts: attempt, error: text }),
+        Verdict::Fail => with_failure(append, event, job, &completed(Outcome::Failure, attempt, Some(text))),
+    }
+}

@@ -1,0 +1,123 @@
+//! Deliveries to queues: many at a time, each message and the record that its delivery is complete in one append. There
+//! is no call, so there is nothing between the two that could go wrong halfway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::failure;
+use super::context::{Context, Job};
+use super::driver::Message;
+use super::emitted::derived_id;
+use super::prepare::{Prepared, completed, prepare, with_record};
+use super::queue_record::QueueRecord;
+use super::{DispatchError, HandlerError, Outcome};
+use crate::config::Target;
+use crate::log::{Append, AppendError, RecordKind, RecordedEvent};
+
+/// How many bytes of messages go into one append, unless one is larger.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// When deliveries that found the disk full are tried again.
+const NO_SPACE_WAIT: Duration = Duration::from_secs(1);
+
+/// Tells dispatch that the batch has ended, or that it vanished with the runtime.
+struct Vigil {
+    context: Arc<Context>,
+    ended: bool,
+}
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        self.context.mailbox.send(if self.ended { Message::BatchEnded } else { Message::Lost });
+    }
+}
+
+/// The work of one batch, to be run where blocking is allowed.
+pub(super) fn work(context: Arc<Context>, jobs: Vec<Job>) -> impl FnOnce() + Send + 'static {
+    let vigil = Vigil { context, ended: false };
+    move || {
+        let mut vigil = vigil;
+        if let Err(error) = run(&vigil.context, jobs) {
+            vigil.context.mailbox.send(Message::Failed(error));
+        }
+        vigil.ended = true;
+    }
+}
+
+/// A delivery with its records.
+struct Entry {
+    job: Job,
+    event: RecordedEvent,
+    append: Append,
+    size: usize,
+}
+
+fn run(context: &Context, jobs: Vec<Job>) -> Result<(), DispatchError> {
+    let (mut entries, mut size) = (Vec::with_capacity(jobs.len()), 0);
+    for job in jobs {
+        let entry = entry(context, job)?;
+        if size + entry.size > MAX_BATCH_BYTES && !entries.is_empty() {
+            append(context, std::mem::take(&mut entries))?;
+            size = 0;
+        }
+        size += entry.size;
+        entries.push(entry);
+    }
+    append(context, entries)
+}
+
+fn entry(context: &Context, job: Job) -> Result<Entry, DispatchError> {
+    let Prepared { event, data, .. } = match prepare(context, &job)? {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let event = context.event_at(job.start.position)?;
+            let append = failure(context, &job, &event, &error);
+            return Ok(Entry { job, event, append, size: 0 });
+        }
+    };
+    let (mut append, mut size) = (Append::of_records(), 0);
+    if let Some(handler) = job.handler()
+        && let Target::Queue(queue) = &handler.target
+    {
+        for (data, call) in data.into_iter().zip(1..) {
+            size += data.len();
+            let id = derived_id(&event, &handler.name, call, 1);
+            let message = QueueRecord::Message {
+                scope: event.scope().clone(),
+                queue: queue.clone(),
+                event: event.id(),
+                handler: handler.name.clone(),
+                call,
+                data,
+            };
+            append = append.record(RecordKind::Queue, id.as_bytes().to_vec(), message.encode());
+        }
+    }
+    append = with_record(append, &event, &job, &completed(Outcome::Success, job.attempt(), None));
+    Ok(Entry { job, event, append, size })
+}
+
+fn append(context: &Context, entries: Vec<Entry>) -> Result<(), DispatchError> {
+    let Some((first, rest)) = entries.split_first() else { return Ok(()) };
+    let mut all = first.append.clone();
+    for entry in rest {
+        all.records.extend(entry.append.records.iter().cloned());
+    }
+    match context.store.append(all) {
+        Ok(_) => Ok(()),
+        Err(AppendError::TooLarge { .. }) if !rest.is_empty() => {
+            entries.into_iter().try_for_each(|entry| append(context, vec![entry]))
+        }
+        Err(error @ AppendError::TooLarge { .. }) => {
+            let error = HandlerError::Fatal(format!("the message: {error}"));
+            context.store.append(failure(context, &first.job, &first.event, &error))?;
+            Ok(())
+        }
+        Err(AppendError::NoSpace { .. }) => {
+            let starts = entries.into_iter().map(|entry| entry.job.start).collect();
+            context.mailbox.send(Message::GiveBack { starts, at: context.after(NO_SPACE_WAIT) });
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

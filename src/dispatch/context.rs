@@ -1,0 +1,98 @@
+//! What the thread of dispatch and the attempts that it starts have in common.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::database::Plans;
+use super::driver::Message;
+use super::lanes::Start;
+use super::mailbox::Mailbox;
+use super::state::DeliveryState;
+use super::{DispatchError, Options};
+use crate::config::Catalog;
+use crate::event::{Name, Scope};
+use crate::log::{Append, AppendError, EventStore, Receipt, RecordedEvent};
+use crate::routing::{Handler, Plan};
+
+/// How long to wait before an append that found no room on the disk is tried again.
+const NO_SPACE_WAIT: Duration = Duration::from_secs(1);
+
+/// See the head of this file.
+pub(super) struct Context {
+    pub(super) store: EventStore,
+    pub(super) plans: Plans,
+    pub(super) catalog: Catalog,
+    pub(super) options: Options,
+    pub(super) mailbox: Arc<Mailbox<Message>>,
+    /// Functions that run: position of the event, handler.
+    pub(super) in_process: Mutex<HashSet<(u64, Name)>>,
+}
+
+/// One attempt to make.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) start: Start,
+    pub(super) scope: Scope,
+    pub(super) plan: Arc<Plan>,
+    /// Which handler of the plan.
+    pub(super) handler: usize,
+    pub(super) state: DeliveryState,
+    pub(super) guard_failed: bool,
+    /// The handlers that are stopped should this one fail for good.
+    pub(super) stops: Vec<Name>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("store", &self.store).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    pub(super) fn now(&self) -> i64 {
+        self.store.environment().clock.now_micros()
+    }
+
+    /// The time after a wait from now.
+    pub(super) fn after(&self, wait: Duration) -> i64 {
+        self.now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Waits without a timer of the runtime: the thread of dispatch wakes whoever waits.
+    pub(super) async fn sleep(&self, wait: Duration) {
+        let (wake, woken) = oneshot::channel();
+        self.mailbox.send(Message::Sleep { until: self.after(wait), wake });
+        // An error says that dispatch is stopping, and then nothing is worth waiting for.
+        let _ = woken.await;
+    }
+
+    /// Appends; where the disk is full, again and again until it isn't.
+    pub(super) async fn append(&self, append: Append) -> Result<Receipt, AppendError> {
+        loop {
+            match self.store.append_async(append.clone()).await {
+                Err(AppendError::NoSpace { .. }) => self.sleep(NO_SPACE_WAIT).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// The event at a position that dispatch has followed.
+    pub(super) fn event_at(&self, position: u64) -> Result<RecordedEvent, DispatchError> {
+        self.store.event_at(position)?.ok_or(DispatchError::Stopped)
+    }
+}
+
+impl Job {
+    /// The handler; `None` can't be, since the job was made from the plan.
+    pub(super) fn handler(&self) -> Option<&Handler> {
+        self.plan.handlers.get(self.handler)
+    }
+
+    pub(super) fn attempt(&self) -> u32 {
+        self.state.attempts.saturating_add(1)
+    }
+}

@@ -1,0 +1,288 @@
+//! Rows of open events: the [`Shelf`] of the scheduler.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use redb::ReadableTable;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    ALARMS, DispatchDatabase, EVENTS, LANES, decode, encode, failed, first_key, key, key_with, number, part, scope_of,
+};
+use crate::config::Target;
+use crate::dispatch::DispatchError;
+use crate::dispatch::delivery::Functions;
+use crate::dispatch::open_event::{LaneKey, OpenEvent, Slot};
+use crate::dispatch::shelf::Shelf;
+use crate::dispatch::state::{DeliveryState, Stage};
+use crate::event::{Name, Scope};
+use crate::log::Address;
+use crate::routing::{Handler, Plan, Router};
+
+/// An open event as it is stored. What follows from its plan isn't.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    id: Uuid,
+    address: u64,
+    stream: String,
+    event_type: String,
+    revision: u32,
+    slots: Vec<RowSlot>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RowSlot {
+    handler: String,
+    guard_failed: bool,
+    state: DeliveryState,
+}
+
+/// Where plans come from, and which functions this process has.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct Plans {
+    pub(in crate::dispatch) router: Router,
+    pub(in crate::dispatch) functions: Arc<Functions>,
+}
+
+impl Plans {
+    pub(in crate::dispatch) fn of(
+        &self,
+        event: Uuid,
+        revision: u32,
+        event_type: &str,
+    ) -> Result<Arc<Plan>, DispatchError> {
+        self.router.plan_of(revision, event_type).map_err(|e| DispatchError::Plan { event, source: Arc::new(e) })
+    }
+
+    /// The slot of a handler, as yet without a history.
+    pub(in crate::dispatch) fn slot(&self, handler: &Handler) -> Slot {
+        let mut slot = Slot::new(handler.name.clone());
+        slot.stop_on_failure = handler.stop_on_failure;
+        match &handler.target {
+            Target::Function(name) => slot.bound = self.functions.get(name).is_some(),
+            Target::Queue(queue) => slot.queue = Some(queue.clone()),
+        }
+        slot
+    }
+}
+
+impl DispatchDatabase {
+    fn event(&self, scope: &Scope, position: u64, row: Row) -> Result<OpenEvent, DispatchError> {
+        let plan = self.plans.of(row.id, row.revision, &row.event_type)?;
+        let mut slots = Vec::with_capacity(row.slots.len());
+        for stored in row.slots {
+            let handler = plan.handlers.iter().find(|handler| handler.name.as_str() == stored.handler);
+            let mut slot = self.plans.slot(handler.ok_or(DispatchError::Row { table: "events" })?);
+            slot.state = stored.state;
+            slot.guard_failed = stored.guard_failed;
+            if slot.state.stage == Stage::Started {
+                // It is not running: what runs is in memory.
+                slot.state.stage = Stage::Pending;
+            }
+            slots.push(slot);
+        }
+        Ok(OpenEvent {
+            position,
+            address: Address::from_u64(row.address),
+            id: row.id,
+            scope: scope.clone(),
+            stream: row.stream.into(),
+            event_type: row.event_type.into(),
+            revision: row.revision,
+            slots,
+            shelved: true,
+            changed: false,
+        })
+    }
+
+    pub(super) fn scopes_with_rows(&mut self) -> Result<Vec<Scope>, DispatchError> {
+        let table = self.table(EVENTS)?;
+        let (mut scopes, mut from) = (Vec::new(), Vec::new());
+        while let Some(found) = first_key(&table, &[], &from)? {
+            let (scope, _) = part("events", &found)?;
+            scopes.push(scope_of("events", scope)?);
+            // Behind all keys of this scope.
+            from = scope.as_bytes().to_vec();
+            from.push(1);
+        }
+        Ok(scopes)
+    }
+
+    /// Up to `count` rows of a scope from a position on.
+    pub(in crate::dispatch) fn page(
+        &mut self,
+        scope: &Scope,
+        from: u64,
+        count: usize,
+    ) -> Result<Vec<OpenEvent>, DispatchError> {
+        let name = scope.to_string();
+        let (from, to) = (key_with(&[&name], from), key_with(&[&name], u64::MAX));
+        let mut rows = Vec::new();
+        {
+            let table = self.table(EVENTS)?;
+            let range = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+            for entry in table.range::<&[u8]>(range).map_err(failed)?.take(count) {
+                let (key, value) = entry.map_err(failed)?;
+                rows.push((number("events", key.value())?, decode::<Row>("events", value.value())?));
+            }
+        }
+        rows.into_iter().map(|(position, row)| self.event(scope, position, row)).collect()
+    }
+}
+
+fn lane_key(lane: &LaneKey) -> Vec<u8> {
+    key(&[&lane.scope.to_string(), lane.handler.as_str(), &lane.stream])
+}
+
+fn in_lane(lane: &LaneKey, position: u64) -> Vec<u8> {
+    key_with(&[&lane.scope.to_string(), lane.handler.as_str(), &lane.stream], position)
+}
+
+/// Times before 1970 sort before those after it.
+fn alarm_key(at: i64, scope: &Scope, position: u64) -> Vec<u8> {
+    let mut alarm = (at.cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec();
+    alarm.extend(key_with(&[&scope.to_string()], position));
+    alarm
+}
+
+fn alarm_time(alarm: &[u8]) -> Result<(i64, &[u8]), DispatchError> {
+    let (at, rest) = alarm.split_first_chunk::<8>().ok_or(DispatchError::Row { table: "alarms" })?;
+    Ok(((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed(), rest))
+}
+
+impl Shelf for DispatchDatabase {
+    type Error = DispatchError;
+
+    fn put(&mut self, event: &OpenEvent) -> Result<(), DispatchError> {
+        let slot = |slot: &Slot| RowSlot {
+            handler: slot.handler.as_str().to_owned(),
+            guard_failed: slot.guard_failed,
+            state: slot.state.clone(),
+        };
+        let row = Row {
+            id: event.id,
+            address: event.address.to_u64(),
+            stream: event.stream.to_string(),
+            event_type: event.event_type.to_string(),
+            revision: event.revision,
+            slots: event.slots.iter().map(slot).collect(),
+        };
+        let value = encode(&row)?;
+        let key = key_with(&[&event.scope.to_string()], event.position);
+        self.table(EVENTS)?.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
+        let mut lanes = self.table(LANES)?;
+        for slot in &event.slots {
+            let key = in_lane(&event.lane(slot), event.position);
+            if slot.is_open() {
+                lanes.insert(key.as_slice(), [].as_slice()).map_err(failed)?;
+            } else {
+                lanes.remove(key.as_slice()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, event: &OpenEvent) -> Result<(), DispatchError> {
+        self.delete(EVENTS, &key_with(&[&event.scope.to_string()], event.position))?;
+        let mut lanes = self.table(LANES)?;
+        for slot in &event.slots {
+            lanes.remove(in_lane(&event.lane(slot), event.position).as_slice()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn leave_lane(&mut self, lane: &LaneKey, position: u64) -> Result<(), DispatchError> {
+        self.delete(LANES, &in_lane(lane, position)).map(drop)
+    }
+
+    fn get(&mut self, scope: &Scope, position: u64) -> Result<Option<OpenEvent>, DispatchError> {
+        let key = key_with(&[&scope.to_string()], position);
+        match DispatchDatabase::get::<Row>(self, EVENTS, "events", &key)? {
+            Some(row) => self.event(scope, position, row).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn rows(&mut self, scope: &Scope, from: u64, count: usize) -> Result<Vec<OpenEvent>, DispatchError> {
+        self.page(scope, from, count)
+    }
+
+    fn first_in_lane(&mut self, lane: &LaneKey) -> Result<Option<u64>, DispatchError> {
+        let prefix = lane_key(lane);
+        let found = first_key(&self.table(LANES)?, &prefix, &prefix)?;
+        found.map(|key| number("lanes", &key)).transpose()
+    }
+
+    fn heads(
+        &mut self,
+        scope: &Scope,
+        handler: &Name,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<(String, u64)>, DispatchError> {
+        let prefix = key(&[&scope.to_string(), handler.as_str()]);
+        let table = self.table(LANES)?;
+        let behind = |stream: &str| {
+            let mut from = prefix.clone();
+            from.extend_from_slice(stream.as_bytes());
+            // Behind all positions of the stream.
+            from.push(1);
+            from
+        };
+        let (mut heads, mut from) = (Vec::new(), behind(after));
+        while heads.len() < count
+            && let Some(found) = first_key(&table, &prefix, &from)?
+        {
+            let (stream, _) = part("lanes", found.get(prefix.len()..).unwrap_or_default())?;
+            from = behind(stream);
+            heads.push((stream.to_owned(), number("lanes", &found)?));
+        }
+        Ok(heads)
+    }
+
+    fn set_alarm(&mut self, at: i64, scope: &Scope, position: u64) -> Result<(), DispatchError> {
+        self.next_alarm = None;
+        let key = alarm_key(at, scope, position);
+        self.table(ALARMS)?.insert(key.as_slice(), [].as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    fn clear_alarm(&mut self, at: i64, scope: &Scope, position: u64) -> Result<(), DispatchError> {
+        self.next_alarm = None;
+        self.delete(ALARMS, &alarm_key(at, scope, position)).map(drop)
+    }
+
+    fn alarms(&mut self, now: i64, count: usize) -> Result<Vec<(i64, Scope, u64)>, DispatchError> {
+        let mut due = Vec::new();
+        if self.next_alarm()?.is_none_or(|at| at > now) {
+            return Ok(due);
+        }
+        for entry in self.table(ALARMS)?.iter().map_err(failed)?.take(count) {
+            let (key, _) = entry.map_err(failed)?;
+            let (at, rest) = alarm_time(key.value())?;
+            if at > now {
+                break;
+            }
+            let (scope, _) = part("alarms", rest)?;
+            due.push((at, scope_of("alarms", scope)?, number("alarms", rest)?));
+        }
+        Ok(due)
+    }
+
+    fn next_alarm(&mut self) -> Result<Option<i64>, DispatchError> {
+        if let Some(known) = self.next_alarm {
+            return Ok(known);
+        }
+        let next = match self.table(ALARMS)?.first().map_err(failed)? {
+            Some((key, _)) => Some(alarm_time(key.value())?.0),
+            None => None,
+        };
+        self.next_alarm = Some(next);
+        Ok(next)
+    }
+
+    fn scopes(&mut self) -> Result<Vec<Scope>, DispatchError> {
+        self.scopes_with_rows()
+    }
+}

@@ -1,0 +1,201 @@
+//! What the thread of dispatch answers, once it has followed the log as far as it went when it was asked.
+
+use std::collections::BTreeMap;
+
+use super::messages::{Filter, OpenEntry, Question, Taken};
+use super::{Driver, Reply};
+use crate::dispatch::database::MessageEntry;
+use crate::dispatch::lanes::Obstacle;
+use crate::dispatch::open_event::{OpenEvent, Run};
+use crate::dispatch::shelf::Shelf;
+use crate::dispatch::state::Stage;
+use crate::dispatch::{DispatchError, QueueInfo, Remaining, RemainingOf};
+use crate::event::{Name, Scope};
+use crate::log::Address;
+
+/// How many rows are read at a time.
+const PAGE: usize = 256;
+
+impl Driver {
+    pub(super) fn answer(&mut self, now: i64) -> Result<(), DispatchError> {
+        for (asked_at, question) in std::mem::take(&mut self.questions) {
+            if self.follow.position() < asked_at {
+                self.questions.push((asked_at, question));
+                continue;
+            }
+            match question {
+                Question::Settled(reply) => {
+                    if self.runtime.is_none() || self.lanes.is_settled()? && self.batches == 0 {
+                        let remaining = self.remaining()?;
+                        let _ = reply.send(Ok(remaining));
+                    } else {
+                        self.questions.push((asked_at, Question::Settled(reply)));
+                    }
+                }
+                Question::Open(filter, reply) => {
+                    let open = self.open(&filter)?;
+                    let _ = reply.send(Ok(open));
+                }
+                Question::Queues(scope, reply) => {
+                    let queues = self.list_queues(scope.as_ref(), now)?;
+                    let _ = reply.send(Ok(queues));
+                }
+                Question::Peek { scope, queue, count, reply } => {
+                    let messages = self.peek(&scope, &queue, count, now)?;
+                    let _ = reply.send(Ok(messages));
+                }
+                Question::Take { scope, queue, count, reply } => self.take(&scope, &queue, count, now, reply)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_watches(&mut self) -> Result<(), DispatchError> {
+        let touched = if self.lanes.take_blocked_anew() {
+            self.touched.clear();
+            self.watches.keys().copied().collect()
+        } else {
+            std::mem::take(&mut self.touched)
+        };
+        for position in touched {
+            if position > self.lanes.last() {
+                // Not followed yet: the event touches it when it comes.
+                continue;
+            }
+            let Some(scope) = self.watches.get(&position).and_then(|of| of.first()).map(|of| of.scope.clone()) else {
+                continue;
+            };
+            if let Some(blocked) = self.lanes.blocked(&scope, position)? {
+                for watch in self.watches.remove(&position).unwrap_or_default() {
+                    let _ = watch.reply.send(Ok(blocked.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with every open event, by scope and position, until it says that it has seen enough.
+    fn visit_open(
+        &mut self,
+        scope: Option<&Scope>,
+        mut visit: impl FnMut(&mut Self, &OpenEvent) -> Result<bool, DispatchError>,
+    ) -> Result<(), DispatchError> {
+        // What is in memory gets rows, so that there is one place to page through.
+        self.lanes.put_all()?;
+        let scopes = match scope {
+            Some(scope) => vec![scope.clone()],
+            None => self.lanes.shelf().scopes()?,
+        };
+        for scope in scopes {
+            let mut from = 0;
+            loop {
+                let rows = self.lanes.shelf().rows(&scope, from, PAGE)?;
+                let Some(last) = rows.last() else { break };
+                from = last.position.saturating_add(1);
+                for row in &rows {
+                    let in_memory = self.lanes.event(row.position).cloned();
+                    if !visit(self, in_memory.as_ref().unwrap_or(row))? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remaining(&mut self) -> Result<Remaining, DispatchError> {
+        let mut counts: BTreeMap<(Scope, Name, Option<Obstacle>), u64> = BTreeMap::new();
+        self.visit_open(None, |driver, event| {
+            for (index, slot) in event.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()) {
+                let obstacle = driver.lanes.obstacle(event, index)?;
+                *counts.entry((event.scope.clone(), slot.handler.clone(), obstacle)).or_default() += 1;
+            }
+            Ok(true)
+        })?;
+        let of = |((scope, handler, obstacle), count)| RemainingOf { scope, handler, obstacle, count };
+        Ok(Remaining { handlers: counts.into_iter().map(of).collect() })
+    }
+
+    fn open(&mut self, filter: &Filter) -> Result<Vec<OpenEntry>, DispatchError> {
+        let mut found = Vec::new();
+        self.visit_open(filter.scope.as_ref(), |driver, event| {
+            for (index, slot) in event.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()) {
+                if filter.parked && slot.state.stage != Stage::Parked {
+                    continue;
+                }
+                if found.len() >= filter.limit {
+                    return Ok(false);
+                }
+                found.push(OpenEntry {
+                    scope: event.scope.clone(),
+                    stream: event.stream.to_string(),
+                    event_type: event.event_type.to_string(),
+                    event: event.id,
+                    handler: slot.handler.clone(),
+                    state: slot.state.clone(),
+                    runs: slot.run == Run::Running,
+                    obstacle: driver.lanes.obstacle(event, index)?,
+                });
+            }
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    fn list_queues(&mut self, scope: Option<&Scope>, now: i64) -> Result<Vec<QueueInfo>, DispatchError> {
+        let wanted = |(of, queue, depth): (&Scope, &Name, u64)| {
+            (depth > 0 && scope.is_none_or(|scope| scope == of)).then(|| (of.clone(), queue.clone(), depth))
+        };
+        let mut known: Vec<_> = self.queues.depths().filter_map(wanted).collect();
+        known.sort();
+        let mut infos = Vec::with_capacity(known.len());
+        for (scope, name, depth) in known {
+            let leased = self.lanes.shelf().leased(&scope, &name, now)?;
+            infos.push(QueueInfo { scope, name, depth, leased });
+        }
+        Ok(infos)
+    }
+
+    fn peek(
+        &mut self,
+        scope: &Scope,
+        queue: &Name,
+        count: usize,
+        now: i64,
+    ) -> Result<Vec<MessageEntry>, DispatchError> {
+        let mut messages = self.lanes.shelf().messages(scope, queue, Address::START, count)?;
+        for message in &mut messages {
+            message.leased_until = message.leased_until.filter(|until| *until > now);
+        }
+        Ok(messages)
+    }
+
+    /// The first messages that nobody holds or is taking.
+    fn take(
+        &mut self,
+        scope: &Scope,
+        queue: &Name,
+        count: usize,
+        now: i64,
+        reply: Reply<Taken>,
+    ) -> Result<(), DispatchError> {
+        let (mut taken, mut from) = (Vec::new(), Address::START);
+        while taken.len() < count {
+            let page = self.lanes.shelf().messages(scope, queue, from, PAGE)?;
+            let Some(last) = page.last() else { break };
+            from = Address::from_u64(last.address.to_u64().saturating_add(1));
+            for message in page {
+                let is_free = message.leased_until.is_none_or(|until| until <= now);
+                if taken.len() < count && is_free && self.queues.take(scope, queue, message.address) {
+                    taken.push(message);
+                }
+            }
+        }
+        if let Err(Ok(Taken { messages })) = reply.send(Ok(Taken { messages: taken })) {
+            // Who asked has gone.
+            let addresses: Vec<Address> = messages.iter().map(|message| message.address).collect();
+            self.queues.give_back(scope, queue, &addresses);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! What the thread of dispatch makes of each entry of the log.
+
+use super::{Driver, FOLD_AT_ONCE};
+use crate::dispatch::DispatchError;
+use crate::dispatch::open_event::OpenEvent;
+use crate::dispatch::queue_record::QueueRecord;
+use crate::dispatch::record::{DeliveryRecord, IMPORTED_KEY, PROGRESS_KEY, decode_imported, parse_delivery_key};
+use crate::log::{LogEntry, RecordKind, RecordedEvent, RoomRecord};
+use crate::routing::Input;
+
+impl Driver {
+    /// Follows the log a little further. Returns whether there may be more.
+    pub(super) fn fold(&mut self) -> Result<bool, DispatchError> {
+        for _ in 0..FOLD_AT_ONCE {
+            match self.follow.next()? {
+                Some(LogEntry::Event(event)) => self.event(&event)?,
+                Some(LogEntry::Record(record)) => self.record(&record)?,
+                None => {
+                    if self.follow.position() >= self.history {
+                        self.lanes.pass(self.history_position);
+                    }
+                    return Ok(false);
+                }
+            }
+            self.folded += 1;
+        }
+        Ok(true)
+    }
+
+    fn event(&mut self, event: &RecordedEvent) -> Result<(), DispatchError> {
+        self.followed_events += 1;
+        let position = event.position();
+        if let Some(revision) = event.revision()
+            && position > self.imported
+        {
+            let open = self.open_event(event, revision)?;
+            self.lanes.enter(open)?;
+        } else {
+            self.lanes.pass(position);
+        }
+        self.touch(position);
+        Ok(())
+    }
+
+    /// The deliveries that an event has: one for each handler of its plan whose guard doesn't say no.
+    fn open_event(&self, event: &RecordedEvent, revision: u32) -> Result<OpenEvent, DispatchError> {
+        let plan = self.context.plans.of(event.id(), revision, event.event_type())?;
+        let mut slots = Vec::with_capacity(plan.handlers.len());
+        let mut input = None;
+        for handler in &plan.handlers {
+            let mut slot = self.context.plans.slot(handler);
+            if let Some(when) = &handler.when {
+                let input = input.get_or_insert_with(|| Input::of(event));
+                match input.as_ref().map(|input| when.first_is_true(input)) {
+                    Ok(Ok(true)) => {}
+                    Ok(Ok(false)) => continue,
+                    Ok(Err(_)) | Err(_) => slot.guard_failed = true,
+                }
+            }
+            slots.push(slot);
+        }
+        Ok(OpenEvent {
+            position: event.position(),
+            address: event.address(),
+            id: event.id(),
+            scope: event.scope().clone(),
+            stream: event.stream().into(),
+            event_type: event.event_type().into(),
+            revision,
+            slots,
+            shelved: false,
+            changed: false,
+        })
+    }
+
+    fn record(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
+        let unknown = DispatchError::Record { address: record.address };
+        match record.kind {
+            RecordKind::Delivery if record.key[..] == *PROGRESS_KEY => Ok(()),
+            RecordKind::Delivery if record.key[..] == *IMPORTED_KEY => {
+                self.imported = self.imported.max(decode_imported(&record.body).ok_or(unknown)?);
+                Ok(())
+            }
+            RecordKind::Delivery => self.delivery(record),
+            RecordKind::Queue => self.queue(record),
+            _ => Ok(()),
+        }
+    }
+
+    fn delivery(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
+        let unknown = || DispatchError::Record { address: record.address };
+        let (scope, _, handler) = parse_delivery_key(&record.key).ok_or_else(unknown)?;
+        let (position, decoded) = DeliveryRecord::decode(&record.body).ok_or_else(unknown)?;
+        let slot = self.lanes.event(position).and_then(|event| event.slot_of(handler.as_str()));
+        self.lanes.record(&scope, position, handler.as_str(), &decoded)?;
+        let goes_on = matches!(
+            decoded,
+            DeliveryRecord::Started { .. } | DeliveryRecord::CallDone { .. } | DeliveryRecord::Released
+        );
+        if !goes_on && let Some(slot) = slot {
+            self.ended(position, slot)?;
+        }
+        self.touch(position);
+        Ok(())
+    }
+
+    fn queue(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
+        let unknown = || DispatchError::Record { address: record.address };
+        match QueueRecord::decode(&record.body).ok_or_else(unknown)? {
+            QueueRecord::Message { scope, queue, .. } => {
+                let id = uuid::Uuid::from_slice(&record.key).map_err(|_| unknown())?;
+                self.lanes.shelf().add_message(&scope, &queue, record.address, id)?;
+                let depth = self.queues.added(&scope, &queue);
+                self.lanes.shelf().set_depth(&scope, &queue, depth)
+            }
+            QueueRecord::Leased { scope, queue, message, until } => {
+                self.queues.give_back(&scope, &queue, &[message]);
+                self.lanes.shelf().lease(&scope, &queue, message, until)
+            }
+            QueueRecord::Acknowledged { scope, queue, message } => {
+                if !self.lanes.shelf().remove_message(&scope, &queue, message)? {
+                    return Ok(());
+                }
+                let depth = self.queues.removed(&scope, &queue);
+                self.lanes.shelf().set_depth(&scope, &queue, depth)?;
+                self.offer_room(&scope, &queue)
+            }
+        }
+    }
+
+    /// Whoever watches the event is to be told what became of it.
+    pub(super) fn touch(&mut self, position: u64) {
+        if self.watches.contains_key(&position) {
+            self.touched.insert(position);
+        }
+    }
+}

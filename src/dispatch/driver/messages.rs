@@ -1,0 +1,139 @@
+//! What the thread of dispatch is told and asked.
+
+use std::ops::ControlFlow;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Closing, Driver};
+use crate::dispatch::database::MessageEntry;
+use crate::dispatch::lanes::{Blocked, Obstacle, Start};
+use crate::dispatch::state::DeliveryState;
+use crate::dispatch::{DispatchError, QueueInfo, Remaining};
+use crate::event::{Name, Scope};
+use crate::log::Address;
+
+/// Where an answer goes.
+pub(in crate::dispatch) type Reply<T> = oneshot::Sender<Result<T, DispatchError>>;
+
+/// Which open deliveries are asked for.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct Filter {
+    pub(in crate::dispatch) scope: Option<Scope>,
+    pub(in crate::dispatch) parked: bool,
+    pub(in crate::dispatch) limit: usize,
+}
+
+/// An open delivery, as the thread of dispatch knows it.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct OpenEntry {
+    pub(in crate::dispatch) scope: Scope,
+    pub(in crate::dispatch) stream: String,
+    pub(in crate::dispatch) event_type: String,
+    pub(in crate::dispatch) event: Uuid,
+    pub(in crate::dispatch) handler: Name,
+    pub(in crate::dispatch) state: DeliveryState,
+    pub(in crate::dispatch) runs: bool,
+    pub(in crate::dispatch) obstacle: Option<Obstacle>,
+}
+
+/// Messages of a queue that nobody else gets until they are leased or given back.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct Taken {
+    pub(in crate::dispatch) messages: Vec<MessageEntry>,
+}
+
+/// A message to the thread.
+pub(in crate::dispatch) enum Message {
+    /// A task vanished before its end: its runtime is shutting down.
+    Lost,
+    /// An attempt could not be recorded.
+    Failed(DispatchError),
+    BatchEnded,
+    /// Attempts did not take place; they are handed out again at a time.
+    GiveBack {
+        starts: Vec<Start>,
+        at: i64,
+    },
+    Sleep {
+        until: i64,
+        wake: oneshot::Sender<()>,
+    },
+    /// Asks to be told when nothing of an event goes on any more.
+    Watch {
+        scope: Scope,
+        position: u64,
+        reply: Reply<Vec<Blocked>>,
+    },
+    /// Asks that no attempt of a delivery starts; says whether that could be had.
+    Reserve {
+        position: u64,
+        handler: Name,
+        reply: Reply<Option<Start>>,
+    },
+    /// Messages that were taken and not leased.
+    Return {
+        scope: Scope,
+        queue: Name,
+        messages: Vec<Address>,
+    },
+    /// To be answered once the log is followed up to where it ends now.
+    Ask(Question),
+    Close {
+        until: i64,
+        reply: Option<Reply<()>>,
+    },
+    Stop,
+}
+
+/// A question about all that is open.
+pub(in crate::dispatch) enum Question {
+    Settled(Reply<Remaining>),
+    Open(Filter, Reply<Vec<OpenEntry>>),
+    Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
+    Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
+    Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },
+}
+
+/// Somebody waits for an event.
+pub(super) struct Watch {
+    pub(super) scope: Scope,
+    pub(super) reply: Reply<Vec<Blocked>>,
+}
+
+impl Driver {
+    pub(super) fn receive(&mut self, message: Message) -> Result<ControlFlow<()>, DispatchError> {
+        match message {
+            Message::Lost => {
+                // What is lost while closing is what the close gave up waiting for.
+                if self.closing.is_none() {
+                    return Err(DispatchError::RuntimeGone);
+                }
+            }
+            Message::Failed(error) => return Err(error),
+            Message::BatchEnded => self.batches = self.batches.saturating_sub(1),
+            Message::GiveBack { starts, at } => {
+                self.given_back.extend(starts.into_iter().map(|start| (at, start.position, start.slot)));
+            }
+            Message::Sleep { until, wake } => {
+                self.sleeper_number += 1;
+                self.sleepers.insert((until, self.sleeper_number), wake);
+            }
+            Message::Watch { scope, position, reply } => {
+                self.watches.entry(position).or_default().push(Watch { scope, reply });
+                self.touched.insert(position);
+            }
+            Message::Reserve { position, handler, reply } => {
+                let reserved = self.lanes.reserve(position, handler.as_str());
+                if let Err(Ok(Some(start))) = reply.send(Ok(reserved)) {
+                    self.lanes.give_back(start.position, start.slot);
+                }
+            }
+            Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
+            Message::Ask(question) => self.questions.push((self.context.store.durable_end(), question)),
+            Message::Close { until, reply } => self.closing = Some(Closing { until, reply }),
+            Message::Stop => return Ok(ControlFlow::Break(())),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}

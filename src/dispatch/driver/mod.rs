@@ -1,0 +1,326 @@
+//! The thread of dispatch: follows the log, folds it into the scheduler and the queues, starts what may run, and answers
+//! questions about what is open. It alone owns that state, so there are no locks; it never waits for a handler.
+//!
+//! State changes through the log only: an attempt appends how it ended, and the thread learns it when it follows that
+//! record. So what a restart works out from the log is what the thread had before.
+
+mod answers;
+mod fold;
+mod messages;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::DispatchError;
+use super::context::Context;
+use super::database::{DispatchDatabase, Reflects};
+use super::lanes::{Bounds, Class, Lanes};
+use super::mailbox::Mailbox;
+use super::record::{self, IMPORTED_KEY, PROGRESS_KEY, Progress};
+use crate::event::{Name, Scope};
+use crate::log::{Address, Append, Durability, Follow, ReadError, RecordKind};
+
+use messages::Watch;
+pub(super) use messages::{Filter, Message, OpenEntry, Question, Reply, Taken};
+
+/// How many entries of the log are followed before messages are looked at again.
+const FOLD_AT_ONCE: usize = 1_024;
+
+/// The longest sleep while a time is waited for: the wall clock may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// An attempt that was handed out and whose end hasn't been followed yet.
+#[derive(Debug)]
+struct Running {
+    handler: Name,
+    /// The queue, where its target is one.
+    queue: Option<(Scope, Name)>,
+    deadline: i64,
+    time_is_up: Option<oneshot::Sender<()>>,
+    task: Option<AbortHandle>,
+}
+
+type Beyond = Pin<Box<dyn Future<Output = Result<(), ReadError>> + Send>>;
+
+/// See the head of this file.
+pub(super) struct Driver {
+    context: Arc<Context>,
+    mailbox: Arc<Mailbox<Message>>,
+    /// Where handlers run; `None` serves no deliveries.
+    runtime: Option<Handle>,
+    lanes: Lanes<DispatchDatabase>,
+    queues: start::Rooms,
+    follow: Follow,
+    /// Resolves when the log has grown.
+    beyond: Option<Beyond>,
+    /// Everything before this was on record when the thread started: nothing runs before it is folded.
+    history: Address,
+    /// The last position of that.
+    history_position: u64,
+    serving: bool,
+    /// Up to this position events are history without deliveries.
+    imported: u64,
+    running: HashMap<(u64, usize), Running>,
+    batches: usize,
+    deadlines: BTreeSet<(i64, u64, usize)>,
+    sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
+    sleeper_number: u64,
+    /// Deliveries that are handed out again at a time.
+    given_back: BTreeSet<(i64, u64, usize)>,
+    watches: HashMap<u64, Vec<Watch>>,
+    /// Watched events to look at.
+    touched: BTreeSet<u64>,
+    /// With the durable end when they were asked: they are answered once the log is followed up to there.
+    questions: Vec<(Address, Question)>,
+    closing: Option<Closing>,
+    stored: Option<Reflects>,
+    folded: u64,
+    followed_events: u64,
+}
+
+#[derive(Debug)]
+struct Closing {
+    until: i64,
+    reply: Option<Reply<()>>,
+}
+
+enum Next {
+    Again,
+    Sleep(Option<i64>),
+    Stop,
+}
+
+impl Driver {
+    pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
+        let store = &context.store;
+        let disk = &store.environment().disk;
+        let mut database = DispatchDatabase::open(&**disk, context.options.cache_bytes, context.plans.clone())?;
+        let stored = database.reflects()?;
+        let (history, history_position) = (store.durable_end(), store.last_position());
+        let from = match stored {
+            Some(reflects) => Address::from_u64(reflects.address),
+            None => Self::rebuild_from(&context)?,
+        };
+        if from > history {
+            return Err(DispatchError::AheadOfLog { reflects: from, end: history });
+        }
+        let imported = match store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.last() {
+            Some(found) => {
+                record::decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })?
+            }
+            None => 0,
+        };
+        let options = &context.options;
+        let bounds = Bounds {
+            events: options.max_open_events.max(1),
+            events_per_scope: options.max_open_events_per_scope.max(1),
+            running_per_handler: options.max_in_flight_per_handler.max(1),
+        };
+        let queues = start::Rooms::new(database.depths()?);
+        let position = stored.map_or(0, |reflects| reflects.position);
+        Ok(Self {
+            mailbox: context.mailbox.clone(),
+            runtime,
+            lanes: Lanes::new(database, bounds, position)?,
+            queues,
+            follow: store.follow(from),
+            beyond: None,
+            history,
+            history_position,
+            serving: false,
+            imported,
+            running: HashMap::new(),
+            batches: 0,
+            deadlines: BTreeSet::new(),
+            sleepers: BTreeMap::new(),
+            sleeper_number: 0,
+            given_back: BTreeSet::new(),
+            watches: HashMap::new(),
+            touched: BTreeSet::new(),
+            questions: Vec::new(),
+            closing: None,
+            stored,
+            folded: 0,
+            followed_events: 0,
+            context,
+        })
+    }
+
+    /// Where a new file begins: what is before was complete when dispatch last said so in the log.
+    fn rebuild_from(context: &Context) -> Result<Address, DispatchError> {
+        match context.store.records_with_key(RecordKind::Delivery, PROGRESS_KEY)?.last() {
+            Some(found) => Progress::decode(&found.body)
+                .map(|progress| progress.open_from)
+                .ok_or(DispatchError::Record { address: found.address }),
+            None => Ok(Address::START),
+        }
+    }
+
+    /// Works until it is told to stop, or can't go on.
+    pub(super) fn run(&mut self) -> Result<(), DispatchError> {
+        loop {
+            match self.step()? {
+                Next::Again => {}
+                Next::Sleep(until) => {
+                    let now = self.context.now();
+                    let wait = until.map(|until| u64::try_from(until.saturating_sub(now)).unwrap_or_default());
+                    self.mailbox.sleep(wait.map(|wait| Duration::from_micros(wait).min(LONGEST_SLEEP)));
+                }
+                Next::Stop => return Ok(()),
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<Next, DispatchError> {
+        for message in self.mailbox.take() {
+            if self.receive(message)?.is_break() {
+                return Ok(Next::Stop);
+            }
+        }
+        let more = self.fold()?;
+        if !self.serving && self.runtime.is_some() && self.follow.position() >= self.history {
+            self.serving = true;
+            self.lanes.serve();
+        }
+        if self.folded >= self.context.options.checkpoint_every.max(1) {
+            self.checkpoint()?;
+        }
+        let now = self.context.now();
+        self.time_passes(now)?;
+        self.tell_watches()?;
+        let mut busy = more;
+        if self.serving && self.closing.is_none() {
+            busy |= self.start_all()?;
+            busy |= self.lanes.refill(!busy)?;
+        }
+        self.answer(now)?;
+        if busy {
+            return Ok(Next::Again);
+        }
+        if self.has_closed(now)? {
+            return Ok(Next::Stop);
+        }
+        if self.has_grown()? { Ok(Next::Again) } else { Ok(Next::Sleep(self.next_time()?)) }
+    }
+
+    /// Whether the log has grown since it was followed to its end; if not, the mailbox is woken when it does.
+    fn has_grown(&mut self) -> Result<bool, DispatchError> {
+        let from = self.follow.position();
+        let store = &self.context.store;
+        let beyond = self.beyond.get_or_insert_with(|| Box::pin(store.beyond(from)));
+        let waker = Waker::from(self.mailbox.clone());
+        match beyond.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            Poll::Ready(grown) => {
+                self.beyond = None;
+                grown?;
+                Ok(true)
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn time_passes(&mut self, now: i64) -> Result<(), DispatchError> {
+        self.lanes.due(now)?;
+        while let Some((at, position, slot)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            self.deadlines.remove(&(at, position, slot));
+            if let Some(running) = self.running.get_mut(&(position, slot))
+                && let Some(time_is_up) = running.time_is_up.take()
+            {
+                // An error says that the attempt has just ended.
+                let _ = time_is_up.send(());
+            }
+        }
+        while let Some(entry) = self.sleepers.first_entry()
+            && entry.key().0 <= now
+        {
+            let _ = entry.remove().send(());
+        }
+        while let Some((at, position, slot)) = self.given_back.first().copied()
+            && at <= now
+        {
+            self.given_back.remove(&(at, position, slot));
+            self.give_back(position, slot)?;
+        }
+        Ok(())
+    }
+
+    /// When [`time_passes`](Self::time_passes) has something to do next.
+    fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
+        let retry = if self.serving { self.lanes.next_due()? } else { None };
+        let times = [
+            retry,
+            self.deadlines.first().map(|(at, ..)| *at),
+            self.sleepers.first_key_value().map(|((at, _), _)| *at),
+            self.given_back.first().map(|(at, ..)| *at),
+            self.closing.as_ref().map(|closing| closing.until),
+        ];
+        Ok(times.into_iter().flatten().min())
+    }
+
+    /// Commits `dispatch.redb`, and says in the log how far dispatch has come.
+    fn checkpoint(&mut self) -> Result<(), DispatchError> {
+        self.folded = 0;
+        let reflects = Reflects { address: self.follow.position().to_u64(), position: self.lanes.last() };
+        if self.stored == Some(reflects) {
+            return Ok(());
+        }
+        self.lanes.put_all()?;
+        let followed = self.follow.position();
+        let open_from = self.lanes.shelf().open_from(followed)?;
+        self.lanes.shelf().commit(reflects)?;
+        self.stored = Some(reflects);
+        // Only after events, or this record would be a reason for the next one.
+        if self.serving && self.followed_events >= self.context.options.checkpoint_every {
+            self.followed_events = 0;
+            let progress = Progress { followed, open_from };
+            let append = Append::of_records().record(RecordKind::Delivery, PROGRESS_KEY, progress.encode());
+            self.context.store.append(append.durability(Durability::Deferred))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a close that was asked for is done.
+    fn has_closed(&mut self, now: i64) -> Result<bool, DispatchError> {
+        let Some(closing) = &mut self.closing else { return Ok(false) };
+        let idle = self.lanes.running(Class::Function) == 0 && self.batches == 0;
+        if !idle && now < closing.until {
+            return Ok(false);
+        }
+        let reply = closing.reply.take();
+        if !idle {
+            tracing::warn!(
+                running = self.running.len(),
+                "closing while handlers run; they are tried again after the next open"
+            );
+        }
+        self.checkpoint()?;
+        if let Some(reply) = reply {
+            let _ = reply.send(Ok(()));
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Driver {
+    /// Whatever runs is abandoned; it is tried again after the next open.
+    fn drop(&mut self) {
+        for running in self.running.values_mut() {
+            if let Some(task) = running.task.take() {
+                task.abort();
+            }
+        }
+        self.context.in_process.lock().clear();
+    }
+}

@@ -1,0 +1,205 @@
+//! Handing attempts out, and how much room queues have.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::sync::oneshot;
+
+use super::{Driver, Running};
+use crate::config::Catalog;
+use crate::dispatch::context::Job;
+use crate::dispatch::database::QueueDepth;
+use crate::dispatch::lanes::{Class, Start};
+use crate::dispatch::{DispatchError, attempt, batch};
+use crate::event::{Name, Scope};
+use crate::log::Address;
+
+/// Batches of messages that are written at once: one is encoded while another is synced.
+const MAX_BATCHES: usize = 4;
+
+/// How much each queue holds and is about to hold.
+#[derive(Debug, Default)]
+pub(super) struct Rooms(HashMap<(Scope, Name), Room>);
+
+#[derive(Debug, Default)]
+struct Room {
+    depth: u64,
+    /// Deliveries that are about to put something in.
+    on_its_way: u64,
+    /// Messages that somebody is taking.
+    being_taken: BTreeSet<Address>,
+}
+
+impl Rooms {
+    pub(super) fn new(depths: Vec<QueueDepth>) -> Self {
+        let room = |found: QueueDepth| ((found.scope, found.queue), Room { depth: found.depth, ..Room::default() });
+        Self(depths.into_iter().map(room).collect())
+    }
+
+    fn room(&mut self, scope: &Scope, queue: &Name) -> &mut Room {
+        self.0.entry((scope.clone(), queue.clone())).or_default()
+    }
+
+    pub(super) fn added(&mut self, scope: &Scope, queue: &Name) -> u64 {
+        let room = self.room(scope, queue);
+        room.depth += 1;
+        room.depth
+    }
+
+    pub(super) fn removed(&mut self, scope: &Scope, queue: &Name) -> u64 {
+        let room = self.room(scope, queue);
+        room.depth = room.depth.saturating_sub(1);
+        room.depth
+    }
+
+    pub(super) fn depths(&self) -> impl Iterator<Item = (&Scope, &Name, u64)> {
+        self.0.iter().map(|((scope, queue), room)| (scope, queue, room.depth))
+    }
+
+    /// Takes a message for somebody; `false` where somebody else takes it.
+    pub(super) fn take(&mut self, scope: &Scope, queue: &Name, message: Address) -> bool {
+        self.room(scope, queue).being_taken.insert(message)
+    }
+
+    pub(super) fn give_back(&mut self, scope: &Scope, queue: &Name, messages: &[Address]) {
+        let room = self.room(scope, queue);
+        for message in messages {
+            room.being_taken.remove(message);
+        }
+    }
+
+    /// How many more deliveries may put something in.
+    fn left(&mut self, scope: &Scope, queue: &Name, catalog: &Catalog) -> u64 {
+        let max_depth = catalog.queue_options(scope, queue.as_str()).and_then(|options| options.max_depth);
+        let room = self.room(scope, queue);
+        max_depth.map_or(u64::MAX, |max| max.saturating_sub(room.depth + room.on_its_way))
+    }
+}
+
+impl Driver {
+    /// Starts what may start. Returns whether there was anything.
+    pub(super) fn start_all(&mut self) -> Result<bool, DispatchError> {
+        let mut any = false;
+        loop {
+            let functions = self.start_functions()?;
+            let messages = self.start_batches()?;
+            // A full queue lets functions go ahead, so both are asked until neither has anything.
+            if !functions && !messages {
+                return Ok(any);
+            }
+            any = true;
+        }
+    }
+
+    fn next(&mut self, class: Class) -> Option<Start> {
+        let (queues, catalog) = (&mut self.queues, &self.context.catalog);
+        self.lanes.next(class, |scope, queue| {
+            let has_room = queues.left(scope, queue, catalog) > 0;
+            if has_room {
+                queues.room(scope, queue).on_its_way += 1;
+            }
+            has_room
+        })
+    }
+
+    fn start_functions(&mut self) -> Result<bool, DispatchError> {
+        let Some(runtime) = self.runtime.clone() else { return Ok(false) };
+        let mut any = false;
+        while self.lanes.running(Class::Function) < self.context.options.max_in_flight.max(1)
+            && let Some(start) = self.next(Class::Function)
+        {
+            any = true;
+            let key = (start.position, start.slot);
+            let job = self.job(start)?;
+            let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
+            let (name, deadline) = (handler.name.clone(), self.context.after(handler.timeout));
+            let (time_is_up, signal) = oneshot::channel();
+            self.context.in_process.lock().insert((key.0, name.clone()));
+            let task = runtime.spawn(attempt::run(self.context.clone(), job, runtime.clone(), signal));
+            self.deadlines.insert((deadline, key.0, key.1));
+            let running = Running {
+                handler: name,
+                queue: None,
+                deadline,
+                time_is_up: Some(time_is_up),
+                task: Some(task.abort_handle()),
+            };
+            self.running.insert(key, running);
+        }
+        Ok(any)
+    }
+
+    fn start_batches(&mut self) -> Result<bool, DispatchError> {
+        let Some(runtime) = self.runtime.clone() else { return Ok(false) };
+        let mut any = false;
+        while self.batches < MAX_BATCHES {
+            let mut jobs = Vec::new();
+            while jobs.len() < self.context.options.max_message_batch.max(1)
+                && let Some(start) = self.next(Class::Queue)
+            {
+                let key = (start.position, start.slot);
+                let job = self.job(start)?;
+                let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
+                let queue = match &handler.target {
+                    crate::config::Target::Queue(queue) => Some((job.scope.clone(), queue.clone())),
+                    crate::config::Target::Function(_) => None,
+                };
+                let handler = handler.name.clone();
+                self.running.insert(key, Running { handler, queue, deadline: i64::MAX, time_is_up: None, task: None });
+                jobs.push(job);
+            }
+            if jobs.is_empty() {
+                break;
+            }
+            any = true;
+            self.batches += 1;
+            runtime.spawn_blocking(batch::work(self.context.clone(), jobs));
+        }
+        Ok(any)
+    }
+
+    fn job(&self, start: Start) -> Result<Job, DispatchError> {
+        let missing = DispatchError::Stopped;
+        let Some(event) = self.lanes.event(start.position) else { return Err(missing) };
+        let Some(slot) = event.slots.get(start.slot) else { return Err(missing) };
+        let plan = self.context.plans.of(event.id, event.revision, &event.event_type)?;
+        let handler = plan.handlers.iter().position(|handler| handler.name == slot.handler).ok_or(missing)?;
+        let later = event.slots.iter().skip(start.slot + 1).filter(|later| slot.stop_on_failure && later.is_open());
+        Ok(Job {
+            scope: event.scope.clone(),
+            handler,
+            state: slot.state.clone(),
+            guard_failed: slot.guard_failed,
+            stops: later.map(|later| later.handler.clone()).collect(),
+            plan,
+            start,
+        })
+    }
+
+    /// An attempt that was handed out has ended, or never took place.
+    pub(super) fn ended(&mut self, position: u64, slot: usize) -> Result<(), DispatchError> {
+        let Some(running) = self.running.remove(&(position, slot)) else { return Ok(()) };
+        self.deadlines.remove(&(running.deadline, position, slot));
+        match running.queue {
+            Some((scope, queue)) => {
+                let room = self.queues.room(&scope, &queue);
+                room.on_its_way = room.on_its_way.saturating_sub(1);
+                self.offer_room(&scope, &queue)
+            }
+            None => {
+                self.context.in_process.lock().remove(&(position, running.handler));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn give_back(&mut self, position: u64, slot: usize) -> Result<(), DispatchError> {
+        self.lanes.give_back(position, slot);
+        self.ended(position, slot)
+    }
+
+    /// Lets deliveries that found the queue full stand in line again, as far as it has room.
+    pub(super) fn offer_room(&mut self, scope: &Scope, queue: &Name) -> Result<(), DispatchError> {
+        let left = self.queues.left(scope, queue, &self.context.catalog);
+        self.lanes.room(scope, queue, usize::try_from(left).unwrap_or(usize::MAX))
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong in dispatch.
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::event::{Scope, VocabularyError};
+use crate::log::{Address, AppendError, ReadError};
+use crate::routing::RouteError;
+use crate::storage::DatabaseError;
+
+/// Dispatch can't do what was asked, or has stopped. Cheap to clone: one failure is told to all who wait.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DispatchError {
+    /// The log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log can't be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// `dispatch.redb` can't be read or written; it is derived, and made anew from the log where it is missing.
+    #[error(
+        "{0}; the file is derived from the log: remove it while the store is closed, and the next open makes it anew"
+    )]
+    Database(std::sync::Arc<DatabaseError>),
+    /// A row of `dispatch.redb` isn't what was written.
+    #[error(
+        "dispatch.redb: a row of table {table} can't be read; remove the file while the store is closed, and the next open makes it anew"
+    )]
+    Row {
+        /// The table.
+        table: &'static str,
+    },
+    /// `dispatch.redb` tells of more than the log holds: the log has lost data.
+    #[error("dispatch.redb reflects the log up to {reflects}, which ends at {end}: the log has lost data")]
+    AheadOfLog {
+        /// The address that the file reflects.
+        reflects: Address,
+        /// The durable end of the log.
+        end: Address,
+    },
+    /// A record of dispatch in the log isn't one that this version of Atlas reads.
+    #[error("log record at {address}: not a record of dispatch that this version of Atlas reads")]
+    Record {
+        /// Where it stands.
+        address: Address,
+    },
+    /// The plan of a recorded event can't be had.
+    #[error("the plan of event {event}: {source}")]
+    Plan {
+        /// The event.
+        event: Uuid,
+        /// What routing says.
+        #[source]
+        source: std::sync::Arc<RouteError>,
+    },
+    /// A name, id or scope isn't well formed.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// There is no such event.
+    #[error("no event has the id {id}")]
+    NoSuchEvent {
+        /// The id.
+        id: Uuid,
+    },
+    /// Events of several scopes have the id.
+    #[error("events of {} scopes have the id {id}: {}; expected one of these scopes with the id", scopes.len(), list(scopes))]
+    Ambiguous {
+        /// The id.
+        id: Uuid,
+        /// The scopes.
+        scopes: Vec<Scope>,
+    },
+    /// A delivery id isn't well formed.
+    #[error("{found:?} is not a delivery id; expected EVENT-ID/HANDLER")]
+    DeliveryId {
+        /// The text found.
+        found: String,
+    },
+    /// The event has no delivery of that handler.
+    #[error("event {event} has no delivery {handler}; it has {}", if deliveries.is_empty() { "none".to_owned() } else { deliveries.join(", ") })]
+    NoSuchDelivery {
+        /// The event.
+        event: Uuid,
+        /// The handler asked for.
+        handler: String,
+        /// The handlers that it has deliveries of.
+        deliveries: Vec<String>,
+    },
+    /// Only a delivery that is parked can be released.
+    #[error("delivery {delivery} is {found}; only a parked one can be released")]
+    NotParked {
+        /// The delivery.
+        delivery: String,
+        /// Its phase.
+        found: String,
+    },
+    /// A delivery that is complete or in process can't be dropped.
+    #[error("delivery {delivery} is {found}; only a pending or parked one can be dropped")]
+    NotDroppable {
+        /// The delivery.
+        delivery: String,
+        /// Its phase.
+        found: String,
+    },
+    /// A cascade has more events than can be told at once.
+    #[error("the cascade has more than {limit} events (MAX_CASCADE_EVENTS)")]
+    CascadeTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// No queue of the scope holds the message.
+    #[error("no message {id}; it was never there, or is acknowledged")]
+    NoSuchMessage {
+        /// The message id.
+        id: Uuid,
+    },
+    /// Deliveries aren't served here, so waiting for them would never end.
+    #[error("deliveries are not served: the store was opened with dispatch(false)")]
+    NotServing,
+    /// The runtime on which handlers ran is gone, and dispatch with it; the store goes on.
+    #[error("the runtime that dispatch ran on is shut down; open the store again to serve deliveries")]
+    RuntimeGone,
+    /// The thread of dispatch could not be started.
+    #[error("the thread of dispatch can't be started: {0}")]
+    Thread(std::sync::Arc<std::io::Error>),
+    /// Dispatch was stopped.
+    #[error("dispatch is stopped")]
+    Stopped,
+}
+
+fn list(scopes: &[Scope]) -> String {
+    scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl From<DatabaseError> for DispatchError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(std::sync::Arc::new(error))
+    }
+}

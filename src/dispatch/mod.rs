@@ -1,0 +1,53 @@
+//! Deliveries: what an event's plan has called, when, and what came of it.
+//!
+//! The log is the truth. That a delivery is Pending follows from its event and its plan; what happens to it is recorded
+//! in the log, and everything here is a fold of that. How it fits together stands in `docs/dispatch.md`.
+
+mod attempt;
+mod batch;
+mod cascade;
+mod codec;
+mod completion;
+mod context;
+mod database;
+mod delivery;
+mod dispatcher;
+mod driver;
+mod emitted;
+mod error;
+mod lanes;
+mod mailbox;
+mod open_event;
+mod options;
+mod prepare;
+mod queue_record;
+mod queues;
+mod record;
+mod retry;
+mod shelf;
+mod state;
+mod status;
+
+use serde::{Deserialize, Serialize};
+
+pub use cascade::{Cascade, CascadeEvent};
+pub(crate) use delivery::Functions;
+pub use delivery::{Delivery, Emit, HandlerError};
+pub use dispatcher::{DeliveryFilter, Dispatcher, OpenDelivery, Remaining, RemainingOf};
+pub use error::DispatchError;
+pub use lanes::Obstacle;
+pub use options::Options;
+pub use queues::{QueueInfo, QueueMessage};
+#[allow(unused_imports, reason = "for the import as recorded, which the log has to support first")]
+pub(crate) use record::{IMPORTED_KEY, encode_imported};
+pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, MAX_CASCADE_EVENTS, Phase, StatusReader};
+
+/// How a delivery or an event ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what it should.
+    Success,
+    /// It did not, and is given up.
+    Failure,
+}

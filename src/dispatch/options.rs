@@ -1,0 +1,55 @@
+//! The limits of dispatch, each with its default.
+
+use std::time::Duration;
+
+/// The limits of dispatch. What exceeds one waits its turn, unless said otherwise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Functions that run at once, over all handlers. Default 256.
+    pub max_in_flight: usize,
+    /// Functions that run at once for one handler of one scope. Default 64.
+    pub max_in_flight_per_handler: usize,
+    /// Messages that one append puts into queues, over all handlers. Default 512.
+    pub max_message_batch: usize,
+    /// Events with deliveries that are not complete which are kept in memory, about 500 bytes each; the others stand in
+    /// `dispatch.redb`. Default 32,768.
+    pub max_open_events: usize,
+    /// As `max_open_events`, for one scope. Default 4,096.
+    pub max_open_events_per_scope: usize,
+    /// How many events may stand between the first event of a cascade and one that a handler emits; beyond, emitting
+    /// is a fatal failure. Default 32.
+    pub max_cascade_depth: u32,
+    /// Events that one call may emit; more is a fatal failure. Default 1,000.
+    pub max_emitted: usize,
+    /// The JSON that one call may give as output, in bytes; more is a fatal failure. Default 64 KiB.
+    pub max_output: usize,
+    /// How much of an error's text is kept, in bytes. Default 4 KiB.
+    pub max_error: usize,
+    /// How many entries of the log are followed between two commits of `dispatch.redb`: what a restart after a crash
+    /// reads again. Default 65,536.
+    pub checkpoint_every: u64,
+    /// The cache of `dispatch.redb`, in bytes. Default 16 MiB.
+    pub cache_bytes: usize,
+    /// How long a close waits for the handlers that run; then they are abandoned, and tried again after the next open.
+    /// Default 10 s.
+    pub close_within: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 256,
+            max_in_flight_per_handler: 64,
+            max_message_batch: 512,
+            max_open_events: 32_768,
+            max_open_events_per_scope: 4_096,
+            max_cascade_depth: 32,
+            max_emitted: 1_000,
+            max_output: 64 << 10,
+            max_error: 4 << 10,
+            checkpoint_every: 65_536,
+            cache_bytes: 16 << 20,
+            close_within: Duration::from_secs(10),
+        }
+    }
+}

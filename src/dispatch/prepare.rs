@@ -1,0 +1,113 @@
+//! The data of a delivery's calls: what the handler's `data` makes of the event.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::DispatchError;
+use super::context::{Context, Job};
+use super::record::{Calls, DeliveryRecord, delivery_key};
+use super::{HandlerError, Outcome};
+use crate::log::{Append, RecordKind, RecordedEvent};
+use crate::routing::{Handler, Input};
+
+/// A delivery's calls, ready to be made.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) event: RecordedEvent,
+    pub(super) data: Vec<Bytes>,
+    pub(super) calls: Calls,
+}
+
+/// Works out the calls of a delivery. The inner error is a failure of the delivery, for good: expressions give the same
+/// every time.
+pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, HandlerError>, DispatchError> {
+    let event = context.event_at(job.start.position)?;
+    let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
+    let fatal = |what: &str, error: &dyn std::error::Error| Ok(Err(HandlerError::Fatal(format!("{what}: {error}"))));
+    let data = match outputs(handler, &event, job.guard_failed) {
+        Ok(data) => data,
+        Err((what, error)) => return fatal(what, &*error),
+    };
+    let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let calls = Calls { count, data_hash: hash(&data) };
+    if let Some(recorded) = job.state.calls
+        && recorded != calls
+    {
+        let what = format!(
+            "the data of the calls differ from those of the first attempt ({} calls then, {count} now)",
+            recorded.count
+        );
+        return Ok(Err(HandlerError::Fatal(what)));
+    }
+    Ok(Ok(Prepared { event, data, calls }))
+}
+
+type Fault = (&'static str, Box<dyn std::error::Error>);
+
+fn outputs(handler: &Handler, event: &RecordedEvent, guard_failed: bool) -> Result<Vec<Bytes>, Fault> {
+    let input = || Input::of(event).map_err(|error| -> Fault { ("the envelope", error.into()) });
+    if guard_failed && let Some(when) = &handler.when {
+        // Asked again for the error alone, which was not kept.
+        when.first_is_true(&input()?).map_err(|error| -> Fault { ("when", error.into()) })?;
+    }
+    match &handler.data {
+        Some(data) => data.outputs(&input()?).map_err(|error| ("data", error.into())),
+        None => match serde_json::to_vec(&event.envelope()) {
+            Ok(json) => Ok(vec![json.into()]),
+            Err(error) => Err(("the envelope", error.into())),
+        },
+    }
+}
+
+/// SHA-256 over the data of all calls, each with its length in front.
+fn hash(data: &[Bytes]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for data in data {
+        hash.update((data.len() as u64).to_le_bytes());
+        hash.update(data);
+    }
+    hash.finalize().into()
+}
+
+/// The record that a delivery is complete.
+pub(super) fn completed(outcome: Outcome, attempts: u32, error: Option<String>) -> DeliveryRecord {
+    DeliveryRecord::Completed { outcome, attempts, output: None, error, emitted: Vec::new() }
+}
+
+/// Adds a record of the job's delivery to an append.
+pub(super) fn with_record(append: Append, event: &RecordedEvent, job: &Job, record: &DeliveryRecord) -> Append {
+    let Some(handler) = job.handler() else { return append };
+    let key = delivery_key(event.scope(), event.id(), handler.name.as_str());
+    append.record(RecordKind::Delivery, key, record.encode(event.position()))
+}
+
+/// Adds the records that a delivery has failed, and that so have those that it stops.
+pub(super) fn with_failure(append: Append, event: &RecordedEvent, job: &Job, failure: &DeliveryRecord) -> Append {
+    let append = with_record(append, event, job, failure);
+    let Some(handler) = job.handler() else { return append };
+    with_stopped(append, event, handler.name.as_str(), job.stops.iter().map(crate::event::Name::as_str))
+}
+
+/// Adds the records that handlers are stopped because an earlier one of the event has failed.
+pub(super) fn with_stopped<'n>(
+    mut append: Append,
+    event: &RecordedEvent,
+    failed: &str,
+    stopped: impl Iterator<Item = &'n str>,
+) -> Append {
+    for name in stopped {
+        let record = completed(Outcome::Failure, 0, Some(format!("stopped: handler {failed} failed")));
+        let key = delivery_key(event.scope(), event.id(), name);
+        append = append.record(RecordKind::Delivery, key, record.encode(event.position()));
+    }
+    append
+}
+
+/// At most `limit` bytes of an error's text.
+pub(super) fn cut(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        text.truncate(text.floor_char_boundary(limit));
+        text.push('…');
+    }
+    text
+}

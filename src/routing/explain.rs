@@ -1,0 +1,92 @@
+//! How an event is routed and why, for people: the trees that were tried, the one that serves, its document, the plan.
+
+use serde::Serialize;
+
+use super::plan::Plan;
+use super::router::{RouteError, Router};
+use crate::config::{Document, DocumentId, HandlerSpec, Target};
+use crate::event::{Name, Scope, TreeScope};
+
+/// Why an event has the plan it has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The event type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The trees in the order of look-up; empty for an event that names its revision.
+    pub tried: Vec<Tried>,
+    /// The tree that serves.
+    pub tree: TreeScope,
+    /// Its revision.
+    pub revision: u32,
+    /// The document in it.
+    pub document: DocumentId,
+    /// What the document says about the type.
+    pub description: Option<String>,
+    /// The handlers by weight, then by name.
+    pub handlers: Vec<ExplainedHandler>,
+}
+
+/// A tree that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// The tree.
+    pub tree: TreeScope,
+    /// Its active revision, where it has one.
+    pub active: Option<u32>,
+}
+
+/// A handler of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedHandler {
+    /// The handler with all defaults filled in.
+    #[serde(flatten)]
+    pub spec: HandlerSpec,
+    /// Whether its target can be called here: a queue always can, a function where the host has it.
+    pub bound: bool,
+}
+
+impl Router {
+    /// Explains how an event of `scope`, `variant` and `event_type` is routed by what is active now.
+    ///
+    /// # Errors
+    /// As [`route`](Self::route).
+    pub fn explain(&self, scope: &Scope, variant: Option<&str>, event_type: &str) -> Result<Explanation, RouteError> {
+        let snapshot = self.catalog().snapshot();
+        let plan = self.look_up(&snapshot, scope, variant, event_type)?;
+        let variant = variant.map(|variant| Name::parse("variant", variant)).transpose()?;
+        let tried = |tree: TreeScope| Tried { active: snapshot.revision(&tree), tree };
+        self.explanation(&plan, event_type, TreeScope::candidates(scope, variant.as_ref()).map(tried).collect())
+    }
+
+    /// Explains how an event was routed that was recorded with `revision`.
+    ///
+    /// # Errors
+    /// As [`plan_of`](Self::plan_of).
+    pub fn explain_recorded(&self, revision: u32, event_type: &str) -> Result<Explanation, RouteError> {
+        let plan = self.plan_of(revision, event_type)?;
+        self.explanation(&plan, event_type, Vec::new())
+    }
+
+    fn explanation(&self, plan: &Plan, event_type: &str, tried: Vec<Tried>) -> Result<Explanation, RouteError> {
+        let document = self.catalog().parsed(plan.document)?;
+        let Document { description, mut handlers } = (*document).clone();
+        handlers.sort_by(|a, b| (a.weight, &a.name).cmp(&(b.weight, &b.name)));
+        let explained = |spec: HandlerSpec| ExplainedHandler {
+            bound: match &spec.target {
+                Target::Function(function) => self.catalog().is_bound(function),
+                Target::Queue(_) => true,
+            },
+            spec,
+        };
+        Ok(Explanation {
+            event_type: event_type.to_owned(),
+            tried,
+            tree: plan.tree.clone(),
+            revision: plan.revision,
+            document: plan.document,
+            description,
+            handlers: handlers.into_iter().map(explained).collect(),
+        })
+    }
+}
