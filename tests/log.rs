@@ -1,4 +1,11 @@
 //! What the log promises its callers: order, atomicity, idempotency, subscriptions, one holder.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 

@@ -1,4 +1,11 @@
 //! The log under faults: torn tails, damage, failing syncs, a full disk, lost derived files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::io;
 use std::sync::Arc;

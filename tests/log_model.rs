@@ -1,5 +1,12 @@
 //! The log against a plain model: any mix of appends, reads, rotations, closes and abrupt ends gives what the model
 //! gives.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 

@@ -84,7 +84,9 @@ pub(crate) struct Opened {
 /// An append on its way.
 pub(crate) enum Submitted {
     /// Answered without being queued.
-    Done(Result<Receipt, AppendError>),
+    Done(Receipt),
+    /// The answer, once what it speaks of is durable.
+    AfterSync(Receipt),
     /// To be queued once there is room.
     Queue(Prepared),
 }
@@ -143,15 +145,10 @@ impl Core {
             Ids::New(prepared) => Ok(Submitted::Queue(prepared)),
             Ids::Known(events) => {
                 let durable = self.durable.position();
-                let mut receipt = Receipt { durable: true, repeated: true, events };
-                if receipt.events.iter().any(|event| event.position > durable) {
-                    if append.durability == Durability::Sync {
-                        self.sync()?;
-                    } else {
-                        receipt.durable = false;
-                    }
-                }
-                Ok(Submitted::Done(Ok(receipt)))
+                let undurable = events.iter().any(|event| event.position > durable);
+                let sync = undurable && append.durability == Durability::Sync;
+                let receipt = Receipt { durable: !undurable || sync, repeated: true, events };
+                Ok(if sync { Submitted::AfterSync(receipt) } else { Submitted::Done(receipt) })
             }
         }
     }
@@ -160,7 +157,8 @@ impl Core {
     pub(crate) fn append(self: &Arc<Self>, append: &Append) -> Result<Receipt, AppendError> {
         loop {
             match self.submit(append)? {
-                Submitted::Done(answer) => return answer,
+                Submitted::Done(receipt) => return Ok(receipt),
+                Submitted::AfterSync(receipt) => return self.sync().map(|()| receipt),
                 Submitted::Queue(prepared) => {
                     if let Some(receipt) = receipt(self.commit(prepared)?) {
                         return Ok(receipt);
@@ -168,6 +166,34 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// As [`append`](Self::append), without blocking.
+    pub(crate) async fn append_async(self: &Arc<Self>, append: &Append) -> Result<Receipt, AppendError> {
+        loop {
+            match self.submit(append)? {
+                Submitted::Done(receipt) => return Ok(receipt),
+                Submitted::AfterSync(receipt) => {
+                    return self.commit_async(self.nothing()?).await.map(|_| receipt);
+                }
+                Submitted::Queue(prepared) => {
+                    if let Some(receipt) = receipt(self.commit_async(prepared).await?) {
+                        return Ok(receipt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An append of nothing: committing it makes durable what was appended before.
+    pub(crate) fn nothing(&self) -> Result<Prepared, AppendError> {
+        self.may_append()?;
+        Ok(Prepared::new(None, Durability::Sync, self.view.read().tail()))
+    }
+
+    /// Makes everything that was appended durable.
+    pub(crate) fn sync(self: &Arc<Self>) -> Result<(), AppendError> {
+        self.commit(self.nothing()?).map(drop)
     }
 
     /// Queues a prepared append, commits it where nobody else does, and blocks until it is answered.
@@ -249,12 +275,14 @@ impl Core {
         if let Some(error) = &*self.poison.lock() {
             return Err(error.clone());
         }
-        let size: usize = batch.iter().map(|prepared| prepared.size).sum();
+        let size: usize = batch.iter().filter(|prepared| !prepared.is_empty()).map(|prepared| prepared.size).sum();
         let events: usize = batch.iter().map(|prepared| prepared.events.len()).sum();
-        if writer.is_full(size, events, self.options.segment_size) {
-            self.rotate(&mut writer)?;
+        if size > 0 {
+            if writer.is_full(size, events, self.options.segment_size) {
+                self.rotate(&mut writer)?;
+            }
+            writer.fill(size, self.options.segment_size).map_err(|failure| self.fail(failure))?;
         }
-        writer.fill(size, self.options.segment_size)?;
         let before = self.view.read().before_tail();
         let durable_events = {
             let index = writer.part.index.read();
@@ -301,20 +329,6 @@ impl Core {
         }
     }
 
-    /// Makes everything that was appended durable.
-    pub(crate) fn sync(&self) -> Result<(), AppendError> {
-        self.may_append()?;
-        let writer = self.writer.as_ref().ok_or(AppendError::ReadOnly)?;
-        let mut writer = writer.lock();
-        if let Some(error) = &*self.poison.lock() {
-            return Err(error.clone());
-        }
-        if writer.synced_to == Address::new(writer.part.segment.number(), writer.offset) {
-            return Ok(());
-        }
-        self.sync_writer(&mut writer)
-    }
-
     /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.
     fn rotate(self: &Arc<Self>, writer: &mut Writer) -> Result<(), AppendError> {
         let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
@@ -339,7 +353,7 @@ impl Core {
             self.sync_writer(writer)?;
         }
         if !writer.closed {
-            writer.fill(0, self.options.segment_size)?;
+            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
             let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
@@ -376,8 +390,11 @@ impl Core {
 
     /// Indexes every segment that isn't appended to any more, then merges the directory.
     fn seal_all(&self) -> Result<(), ReadError> {
-        while !self.closing.load(Ordering::Acquire) && self.seal_oldest()? {}
-        while !self.closing.load(Ordering::Acquire) && self.merge_directory()? {}
+        let goes_on = || !self.closing.load(Ordering::Acquire);
+        let mut more = true;
+        while more {
+            more = goes_on() && (self.seal_oldest()? || self.merge_directory()?);
+        }
         Ok(())
     }
 
@@ -466,7 +483,7 @@ impl Core {
         let end = if writer.closed {
             writer.synced_to
         } else {
-            writer.fill(0, self.options.segment_size)?;
+            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
             let end = writer.close_segment(ClosingReason::Closed).map_err(|failure| self.fail(failure))?;
             self.publish(&writer, end)?;
             end

@@ -53,10 +53,10 @@ impl Fold for MergeFold {
     }
 
     fn apply(&self, state: &mut Value, event: &RecordedEvent) {
-        if event.content_type().is_none() {
-            if let Ok(patch) = serde_json::from_slice(event.data()) {
-                merge_patch(state, patch);
-            }
+        if event.content_type().is_none()
+            && let Ok(patch) = serde_json::from_slice(event.data())
+        {
+            merge_patch(state, patch);
         }
     }
 

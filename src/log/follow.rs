@@ -147,12 +147,9 @@ impl Subscription {
     pub fn try_next(&mut self) -> Result<Option<RecordedEvent>, ReadError> {
         loop {
             if let Some(reader) = &mut self.reader {
-                for event in reader.by_ref() {
-                    let event = event?;
-                    // What became durable after the reader was made is left to the next one.
-                    if event.position() > self.reader_to {
-                        break;
-                    }
+                // What became durable after the reader was made is left to the next one.
+                let next = reader.next().transpose()?;
+                if let Some(event) = next.filter(|event| event.position() <= self.reader_to) {
                     (self.after, self.version) = (event.position(), event.version());
                     return Ok(Some(event));
                 }
@@ -165,7 +162,7 @@ impl Subscription {
                 return Ok(None);
             }
             self.reader =
-                Some(LogReader::new(view, self.query.clone().after(self.after).from_version(self.version + 1))?);
+                Some(LogReader::new(view, self.query.clone().after(self.after).since_version(self.version + 1))?);
             self.reader_to = newest;
         }
     }

@@ -315,10 +315,11 @@ impl Part {
     /// The frame that holds an event.
     fn frame_of(&self, ordinal: u32, cursor: &mut Cursor) -> Result<FrameEntry, ReadError> {
         let number = self.segment().number();
-        if let Some((segment, frame, next)) = &cursor.frame {
-            if *segment == number && (frame.first_ordinal..*next).contains(&ordinal) {
-                return Ok(*frame);
-            }
+        if let Some((segment, frame, next)) = &cursor.frame
+            && *segment == number
+            && (frame.first_ordinal..*next).contains(&ordinal)
+        {
+            return Ok(*frame);
         }
         let (frame, next) = match self {
             Self::Sealed(part) => part.index.frame_of(ordinal)?,
@@ -352,10 +353,10 @@ impl Part {
 
     fn stream_text(&self, symbol: u32, cursor: &mut Cursor) -> Result<Text, ReadError> {
         let number = self.segment().number();
-        if let Some((segment, known, text)) = &cursor.stream {
-            if (*segment, *known) == (number, symbol) {
-                return Ok(text.clone());
-            }
+        if let Some((segment, known, text)) = &cursor.stream
+            && (*segment, *known) == (number, symbol)
+        {
+            return Ok(text.clone());
         }
         let text = match self {
             Self::Sealed(part) => part.stream_name(symbol, &mut Block::default())?.2,

@@ -1,5 +1,7 @@
 //! What callers do before they queue, in parallel and off every lock: check, look up ids, encode, compute CRCs.
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -61,6 +63,7 @@ pub(crate) struct AsRecorded {
 pub(crate) struct Prepared {
     pub(crate) scope: Option<Scope>,
     pub(crate) streams: Vec<PreparedStream>,
+    stream_numbers: HashMap<String, usize>,
     pub(crate) events: Vec<PreparedEvent>,
     pub(crate) records: Vec<PreparedRecord>,
     pub(crate) keyframes: Vec<PreparedKeyframe>,
@@ -90,6 +93,7 @@ impl Prepared {
         Self {
             scope,
             streams: Vec::new(),
+            stream_numbers: HashMap::new(),
             events: Vec::new(),
             records: Vec::new(),
             keyframes: Vec::new(),
@@ -100,15 +104,21 @@ impl Prepared {
         }
     }
 
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.records.is_empty() && self.keyframes.is_empty()
+    }
+
     /// The number of a stream, added where it is new; its head is looked up in the parts before the active one.
     pub(crate) fn stream(&mut self, view: &View, id: &str) -> Result<usize, AppendError> {
-        if let Some(known) = self.streams.iter().rposition(|stream| stream.id == id) {
-            return Ok(known);
+        if let Some(known) = self.stream_numbers.get(id) {
+            return Ok(*known);
         }
         let head = match &self.scope {
             Some(scope) => view.head_before_tail(scope, id)?,
             None => (0, 0),
         };
+        self.stream_numbers.insert(id.to_owned(), self.streams.len());
         self.streams.push(PreparedStream { id: id.to_owned(), expected: Vec::new(), head });
         // Its symbol, and perhaps its scope's.
         self.size += 2 * room_for(16) + id.len() + 2 * crate::event::MAX_NAME_LEN;
@@ -237,7 +247,7 @@ enum KnownIds {
 /// Looks the given ids up, among everything that has its place in the log.
 fn known_ids(append: &Append, view: &View) -> Result<KnownIds, AppendError> {
     let Some(scope) = &append.scope else { return Ok(KnownIds::None) };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut known: Vec<RecordedEvent> = Vec::new();
     for event in &append.events {
         let Some(id) = event.id else { continue };

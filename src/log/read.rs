@@ -159,7 +159,7 @@ pub struct Query {
     recorded_from: Option<i64>,
     recorded_before: Option<i64>,
     /// Of a single stream: only events from this version on.
-    from_version: u64,
+    since_version: u64,
 }
 
 impl Query {
@@ -215,8 +215,8 @@ impl Query {
         self
     }
 
-    pub(crate) fn from_version(mut self, version: u64) -> Self {
-        self.from_version = version;
+    pub(crate) fn since_version(mut self, version: u64) -> Self {
+        self.since_version = version;
         self
     }
 
@@ -246,7 +246,7 @@ pub(crate) enum LogReader {
 impl LogReader {
     pub(crate) fn new(view: Arc<View>, query: Query) -> Result<Self, ReadError> {
         if let (Some(scope), Some(stream)) = (&query.scope, &query.stream) {
-            let from = if query.direction == Direction::Forward { query.from_version } else { u64::MAX };
+            let from = if query.direction == Direction::Forward { query.since_version } else { u64::MAX };
             let reader = StreamReader::new(view.clone(), scope, stream, from, query.direction)?;
             return Ok(Self::Stream(reader, query));
         }

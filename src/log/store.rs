@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::core::{Core, Submitted, receipt};
+use super::core::Core;
 use super::fold::{Fold, MergeFold};
 use super::follow::{Follow, Subscription};
 use super::import::Import;
@@ -147,19 +147,7 @@ impl EventStore {
     /// As [`append`](Self::append).
     pub fn append_async(&self, append: Append) -> impl Future<Output = Result<Receipt, AppendError>> + Send + 'static {
         let store = self.clone();
-        async move {
-            let core = store.inner();
-            loop {
-                match core.submit(&append)? {
-                    Submitted::Done(answer) => return answer,
-                    Submitted::Queue(prepared) => {
-                        if let Some(receipt) = receipt(core.commit_async(prepared).await?) {
-                            return Ok(receipt);
-                        }
-                    }
-                }
-            }
-        }
+        async move { store.inner().append_async(&append).await }
     }
 
     /// Makes everything appended so far durable.
@@ -168,6 +156,18 @@ impl EventStore {
     /// [`AppendError::Poisoned`] where the sync fails; the store takes no more appends then.
     pub fn sync(&self) -> Result<(), AppendError> {
         self.inner().sync()
+    }
+
+    /// As [`sync`](Self::sync), without blocking the thread.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub fn sync_async(&self) -> impl Future<Output = Result<(), AppendError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            let core = store.inner();
+            core.commit_async(core.nothing()?).await.map(drop)
+        }
     }
 
     /// Starts writing history as it was recorded elsewhere: positions, versions and times as given. The store must be

@@ -212,15 +212,15 @@ impl Build<'_> {
                 }
             }
         }
-        if let Some(recorded) = prepared.as_recorded {
-            if recorded.first_position != self.index.next_position() {
-                let conflict = AppendError::Conflict {
-                    stream: "the whole log".to_owned(),
-                    expected: super::ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
-                    actual: self.index.next_position().saturating_sub(1),
-                };
-                return Err(refuse(conflict));
-            }
+        if let Some(recorded) = prepared.as_recorded
+            && recorded.first_position != self.index.next_position()
+        {
+            let conflict = AppendError::Conflict {
+                stream: "the whole log".to_owned(),
+                expected: super::ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
+                actual: self.index.next_position().saturating_sub(1),
+            };
+            return Err(refuse(conflict));
         }
         // From here on nothing can refuse it.
         self.write(prepared, &heads).map(Committed::Written).map_err(Refusal::Broken)
@@ -235,10 +235,10 @@ impl Build<'_> {
                 let (Some(symbol), Some(version)) = (symbols.get_mut(number), versions.get_mut(number)) else {
                     return Ok((0, 0));
                 };
-                if *symbol == 0 {
-                    if let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number)) {
-                        *symbol = this.stream(scope, stream, *head)?;
-                    }
+                if *symbol == 0
+                    && let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number))
+                {
+                    *symbol = this.stream(scope, stream, *head)?;
                 }
                 *version += 1;
                 Ok((*symbol, *version))
@@ -305,22 +305,26 @@ impl Writer {
         !empty && (u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
     }
 
-    /// Fills space for `size` more bytes and a closing frame, durably. Nothing is lost where it fails.
-    pub(crate) fn fill(&mut self, size: usize, segment_size: u64) -> Result<(), AppendError> {
+    /// Fills space for `size` more bytes and a closing frame, durably. Nothing is lost where there is no room. A sync that
+    /// fails poisons here as well: it may have been about frames that wait to be made durable.
+    pub(crate) fn fill(&mut self, size: usize, segment_size: u64) -> Result<(), Failure> {
         let needed = u64::from(self.offset) + size as u64 + CLOSING_ROOM;
         if needed <= self.filled {
             return Ok(());
         }
         let to = (self.filled + self.chunk).min(segment_size).max(needed);
         let zeros = vec![0; (to - self.filled).min(1 << 20) as usize];
-        let no_space = |source: io::Error| AppendError::NoSpace { needed: size as u64, source: Arc::new(source) };
+        let no_space = |source: io::Error| {
+            Failure::Refused(AppendError::NoSpace { needed: size as u64, source: Arc::new(source) })
+        };
         let mut at = self.filled;
         while at < to {
             let part = zeros.get(..zeros.len().min((to - at) as usize)).unwrap_or_default();
             self.segment().file.write_all_at(at, part).map_err(no_space)?;
             at += part.len() as u64;
         }
-        self.segment().file.sync().map_err(no_space)?;
+        let synced = self.segment().file.sync();
+        synced.map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         self.filled = to;
         self.chunk = (self.chunk * 2).min(CHUNKS.1);
         Ok(())

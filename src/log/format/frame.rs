@@ -46,7 +46,10 @@ impl FrameHeader {
     pub(crate) fn decode(bytes: &[u8], max_len: usize) -> Result<Self, Bad> {
         let header = Self::fields(bytes).ok_or("the frame header is cut short")?;
         let length = header.length as usize;
-        if length % 8 != 0 || length > max_len || length != padded(FRAME_HEADER_LEN + header.body_len as usize) {
+        if !length.is_multiple_of(8)
+            || length > max_len
+            || length != padded(FRAME_HEADER_LEN + header.body_len as usize)
+        {
             return Err("the frame's length is impossible");
         }
         let smallest = u64::from(header.records) * super::RECORD_HEADER_LEN as u64;
