@@ -69,7 +69,10 @@ fn revisions_are_staged_activated_shown_and_remembered() {
 fn a_tree_with_faults_is_refused_with_all_of_them_and_applied_not_at_all() {
     let sandbox = Sandbox::with_tree();
     sandbox.write("tree/1/loan/offer/sent/complete.json", "{\n  \"handlers\": [],\n  \"handelrs\": []\n}");
-    sandbox.write("tree/1/loan/risk/scored/complete.json", r#"{"handlers": [{"name": "a", "when": ".data.", "target": {"queue": "fax"}}]}"#);
+    sandbox.write(
+        "tree/1/loan/risk/scored/complete.json",
+        r#"{"handlers": [{"name": "a", "when": ".data.", "target": {"queue": "fax"}}]}"#,
+    );
     sandbox.write("tree/1/loan/APPLICATION/submitted/complete.json", r#"{"handlers": []}"#);
     for arguments in [
         vec!["config", "import", "tree", "--scope", SCOPE, "--activate"],
@@ -105,7 +108,8 @@ fn a_tree_without_a_type_of_the_catalogue_is_not_activated() {
 #[test]
 fn types_are_declared_listed_and_retired() {
     let sandbox = Sandbox::new();
-    sandbox.write("types.json", json!([SENT, { "type": SUBMITTED, "description": "A loan is asked for." }]).to_string());
+    sandbox
+        .write("types.json", json!([SENT, { "type": SUBMITTED, "description": "A loan is asked for." }]).to_string());
     sandbox.atlas(["types", "declare", "types.json", "--application", "loans"]).done();
     let listed = sandbox.atlas(["--json", "types", "list", "--application", "loans"]).done().json();
     assert!(listed.to_string().contains(SENT) && listed.to_string().contains("A loan is asked for."), "{listed}");

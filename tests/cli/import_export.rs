@@ -49,7 +49,10 @@ fn lines_without_ids_are_new_each_time_and_lines_with_ids_only_once() {
 
     sandbox.write("export.ndjson", &export);
     let summary = sandbox.atlas(["--json", "import", "export.ndjson"]).done().json();
-    assert_eq!((&summary["lines"], &summary["events"], &summary["repeated"]), (&json!(1_000), &json!(0), &json!(1_000)));
+    assert_eq!(
+        (&summary["lines"], &summary["events"], &summary["repeated"]),
+        (&json!(1_000), &json!(0), &json!(1_000))
+    );
     assert_eq!(sandbox.atlas(["export"]).done().stdout, export);
 }
 
@@ -194,7 +197,8 @@ fn cloudevents_have_the_attributes_of_the_standard() {
 #[test]
 fn segments_are_as_small_as_asked_for() {
     let sandbox = Sandbox::with_tree();
-    let wide: Vec<Value> = (0..40).map(|n| event(SENT, "loan-1", json!({ "n": n, "pad": "x".repeat(50_000) }))).collect();
+    let wide: Vec<Value> =
+        (0..40).map(|n| event(SENT, "loan-1", json!({ "n": n, "pad": "x".repeat(50_000) }))).collect();
     sandbox.write("events.ndjson", ndjson(&wide));
     sandbox.atlas(["import", "--segment-size", "256KiB", "events.ndjson"]).done();
     let stats = sandbox.atlas(["--json", "stats"]).done().json();

@@ -31,7 +31,10 @@ fn a_state_can_be_had_at_any_version_and_time() {
     };
     let now = state(&[]);
     assert_eq!(keys(&now), ["events_read", "keyframe", "state", "version"]);
-    assert_eq!((&now["version"], &now["state"]), (&json!(3), &json!({ "amount": 2000, "offer": { "rate": 2, "years": 5 } })));
+    assert_eq!(
+        (&now["version"], &now["state"]),
+        (&json!(3), &json!({ "amount": 2000, "offer": { "rate": 2, "years": 5 } }))
+    );
     assert_eq!(state(&["--no-keyframes"])["state"], now["state"]);
     assert_eq!(state(&["--no-keyframes"])["events_read"], 3);
     assert_eq!(state(&["--at", "1"])["state"], json!({ "amount": 2000, "purpose": "boat" }));

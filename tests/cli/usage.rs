@@ -34,8 +34,23 @@ fn every_command_explains_itself() {
     let sandbox = Sandbox::new();
     let help = sandbox.atlas(["--help"]).done().stdout;
     for command in [
-        "import", "export", "streams", "stream", "state", "get", "status", "cascade", "types", "queue", "config",
-        "explain", "deliveries", "release", "drop", "stats", "verify",
+        "import",
+        "export",
+        "streams",
+        "stream",
+        "state",
+        "get",
+        "status",
+        "cascade",
+        "types",
+        "queue",
+        "config",
+        "explain",
+        "deliveries",
+        "release",
+        "drop",
+        "stats",
+        "verify",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}: {help}");
         let own = sandbox.atlas([command, "--help"]).done().stdout;

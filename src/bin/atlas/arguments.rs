@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cascade, config, deliveries, explain, export, get, import, queue, state, stats, status, stream, streams, types, verify,
+    cascade, config, deliveries, explain, export, get, import, queue, state, stats, status, stream, streams, types,
+    verify,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -13,7 +14,7 @@ use crate::commands::{
 /// Events come in, a configuration tree says what each means for its tenant and application, they are durable in one
 /// log, reach their handlers in order of weight, and each stream's state can be had at any version or time.
 #[derive(Debug, Parser)]
-#[command(verbatim_doc_comment, version, arg_required_else_help = true, after_help = FIRST_STEPS)]
+#[command(name = "atlas", verbatim_doc_comment, version, arg_required_else_help = true, after_help = FIRST_STEPS)]
 pub(crate) struct Arguments {
     /// The data directory
     ///

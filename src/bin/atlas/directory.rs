@@ -48,10 +48,11 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
         Opening::Create => (Options::default(), false),
         Opening::Serve { segment_size } => (Options { segment_size, ..Options::default() }, true),
     };
-    let atlas = Atlas::builder().log_options(options).dispatch(serve).open(dir).await.map_err(|error| match &error {
-        Error::Open(error) => about(dir, error),
-        _ => error.into(),
-    })?;
+    let atlas =
+        Atlas::builder().log_options(options).dispatch(serve).open(dir).await.map_err(|error| match &error {
+            Error::Open(error) => about(dir, error),
+            _ => error.into(),
+        })?;
     let result = work(&atlas).await;
     let closed = atlas.close().await;
     let result = result?;

@@ -21,7 +21,9 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         };
         number.checked_mul(factor)
     });
-    parsed.ok_or_else(|| format!("{text:?} is not a size; expected a whole number of bytes, or with a unit: 64KiB, 8MiB, 1GiB"))
+    parsed.ok_or_else(|| {
+        format!("{text:?} is not a size; expected a whole number of bytes, or with a unit: 64KiB, 8MiB, 1GiB")
+    })
 }
 
 /// A duration: a whole number with `ms`, `s`, `m` or `h`.

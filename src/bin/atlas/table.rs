@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_and_counted() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (262_200, "262,200"), (1_234_567, "1,234,567")] {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (262_200, "262,200"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(thousands(number), text);
         }
         assert_eq!(counted(1, "delivery", "deliveries"), "1 delivery");

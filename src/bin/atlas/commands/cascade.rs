@@ -16,9 +16,12 @@ use crate::output::Output;
 /// A cascade is all events with one correlation id, each under the event that caused it, with its deliveries. An event
 /// that nothing caused has its own id as correlation id.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Example:
-  atlas cascade 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e")]
+  atlas cascade 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e"
+)]
 pub(crate) struct Arguments {
     /// The correlation id
     #[arg(value_name = "CORRELATION-ID")]

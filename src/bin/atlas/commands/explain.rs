@@ -66,7 +66,8 @@ fn explain_type(atlas: &Atlas, event_type: &str, tree: Option<&TreeScope>) -> Ou
         return Err(Failure::Usage(format!("how {event_type} is routed depends on its scope; expected --scope SCOPE")));
     };
     let Some(scope) = tree.scope() else {
-        let what = "the tree of the default tenant serves the scopes without one of their own; expected --scope of a tenant";
+        let what =
+            "the tree of the default tenant serves the scopes without one of their own; expected --scope of a tenant";
         return Err(Failure::new(what));
     };
     let variant = tree.variant().map(|variant| variant.as_str());
@@ -94,7 +95,8 @@ fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
 }
 
 fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
-    let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } = &handler.spec;
+    let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } =
+        &handler.spec;
     let called = match target {
         Target::Queue(queue) => format!("queue {queue}"),
         Target::Function(function) if handler.bound => format!("function {function}"),

@@ -18,11 +18,14 @@ use crate::progress::Progress;
 /// export imported into the directory it came from writes nothing, and imported `--as-recorded` into an empty one it
 /// gives an equal export. A directory that a running host holds can be exported, up to what is durable.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas export > events.ndjson
   atlas export --scope bank/loans --type LOAN_OFFER_ | jq .data
-  atlas export --after 1200000 --format cloudevents")]
+  atlas export --after 1200000 --format cloudevents"
+)]
 pub(crate) struct Arguments {
     /// Only events after this position
     #[arg(long, value_name = "POSITION")]

@@ -54,10 +54,13 @@ pub(crate) struct Peek {
 /// A message that is taken is hidden from others until its lease ends. `ack` it when its work is done; otherwise it
 /// can be taken again after that.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Example:
   atlas --json queue take mail --scope bank/loans --max 1 --lease 5m | jq -r '.[].id'
-  atlas queue ack MESSAGE-ID")]
+  atlas queue ack MESSAGE-ID"
+)]
 pub(crate) struct Take {
     /// The queue
     #[arg(value_parser = queue)]
@@ -134,14 +137,18 @@ async fn list(atlas: &Atlas, arguments: &List, output: &mut Output) -> Outcome {
     for info in atlas.dispatcher().queues(arguments.scope.as_ref()).await? {
         queues.insert((info.scope, info.name), (info.depth, info.leased));
     }
-    let rows = queues.iter().map(|((scope, name), (depth, leased))| Row { scope, name, depth: *depth, leased: *leased });
+    let rows =
+        queues.iter().map(|((scope, name), (depth, leased))| Row { scope, name, depth: *depth, leased: *leased });
     if output.json {
         return output.json_array(rows.map(Ok));
     }
     let columns = [Column::Text("SCOPE"), Column::Text("QUEUE"), Column::Number("DEPTH"), Column::Number("LEASED")];
     let mut table = Table::new(columns);
     for row in rows {
-        table.row(output, [row.scope.to_string(), row.name.to_string(), row.depth.to_string(), row.leased.to_string()])?;
+        table.row(
+            output,
+            [row.scope.to_string(), row.name.to_string(), row.depth.to_string(), row.leased.to_string()],
+        )?;
     }
     if table.end(output)? == 0 {
         message("there are no queues");
@@ -171,7 +178,10 @@ fn show(atlas: &Atlas, scope: &Scope, queue: &Name, messages: &[QueueMessage], o
     for found in messages {
         let leased = found.leased_until.map(|until| until.to_string()).unwrap_or_default();
         let data = clipped(found.data.get(), DATA_SHOWN);
-        table.row(output, [found.id.to_string(), found.recorded_at.to_string(), leased, found.handler.to_string(), data])?;
+        table.row(
+            output,
+            [found.id.to_string(), found.recorded_at.to_string(), leased, found.handler.to_string(), data],
+        )?;
     }
     if table.end(output)? == 0 {
         message(format_args!("queue {queue} of {scope} has no message to give"));

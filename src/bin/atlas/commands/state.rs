@@ -18,13 +18,16 @@ use crate::table::counted;
 /// The state is the data of the stream's events, merged in order as JSON Merge Patch (RFC 7396) does. It is read from
 /// the newest keyframe and the events after it.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas state bank/loans loan-1                                        now
   atlas state bank/loans loan-1 --at 7                                 at version 7
   atlas state bank/loans loan-1 --at 2011-10-01T00:39:00+02:00         as recorded at that time
   atlas state bank/loans loan-1 --at 2011-10-01T00:39:00+02:00 --occurred
-  atlas --json state bank/loans loan-1 | jq .keyframe")]
+  atlas --json state bank/loans loan-1 | jq .keyframe"
+)]
 pub(crate) struct Arguments {
     /// The stream's scope, TENANT/APPLICATION
     scope: Scope,

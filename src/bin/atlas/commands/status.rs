@@ -16,10 +16,13 @@ use crate::table::{Column, Table, counted, joined};
 /// Pending, InProcess, Complete; Success or Failure once it is Complete, with all that it caused. A Pending delivery
 /// that is parked is out of attempts and waits for `release` or `drop`.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e
-  atlas --json status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e | jq '.deliveries[] | select(.parked)'")]
+  atlas --json status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e | jq '.deliveries[] | select(.parked)'"
+)]
 pub(crate) struct Arguments {
     /// The event's id
     #[arg(value_name = "EVENT-ID")]
@@ -45,13 +48,10 @@ fn text(status: &EventStatus, output: &mut Output) -> Outcome {
         (false, None) => format!(", not routed, in {}", status.scope),
     };
     output.line(format_args!("{}: {}{how}", status.id, standing(status.phase, status.outcome, output.paint)))?;
-    let mut table = Table::new([
-        Column::Text("HANDLER"),
-        Column::Number("ATTEMPTS"),
-        Column::Text("STANDING"),
-    ]);
+    let mut table = Table::new([Column::Text("HANDLER"), Column::Number("ATTEMPTS"), Column::Text("STANDING")]);
     for delivery in &status.deliveries {
-        let row = [delivery.handler.to_string(), delivery.attempts.to_string(), delivery_standing(delivery, output.paint)];
+        let row =
+            [delivery.handler.to_string(), delivery.attempts.to_string(), delivery_standing(delivery, output.paint)];
         table.row(output, row)?;
     }
     table.end(output)?;

@@ -94,8 +94,8 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
 async fn declare(arguments: &Declare, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be used leaves nothing behind.
     let name = arguments.file.display().to_string();
-    let bytes = std::fs::read(&arguments.file)
-        .map_err(|error| Failure::at(&name, format_args!("cannot be read: {error}")))?;
+    let bytes =
+        std::fs::read(&arguments.file).map_err(|error| Failure::at(&name, format_args!("cannot be read: {error}")))?;
     let types = config::read_types(&name, &bytes).map_err(|error| Failure::Located(error.to_string()))?;
     directory::work(dir, Opening::Create, async |atlas| {
         let declared = atlas.catalog().types_declare(&arguments.application, &types)?;

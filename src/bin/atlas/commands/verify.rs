@@ -14,10 +14,13 @@ use crate::table::counted;
 /// Reads every segment and its index and names what is damaged, with file and offset. The exit code is 0 where nothing
 /// is, else 1. A torn tail after a crash is no damage: it was never acknowledged.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas verify
-  atlas --json verify | jq '.problems[]'")]
+  atlas --json verify | jq '.problems[]'"
+)]
 pub(crate) struct Arguments {}
 
 pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {

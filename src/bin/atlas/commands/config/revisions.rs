@@ -117,8 +117,7 @@ pub(super) async fn history(arguments: &History, dir: &Path, output: &mut Output
                 Ok(Entry { what: e.what, revision: e.revision, recorded_at: entry(e), actor: e.actor.as_deref() })
             }));
         }
-        let columns =
-            [Column::Text("WHEN"), Column::Number("REVISION"), Column::Text("WHAT"), Column::Text("WHO")];
+        let columns = [Column::Text("WHEN"), Column::Number("REVISION"), Column::Text("WHAT"), Column::Text("WHO")];
         let mut table = Table::new(columns);
         for e in &history {
             let what = match e.what {

@@ -20,11 +20,14 @@ use crate::table::{Column, Table, thousands};
 /// A delivery is one event for one handler. One that is parked is out of attempts: it waits for `release` or `drop`,
 /// and later deliveries of the same handler and stream wait behind it. One to a function waits for a host that has it.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas deliveries
   atlas deliveries --parked --scope bank/loans
-  atlas --json deliveries --parked | jq -r '.[].id'")]
+  atlas --json deliveries --parked | jq -r '.[].id'"
+)]
 pub(crate) struct Arguments {
     /// Only those that are parked
     #[arg(long)]
@@ -40,7 +43,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
         let limit = arguments.limit;
-        let filter = DeliveryFilter { scope: arguments.scope, parked: arguments.parked, limit: limit.saturating_add(1) };
+        let filter =
+            DeliveryFilter { scope: arguments.scope, parked: arguments.parked, limit: limit.saturating_add(1) };
         let mut deliveries = atlas.dispatcher().deliveries(filter).await?;
         let more = deliveries.len() > limit;
         deliveries.truncate(limit);

@@ -15,9 +15,12 @@ use crate::output::Output;
 /// Later deliveries of the same handler and stream, which waited behind it, follow. The host serves them, or the next
 /// `import`, as far as they go to queues.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Example:
-  atlas release 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e/tell-customer")]
+  atlas release 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e/tell-customer"
+)]
 pub(crate) struct Arguments {
     /// The delivery's id, as `deliveries` shows it
     #[arg(value_name = "EVENT-ID/HANDLER")]

@@ -143,7 +143,7 @@ impl<'a> Appending<'a> {
         }
         let atlas = self.atlas;
         let of = |scope: &Scope| atlas.scope(scope.tenant().as_str(), scope.application().as_str());
-        let ingesting = self.scopes.entry(scope).or_insert_with_key(of).submit(event);
+        let ingesting = self.scopes.entry(scope).or_insert_with_key(of).ingest(event);
         let appending = Box::pin(async move {
             match ingesting.await {
                 Ok(receipt) => Ok(Done { version: receipt.version, repeated: receipt.repeated }),

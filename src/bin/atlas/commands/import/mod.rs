@@ -1,6 +1,7 @@
 //! `atlas import`: NDJSON in, events appended in the order of the file, many appends in flight.
 
 mod appending;
+mod history;
 mod reader;
 mod summary;
 
@@ -30,14 +31,17 @@ use crate::sizes;
 ///
 /// At the end it waits for the deliveries that can be served here (those to queues) and says what is left.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment, after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   atlas import events.ndjson.gz
   generate-events | atlas import - --ack-every 1000
   atlas --dir copy import export.ndjson --as-recorded
 
 A line:
-  {\"type\":\"LOAN_OFFER_SENT_COMPLETE_1\",\"stream\":\"loan-1\",\"tenant\":\"bank\",\"application\":\"loans\",\"data\":{}}")]
+  {\"type\":\"LOAN_OFFER_SENT_COMPLETE_1\",\"stream\":\"loan-1\",\"tenant\":\"bank\",\"application\":\"loans\",\"data\":{}}"
+)]
 pub(crate) struct Arguments {
     /// The file, or - for stdin
     #[arg(value_name = "FILE|-")]
@@ -68,7 +72,10 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
 
 async fn import(atlas: &Atlas, input: Input, arguments: &Arguments, output: &mut Output) -> Outcome {
     let started = SystemClock.now_micros();
-    let appended = Appending::new(atlas, &input, arguments, output).run(input).await;
+    let appended = match arguments.as_recorded {
+        true => history::run(atlas, input).await,
+        false => Appending::new(atlas, &input, arguments, output).run(input).await,
+    };
     let micros = SystemClock.now_micros().saturating_sub(started);
     // Also after a bad line: what stands before it is durable, and its deliveries are due.
     let waiting = Progress::waiting("serving deliveries");

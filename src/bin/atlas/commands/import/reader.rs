@@ -79,11 +79,12 @@ fn next_batch(input: &mut Input) -> (Vec<ParsedLine>, After) {
 fn parsed(number: u64, line: &Line) -> ParsedLine {
     match line {
         Line::Whole(bytes) => ParsedLine { number, bytes: bytes.len(), event: event_of(bytes) },
-        Line::TooLong => {
-            let what = format!("the line is too long; expected at most {MAX_LINE_BYTES} bytes (MAX_LINE_BYTES)");
-            ParsedLine { number, bytes: 0, event: Err(what) }
-        }
+        Line::TooLong => ParsedLine { number, bytes: 0, event: Err(too_long()) },
     }
+}
+
+pub(super) fn too_long() -> String {
+    format!("the line is too long; expected at most {MAX_LINE_BYTES} bytes (MAX_LINE_BYTES)")
 }
 
 fn event_of(line: &[u8]) -> Result<(Scope, Event), String> {
@@ -94,7 +95,7 @@ fn event_of(line: &[u8]) -> Result<(Scope, Event), String> {
 }
 
 /// What serde_json says, without the line number (it is always 1) and with what was expected.
-fn not_an_event(error: &serde_json::Error) -> String {
+pub(super) fn not_an_event(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
     let expected = if what.contains("expected") {
