@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
 
 use super::completeness::{Candidate, Catalogue, Proof, prove};
-use super::derived::{Derived, HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo};
+use super::derived::Derived;
 use super::document::{Document, DocumentId, QueueOptions};
 use super::fault::{ConfigError, ExpressionCheck, Gap};
+use super::info::{HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo};
 use super::nearest::nearest;
 use super::parse_document;
 use super::records::{Record, RevisionContent};
+use super::report::{Activated, Checked, Declared, Imported, Unbound};
 use super::root_files::TypeDeclaration;
 use super::snapshot::Snapshot;
 use super::tree::{self, Tree};
@@ -32,65 +34,6 @@ pub struct Bindings {
     pub functions: Option<BTreeSet<String>>,
 }
 
-/// A function that handlers call and that nobody here has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unbound {
-    /// Its name.
-    pub function: String,
-    /// The types whose documents call it.
-    pub types: Vec<EventType>,
-}
-
-/// What an import did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Imported {
-    /// The tree.
-    pub tree: TreeScope,
-    /// The revision that holds this content.
-    pub revision: u32,
-    /// Whether the content was known already, and nothing was written.
-    pub repeated: bool,
-    /// How many documents it has.
-    pub documents: usize,
-    /// Functions that handlers call and that nobody here has.
-    pub unbound: Vec<Unbound>,
-}
-
-/// What a check found: a tree without faults.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// How many documents it has.
-    pub documents: usize,
-    /// The types that would enter the catalogue; empty where no tree was named.
-    pub types_added: Vec<EventType>,
-    /// Functions that handlers call and that nobody here has.
-    pub unbound: Vec<Unbound>,
-    /// What is odd and yet accepted: documents of retired types.
-    pub warnings: Vec<String>,
-}
-
-/// What an activation did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Activated {
-    /// The trees, the revision that is active now, and the one that was before.
-    pub trees: Vec<(TreeScope, u32, Option<u32>)>,
-    /// Whether all of them were active already, and nothing was written.
-    pub repeated: bool,
-    /// The types that entered the catalogue.
-    pub types_added: Vec<EventType>,
-    /// What is odd and yet accepted: documents of retired types.
-    pub warnings: Vec<String>,
-}
-
-/// What a declaration of types did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Declared {
-    /// The types that entered the catalogue.
-    pub added: Vec<EventType>,
-    /// How many were known already.
-    pub known: usize,
-}
-
 /// The configuration of a store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Catalog {
@@ -105,6 +48,8 @@ struct Inner {
     expressions: ExpressionCheck,
     derived: Derived,
     snapshot: RwLock<Arc<Snapshot>>,
+    /// Of the snapshot, where routing can look at it without a lock. Follows it.
+    generation: AtomicU64,
     /// Held while something changes: look, write to the log, apply.
     changing: Mutex<()>,
 }
@@ -120,7 +65,8 @@ impl Catalog {
         derived.catch_up(store)?;
         let snapshot = RwLock::new(Arc::new(derived.snapshot(1)?));
         let store = store.clone();
-        let inner = Inner { store, bindings, expressions, derived, snapshot, changing: Mutex::new(()) };
+        let (generation, changing) = (AtomicU64::new(1), Mutex::new(()));
+        let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing };
         Ok(Self { inner: Arc::new(inner), actor: None })
     }
 
@@ -345,11 +291,6 @@ impl Catalog {
         self.inner.snapshot.read().clone()
     }
 
-    /// The tree and revision that serve events of `scope` and `variant`, in the order of look-up.
-    pub(crate) fn resolve(&self, scope: &Scope, variant: Option<&Name>) -> Option<(TreeScope, u32)> {
-        self.snapshot().resolve(scope, variant)
-    }
-
     /// The options of a queue of a scope, where an active tree has it.
     pub(crate) fn queue_options(&self, scope: &Scope, queue: &str) -> Option<QueueOptions> {
         self.queues(scope).get(queue).copied()
@@ -357,7 +298,7 @@ impl Catalog {
 
     /// A number that changes with each activation.
     pub(crate) fn generation(&self) -> u64 {
-        self.inner.snapshot.read().generation()
+        self.inner.generation.load(Ordering::Acquire)
     }
 
     /// The tree of a revision.
@@ -380,18 +321,6 @@ impl Catalog {
         let document = parse_document::parse(&id.to_string(), &bytes);
         document.map(Arc::new).map_err(|_| damaged("a document that can't be read"))
     }
-
-    /// The document of a type in a revision.
-    pub(crate) fn document(
-        &self,
-        revision: u32,
-        event_type: &str,
-    ) -> Result<Option<(DocumentId, Arc<Document>)>, ConfigError> {
-        match self.document_id(revision, event_type)? {
-            Some(id) => Ok(Some((id, self.parsed(id)?))),
-            None => Ok(None),
-        }
-    }
 }
 
 impl Inner {
@@ -401,6 +330,7 @@ impl Inner {
             let generation = self.snapshot.read().generation + 1;
             let next = Arc::new(self.derived.snapshot(generation)?);
             *self.snapshot.write() = next;
+            self.generation.store(generation, Ordering::Release);
         }
         Ok(())
     }
@@ -416,11 +346,7 @@ impl Inner {
 
     /// Writes the documents that are not known, in as many appends as their size needs, and the revision with the last. A
     /// document that no revision names changes nothing, so a crash between two appends leaves no half of a revision.
-    fn write_documents(
-        &self,
-        documents: BTreeMap<DocumentId, Vec<u8>>,
-        revision: Record,
-    ) -> Result<(), ConfigError> {
+    fn write_documents(&self, documents: BTreeMap<DocumentId, Vec<u8>>, revision: Record) -> Result<(), ConfigError> {
         let (mut records, mut size) = (Vec::new(), 0);
         for (id, bytes) in documents {
             if self.derived.document(id)?.is_some() {

@@ -50,7 +50,8 @@ pub(super) fn prove(
     for candidate in candidates {
         for declaration in &candidate.types {
             if retired(&declaration.event_type) {
-                let warning = format!("{}: types.json names the retired type {}", candidate.tree, declaration.event_type);
+                let warning =
+                    format!("{}: types.json names the retired type {}", candidate.tree, declaration.event_type);
                 proof.warnings.push(warning);
             } else if required.insert(&declaration.event_type) {
                 proof.added.push((application.clone(), declaration.clone()));
@@ -103,10 +104,7 @@ mod tests {
         Candidate {
             tree: tree.parse().unwrap(),
             documents: documents.iter().map(|t| (event_type(t), None)).collect(),
-            types: types
-                .iter()
-                .map(|t| TypeDeclaration { event_type: event_type(t), description: None })
-                .collect(),
+            types: types.iter().map(|t| TypeDeclaration { event_type: event_type(t), description: None }).collect(),
         }
     }
 

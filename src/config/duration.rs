@@ -6,7 +6,8 @@ use std::time::Duration;
 pub const MAX_DURATION: Duration = Duration::from_secs(365 * 86_400);
 
 /// What a duration looks like, for an error.
-pub(super) const EXPECTED: &str = "a whole number and a unit (ms, s, m, h, d) of at most 365d, such as \"200ms\" or \"30s\"";
+pub(super) const EXPECTED: &str =
+    "a whole number and a unit (ms, s, m, h, d) of at most 365d, such as \"200ms\" or \"30s\"";
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

@@ -76,12 +76,15 @@ fn scan(mut lines: impl BufRead) -> Result<(Name, u64, BTreeSet<EventType>), Con
             None => application = Some(scope.application().clone()),
             Some(known) if known == scope.application() => {}
             Some(known) => {
-                let why = format!("the application is {}; expected {known}, as in the lines before", scope.application());
+                let why =
+                    format!("the application is {}; expected {known}, as in the lines before", scope.application());
                 return Err(bad(why));
             }
         }
         if !types.contains(event.event_type.as_ref()) {
-            types.insert(event.event_type.parse().map_err(|error: crate::event::VocabularyError| bad(error.to_string()))?);
+            types.insert(
+                event.event_type.parse().map_err(|error: crate::event::VocabularyError| bad(error.to_string()))?,
+            );
         }
         events += 1;
     }
@@ -95,7 +98,9 @@ mod tests {
     use crate::config::tree;
 
     fn line(application: &str, event_type: &str) -> String {
-        format!("{{\"type\":\"{event_type}\",\"stream\":\"s\",\"tenant\":\"t\",\"application\":\"{application}\",\"data\":{{}}}}\n")
+        format!(
+            "{{\"type\":\"{event_type}\",\"stream\":\"s\",\"tenant\":\"t\",\"application\":\"{application}\",\"data\":{{}}}}\n"
+        )
     }
 
     #[test]
@@ -117,9 +122,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let good = line("loans", "LOAN_OFFER_SENT_COMPLETE_1");
         for (lines, expected) in [
-            (good.clone() + &line("cards", "LOAN_OFFER_SENT_COMPLETE_1"), "line 2: the application is cards; expected loans"),
+            (
+                good.clone() + &line("cards", "LOAN_OFFER_SENT_COMPLETE_1"),
+                "line 2: the application is cards; expected loans",
+            ),
             (good.clone() + "{", "line 2: EOF"),
-            (good.clone() + &line("loans", "LOAN_OFFER_SENT_1"), "line 2: event type \"LOAN_OFFER_SENT_1\" has 4 parts"),
+            (
+                good.clone() + &line("loans", "LOAN_OFFER_SENT_1"),
+                "line 2: event type \"LOAN_OFFER_SENT_1\" has 4 parts",
+            ),
             (line("", "LOAN_OFFER_SENT_COMPLETE_1"), "line 1: the field application is missing"),
             (String::new(), "there are no events"),
         ] {

@@ -335,7 +335,11 @@ impl Parser<'_> {
     }
 
     fn half<T>(&self, offset: usize) -> Parsed<T> {
-        Err(Syntax { offset, what: "half a surrogate pair".to_owned(), expected: "both halves, such as \\ud83d\\ude00" })
+        Err(Syntax {
+            offset,
+            what: "half a surrogate pair".to_owned(),
+            expected: "both halves, such as \\ud83d\\ude00",
+        })
     }
 
     fn hex(&mut self) -> Parsed<u32> {

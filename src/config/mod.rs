@@ -1,33 +1,38 @@
 //! Configuration: trees of documents, the catalogue of event types, revisions. The truth is in the log, as records of
 //! the kind Configuration; `catalog.redb` is derived from it.
 
+mod apply;
 mod catalog;
 mod completeness;
 mod derived;
 mod document;
 mod duration;
 mod fault;
+mod info;
 mod init;
 mod json;
 mod nearest;
 mod parse_document;
 mod read;
 mod records;
+mod report;
 mod root_files;
 mod snapshot;
+mod tables;
 mod tree;
 
-pub use catalog::{Activated, Bindings, Catalog, Checked, Declared, Imported, Unbound};
-pub use derived::{HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo, What};
+pub use catalog::{Bindings, Catalog};
 pub use document::{
     Document, DocumentId, HandlerSpec, MAX_FILE_LEN, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
 pub use duration::MAX_DURATION;
-pub(crate) use fault::{ExpressionCheck, ExpressionFault};
+pub(crate) use fault::ExpressionFault;
 pub use fault::{ConfigError, Fault, Gap};
+pub use info::{HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo, What};
 pub use init::{Initialised, init};
 pub use json::MAX_DEPTH;
 pub(crate) use nearest::nearest;
+pub use report::{Activated, Checked, Declared, Imported, Unbound};
 pub use root_files::{TypeDeclaration, read_types};
 pub(crate) use snapshot::Snapshot;
 pub use tree::{MAX_TREE_BYTES, MAX_TREE_FILES};

@@ -114,7 +114,11 @@ pub(super) fn number(
         }
         other => other.kind().to_owned(),
     };
-    source.fault(node.offset, format!("{what} is {found}"), format!("a number from {} to {}", range.start(), range.end()));
+    source.fault(
+        node.offset,
+        format!("{what} is {found}"),
+        format!("a number from {} to {}", range.start(), range.end()),
+    );
     None
 }
 

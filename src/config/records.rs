@@ -150,7 +150,9 @@ impl Record {
                 application: input.name()?,
                 types: input.list(Input::declaration)?,
             },
-            5 => Self::Retired { actor: input.optional()?, application: input.name()?, types: input.list(Input::word)? },
+            5 => {
+                Self::Retired { actor: input.optional()?, application: input.name()?, types: input.list(Input::word)? }
+            }
             _ => return Err("a configuration record of an unknown sort"),
         };
         if input.0.is_empty() { Ok(record) } else { Err("a configuration record with bytes behind its end") }

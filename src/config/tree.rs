@@ -176,7 +176,11 @@ impl Walk {
                 }
                 Err(name) => {
                     path.push(name.to_string_lossy().into_owned());
-                    self.faults.push(fault(&path.join("/"), "the name is not UTF-8", "letters, digits and underscores"));
+                    self.faults.push(fault(
+                        &path.join("/"),
+                        "the name is not UTF-8",
+                        "letters, digits and underscores",
+                    ));
                     path.pop();
                 }
             }
@@ -268,7 +272,10 @@ mod tests {
         write(dir.path(), "queues.json", "{\"mail\": {}}");
         write(dir.path(), "tree.json", "{}");
         let tree = read(dir.path(), |_| Ok(()), None).unwrap();
-        assert_eq!(tree.documents.keys().map(EventType::as_str).collect::<Vec<_>>(), ["INSTORE_TXNFINALIZE_UPSERTIT_COMPLETE_1"]);
+        assert_eq!(
+            tree.documents.keys().map(EventType::as_str).collect::<Vec<_>>(),
+            ["INSTORE_TXNFINALIZE_UPSERTIT_COMPLETE_1"]
+        );
         assert_eq!((tree.types.len(), tree.queues.len()), (1, 1));
         assert!(matches!(read(&dir.path().join("none"), |_| Ok(()), None), Err(ConfigError::Io { .. })));
     }
@@ -319,7 +326,11 @@ mod tests {
             "4:1:1: No such file",
             "n\u{fffd}.json:1:1: the name is not UTF-8",
         ] {
-            assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{expected}\nnot in\n{}", faults.join("\n"));
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(expected)),
+                "{expected}\nnot in\n{}",
+                faults.join("\n")
+            );
         }
         assert_eq!(faults.len(), 17, "{}", faults.join("\n"));
     }

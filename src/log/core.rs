@@ -461,6 +461,10 @@ impl Core {
             return Ok(());
         }
         let result = self.close_log();
+        // So that the next open has nothing to make up for.
+        if let Err(error) = self.seal_all() {
+            tracing::warn!(%error, "a segment could not be indexed; the next open does it");
+        }
         if self.closing.swap(true, Ordering::AcqRel) {
             return result;
         }
@@ -495,8 +499,15 @@ impl Core {
         Ok(())
     }
 
+    /// Writes the index of the tail, unless the one of an earlier close lacks so little that the next open can scan it.
     fn write_tail_index(&self, writer: &Writer) -> Result<(), ReadError> {
+        const SMALL: u32 = 4 << 10;
         let index = writer.part.index.read();
+        if index.start > super::format::SEGMENT_HEADER_LEN as u32
+            && index.end - index.start <= SMALL.max(index.end / 256)
+        {
+            return Ok(());
+        }
         let number = writer.part.segment.number();
         let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
         if index.start == super::format::SEGMENT_HEADER_LEN as u32 {

@@ -7,8 +7,8 @@ use super::format::SEGMENT_HEADER_LEN;
 use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
-use super::recovery::{self, Stop};
-use super::segment::{Block, Segment, segment_name, segment_number};
+use super::recovery::{self, Before, Stop};
+use super::segment::{Segment, segment_name, segment_number};
 use super::view::{SealedSegments, View};
 use super::writer::{Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
@@ -61,10 +61,8 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let (directory, mut recent) = directory(&sealed, &names, last - 1, may_write)?;
     let before = before_tail(&directory, &recent)?;
-    let tail = match clean_tail(&sealed, &tail_segment, &state, &hash)? {
-        Some(tail) => tail,
-        None => recover(tail_segment, hash, before.0, &state, mode)?,
-    };
+    let base = indexed_tail(&sealed, &tail_segment)?;
+    let tail = recover(tail_segment, base, hash, before.0, &state, mode)?;
     let end = Address::new(last, tail.index.end);
     if state.durable_end > end {
         let name = segment_name(last);
@@ -155,45 +153,19 @@ fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), Rea
     }
 }
 
-/// The tail as a clean close left it: LOCK, the file's length and the tail's index agree on where it ends.
-fn clean_tail(
-    sealed: &SealedSegments,
-    segment: &Arc<Segment>,
-    state: &LockState,
-    hash: &KeyHash,
-) -> Result<Option<Tail>, ReadError> {
-    let number = segment.number();
+/// The part of the tail that a clean close indexed, where that index is whole.
+fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Option<Arc<SealedPart>>, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let clean = state.clean_end.segment() == number && u64::from(state.clean_end.offset()) == length;
-    if !clean {
-        return Ok(None);
-    }
-    let Ok(index) = IndexFile::open(sealed.disk(), number, sealed.store_id()) else { return Ok(None) };
-    let summary = index.summary;
-    if u64::from(summary.end) != length {
-        return Ok(None);
-    }
-    let base = Arc::new(SealedPart::new(segment.clone(), index));
-    let mut memory = MemoryIndex::new(hash.clone(), summary.end, summary.next_symbol, summary.next_position());
-    memory.last_crc = summary.last_crc;
-    let mut block = Block::default();
-    for kind in 0..base.index.kinds() {
-        let (scope, event_type) = base.index.kind(kind)?;
-        memory.adopt_scope(scope, base.scope(scope, &mut block)?);
-        memory.adopt_type(event_type, base.event_type(event_type, &mut block)?);
-    }
-    Ok(Some(Tail {
-        segment: segment.clone(),
-        base: Some(base),
-        index: memory,
-        last_recorded: summary.last_recorded,
-        closed: true,
-    }))
+    let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id()) else { return Ok(None) };
+    let fits = u64::from(index.summary.end) <= length;
+    Ok(fits.then(|| Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
-/// Scans the tail, decides what of it is whole, and makes that certain.
+/// Scans the tail after what is indexed of it, decides what of it is whole, and makes that certain. After a clean close
+/// there is little or nothing to scan and nothing to decide.
 fn recover(
     segment: Arc<Segment>,
+    base: Option<Arc<SealedPart>>,
     hash: KeyHash,
     first_position: u64,
     state: &LockState,
@@ -204,7 +176,13 @@ fn recover(
         let same = state.durable_end.segment() == segment.number();
         if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
     });
-    let scan = recovery::scan(&segment, hash, Some(first_position), limit, |_| {})?;
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
+    let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
+    let before = match &base {
+        Some(part) => Before::Indexed(part),
+        None => Before::Segment(Some(first_position)),
+    };
+    let scan = recovery::scan(&segment, hash, &before, limit, |_| {})?;
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
@@ -219,10 +197,11 @@ fn recover(
             tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
         }
     }
-    if mode == Mode::Write {
+    let closed = clean && u64::from(end) == length;
+    if mode == Mode::Write && !closed {
         recovery::settle(&segment, &scan)?;
     }
     let mut index = scan.index;
     index.last_crc = scan.last_crc;
-    Ok(Tail { segment, base: None, index, last_recorded: scan.last_recorded, closed: false })
+    Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed })
 }

@@ -162,7 +162,13 @@ impl SealedPart {
         }
     }
 
-    fn find_stream(&self, hash: u64, scope: &Scope, stream: &str) -> Result<Option<(u32, StreamRow)>, ReadError> {
+    /// A stream's row and its number, where this segment names it.
+    pub(crate) fn find_stream(
+        &self,
+        hash: u64,
+        scope: &Scope,
+        stream: &str,
+    ) -> Result<Option<(u32, StreamRow)>, ReadError> {
         let mut block = Block::default();
         for number in self.index.streams_hashed(hash)? {
             let number = number?;

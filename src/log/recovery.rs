@@ -2,8 +2,9 @@
 
 use super::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, check_frame, records};
 use super::index::{KeyHash, MemoryIndex};
+use super::part::SealedPart;
 use super::segment::{Block, Segment};
-use super::{Address, MAX_FRAME, ReadError};
+use super::{Address, MAX_FRAME, ReadError, RecordKind};
 
 /// What a scan of a segment found.
 #[derive(Debug)]
@@ -36,27 +37,42 @@ pub(crate) fn header_crc(segment: &Segment) -> u32 {
     crc32fast::hash(&segment.header.encode())
 }
 
-/// Scans a segment from its first frame up to `limit` (or the end of the file). `first_position` is that of the event
-/// after the segment before; `None` takes it from the first frame.
+/// What stands before a scan.
+pub(crate) enum Before<'a> {
+    /// Nothing of the segment; the next position, where it is known (else it is taken from the first frame).
+    Segment(Option<u64>),
+    /// A part of the segment that a clean close indexed.
+    Indexed(&'a SealedPart),
+}
+
+/// Scans a segment from its first frame, or from where its index ends, up to `limit` or the end of the file.
 pub(crate) fn scan(
     segment: &Segment,
     hash: KeyHash,
-    first_position: Option<u64>,
+    before: &Before<'_>,
     limit: Option<u32>,
     mut progress: impl FnMut(u64),
 ) -> Result<Scan, ReadError> {
     let file_len = segment.file.len().map_err(|error| segment.io(error))?;
     let end = u32::try_from(file_len).unwrap_or(u32::MAX).min(limit.unwrap_or(u32::MAX));
-    let start = SEGMENT_HEADER_LEN as u32;
-    let mut scan = Scan {
-        index: MemoryIndex::new(hash, start, 1, first_position.unwrap_or(0)),
-        last_crc: header_crc(segment),
-        last_recorded: i64::MIN,
-        synced_to: Address::START,
-        stop: Stop::End,
+    let mut scan = match before {
+        Before::Segment(first_position) => Scan {
+            index: MemoryIndex::new(hash, SEGMENT_HEADER_LEN as u32, 1, first_position.unwrap_or(0)),
+            last_crc: header_crc(segment),
+            last_recorded: i64::MIN,
+            synced_to: Address::START,
+            stop: Stop::End,
+        },
+        Before::Indexed(part) => Scan {
+            index: index_after(part, hash)?,
+            last_crc: part.index.summary.last_crc,
+            last_recorded: part.index.summary.last_recorded,
+            synced_to: Address::new(segment.number(), part.index.summary.end),
+            stop: Stop::End,
+        },
     };
     let mut block = Block::default();
-    let mut at = start;
+    let mut at = scan.index.start;
     while at < end {
         let frame = match frame_at(segment, at, end, &mut block)? {
             Found::Nothing => break,
@@ -77,7 +93,13 @@ pub(crate) fn scan(
                 break;
             }
         };
-        if let Err(what) = add_frame(&mut scan, at, &header, &frame, first_position.is_none()) {
+        if let Before::Indexed(part) = before {
+            adopt_streams(&mut scan.index, part, &header, &frame)?;
+        }
+        if matches!(before, Before::Segment(None)) && scan.index.frames.is_empty() {
+            scan.index.first_position = header.first_position;
+        }
+        if let Err(what) = add_frame(&mut scan, at, &header, &frame) {
             scan.stop = Stop::Damaged(what);
             break;
         }
@@ -86,6 +108,46 @@ pub(crate) fn scan(
     }
     scan.index.end = at;
     Ok(scan)
+}
+
+/// An empty index of what follows an indexed part of the same segment: it knows the scopes and types named there.
+fn index_after(part: &SealedPart, hash: KeyHash) -> Result<MemoryIndex, ReadError> {
+    let summary = &part.index.summary;
+    let mut index = MemoryIndex::new(hash, summary.end, summary.next_symbol, summary.next_position());
+    index.last_crc = summary.last_crc;
+    let mut block = Block::default();
+    for kind in 0..part.index.kinds() {
+        let (scope, event_type) = part.index.kind(kind)?;
+        index.adopt_scope(scope, part.scope(scope, &mut block)?);
+        index.adopt_type(event_type, part.event_type(event_type, &mut block)?);
+    }
+    Ok(index)
+}
+
+/// Takes in the streams that a frame refers to and that the indexed part has named.
+fn adopt_streams(
+    index: &mut MemoryIndex,
+    part: &SealedPart,
+    header: &FrameHeader,
+    frame: &[u8],
+) -> Result<(), ReadError> {
+    let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();
+    let mut block = Block::default();
+    for (_, record, _) in records(body, header.records).flatten() {
+        let refers = [RecordKind::Event as u8, RecordKind::Erased as u8, RecordKind::Keyframe as u8];
+        let symbol = record.stream_symbol;
+        let known = index.symbols.contains_key(&symbol) || symbol >= part.index.summary.next_symbol;
+        if !refers.contains(&record.kind) || known {
+            continue;
+        }
+        let (scope_symbol, _, id) = part.stream_name(symbol, &mut block)?;
+        let scope = part.scope(scope_symbol, &mut block)?;
+        let hash = index.hash().stream(&scope, id.as_str());
+        if let Some((_, row)) = part.find_stream(hash, &scope, id.as_str())? {
+            index.adopt_stream(symbol, scope_symbol, &scope, id, row.version());
+        }
+    }
+    Ok(())
 }
 
 enum Found {
@@ -107,18 +169,9 @@ fn frame_at(segment: &Segment, at: u32, end: u32, block: &mut Block) -> Result<F
     }
 }
 
-fn add_frame(
-    scan: &mut Scan,
-    at: u32,
-    header: &FrameHeader,
-    frame: &[u8],
-    any_first: bool,
-) -> Result<(), &'static str> {
+fn add_frame(scan: &mut Scan, at: u32, header: &FrameHeader, frame: &[u8]) -> Result<(), &'static str> {
     if header.recorded_at < scan.last_recorded {
         return Err("the frame was recorded before the frame before it");
-    }
-    if any_first && scan.index.frames.is_empty() {
-        scan.index.first_position = header.first_position;
     }
     scan.index.begin_frame(at, header)?;
     let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();

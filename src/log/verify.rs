@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::LockFile;
 use super::part::Horizon;
-use super::recovery::{self, Scan, Stop};
+use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Segment, segment_name, segment_number};
 use super::view::SealedSegments;
 use super::{Address, OpenError, Options, ReadError};
@@ -149,7 +149,7 @@ impl Check {
             return report.add(segment_name(number), 16, "the segment is of another store");
         }
         // A held log may be written to right now: what is durable by its holder's word is checked.
-        match recovery::scan(&segment, hash, self.next_position, limit, progress) {
+        match recovery::scan(&segment, hash, &Before::Segment(self.next_position), limit, progress) {
             Ok(scan) => self.scanned(&segment, &scan, is_tail, durable_end, report),
             Err(error) => {
                 self.next_position = None;

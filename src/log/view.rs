@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
 use super::part::{Horizon, MemoryPart, Part, SealedPart, StreamRef};
-use super::recovery::{self, Stop};
+use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name};
 use super::{Address, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
 use crate::event::Scope;
@@ -149,7 +149,7 @@ impl SealedSegments {
 
 /// Scans a segment that must be whole to its end.
 pub(crate) fn scan_sealed(segment: &Segment, hash: KeyHash) -> Result<recovery::Scan, ReadError> {
-    let scan = recovery::scan(segment, hash, None, None, |_| {})?;
+    let scan = recovery::scan(segment, hash, &Before::Segment(None), None, |_| {})?;
     match scan.stop {
         Stop::End => Ok(scan),
         Stop::Bad(what) | Stop::Damaged(what) => Err(segment.corrupt(scan.index.end, what)),

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::jq::meter::{Counted, Meter, Running};
 use super::jq::rewrite::Rewriter;
 use super::jq::syntax::{self, Wrong};
-use super::jq::{functions, json};
+use super::jq::{functions, json, stack};
 use crate::config::ExpressionFault;
 use crate::event::excerpt;
 use crate::log::RecordedEvent;
@@ -98,6 +98,8 @@ pub struct Expression(Arc<Compiled>);
 struct Compiled {
     source: Box<str>,
     filter: Filter<Counted>,
+    /// In units of `MAX_EXPRESSION_DEPTH`.
+    depth: usize,
 }
 
 impl std::fmt::Debug for Expression {
@@ -115,13 +117,20 @@ pub(crate) fn check_expression(source: &str) -> Result<(), ExpressionFault> {
     compile(source).map(drop).map_err(fault)
 }
 
-fn compile(source: &str) -> Result<Filter<Counted>, Wrong> {
+/// The compiled filter, and how deep the expression is.
+fn compile(source: &str) -> Result<(Filter<Counted>, usize), Wrong> {
+    let compiled = stack::run(source.len() > stack::SHORT, || compile_here(source));
+    compiled.unwrap_or_else(|| Err(Wrong::new(0, "there is no thread to compile it on", "a host that can start one")))
+}
+
+fn compile_here(source: &str) -> Result<(Filter<Counted>, usize), Wrong> {
     /// No name of an expression has a space in it.
     const MAIN: &str = "the expression";
     let arena = Arena::default();
-    let body = Rewriter { source, arena: &arena }.term(syntax::parse(source)?)?;
+    let (term, depth) = syntax::parse(source)?;
+    let body = Rewriter { source, arena: &arena }.term(term)?;
     let main = Def { name: MAIN, args: Vec::new(), body };
-    let definitions = functions::definitions().iter().cloned().map(|def| Def { ..def }).chain([main]);
+    let definitions = functions::needed(source).into_iter().chain([main]);
     let unreadable = || Wrong::new(0, "the expression can't be compiled", "jq");
     let call = "_main";
     let entry = Def { name: call, args: Vec::new(), body: jaq_core::load::parse::Term::Call(MAIN, Vec::new()) };
@@ -129,6 +138,7 @@ fn compile(source: &str) -> Result<Filter<Counted>, Wrong> {
         .load(&arena, File { code: call, path: () })
         .map_err(|_| unreadable())?;
     let compiled = Compiler::default().with_funs(functions::filters()).compile(modules);
+    let compiled = compiled.map(|filter| (filter, depth));
     compiled.map_err(|errors| match errors.into_iter().flat_map(|(_, errors)| errors).next() {
         Some((name, undefined)) => {
             let expected = match undefined.as_str() {
@@ -157,7 +167,7 @@ impl Expression {
     /// is too long or nested too deep.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
         match compile(source) {
-            Ok(filter) => Ok(Self(Arc::new(Compiled { source: source.into(), filter }))),
+            Ok((filter, depth)) => Ok(Self(Arc::new(Compiled { source: source.into(), filter, depth }))),
             Err(Wrong { offset, what, expected }) => {
                 let (line, column) = place(source, offset);
                 Err(ExpressionError::Invalid { line, column, offset, what, expected })
@@ -173,7 +183,7 @@ impl Expression {
     /// Whether the first output is neither null nor false; `false` where there is no output. What `when` means.
     ///
     /// # Errors
-    /// [`ExpressionError::Failed`], [`ExpressionError::Limit`].
+    /// [`ExpressionError::Failed`], also where a deep expression finds no thread to run on; [`ExpressionError::Limit`].
     pub fn first_is_true(&self, envelope: &Input) -> Result<bool, ExpressionError> {
         let mut first = false;
         self.run(envelope, |value, _| {
@@ -214,17 +224,18 @@ impl Expression {
     fn run(
         &self,
         envelope: &Input,
-        mut each: impl FnMut(Val, &Self) -> Result<bool, ExpressionError>,
+        each: impl FnMut(Val, &Self) -> Result<bool, ExpressionError> + Send,
     ) -> Result<(), ExpressionError> {
-        let meter = Meter::new();
-        self.run_counted(envelope, &meter, &mut each)
+        let deep = self.0.depth > stack::SHALLOW;
+        let ran = stack::run(deep, || self.run_counted(envelope, &Meter::new(), each));
+        ran.unwrap_or_else(|| Err(self.failed("there is no thread to run it on".to_owned())))
     }
 
     fn run_counted(
         &self,
         envelope: &Input,
         meter: &Meter,
-        each: &mut dyn FnMut(Val, &Self) -> Result<bool, ExpressionError>,
+        mut each: impl FnMut(Val, &Self) -> Result<bool, ExpressionError>,
     ) -> Result<(), ExpressionError> {
         let lut = &self.0.filter.lut;
         let context = Ctx::<Counted>::new(Running { lut, meter }, Vars::new([]));

@@ -68,7 +68,7 @@ pub(super) fn weight(handlers: &[Handler]) -> usize {
     /// Of a plan or a handler without its expressions.
     const FIXED: usize = 512;
     /// The definitions that each compiled expression carries.
-    const EXPRESSION: usize = 32 << 10;
+    const EXPRESSION: usize = 8 << 10;
     let expression =
         |expression: &Option<Expression>| expression.as_ref().map_or(0, |e| EXPRESSION + 64 * e.source().len());
     FIXED + handlers.iter().map(|h| FIXED + expression(&h.when) + expression(&h.data)).sum::<usize>()

@@ -22,7 +22,9 @@ pub const MAX_CACHED_BYTES: usize = 64 << 20;
 #[non_exhaustive]
 pub enum RouteError {
     /// No tree serves the scope.
-    #[error("{scope} has no active configuration tree (looked for {tried}); expected one that is imported and activated")]
+    #[error(
+        "{scope} has no active configuration tree (looked for {tried}); expected one that is imported and activated"
+    )]
     NoTree {
         /// The scope.
         scope: Scope,
@@ -80,9 +82,12 @@ pub struct Router(Arc<Inner>);
 struct Inner {
     catalog: Catalog,
     routes: RwLock<Routes>,
-    plans: RwLock<Cache<(u32, Arc<str>), Arc<Plan>>>,
+    plans: RwLock<Plans>,
     documents: RwLock<Cache<DocumentId, Arc<[Handler]>>>,
 }
+
+/// Plans by revision and event type: valid for ever.
+type Plans = Cache<(u32, Arc<str>), Arc<Plan>>;
 
 /// Plans by what an event says, valid for one generation of the catalog.
 #[derive(Debug)]

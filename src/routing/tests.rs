@@ -57,7 +57,8 @@ impl Place {
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).unwrap();
         for name in types {
-            let [kind, flow, operation, result, version] = name.parse::<EventType>().unwrap().parts().map(str::to_owned);
+            let [kind, flow, operation, result, version] =
+                name.parse::<EventType>().unwrap().parts().map(str::to_owned);
             let file = root.join(version).join(kind).join(flow).join(operation).join(result + ".json");
             write(&file, &format!("{{\"handlers\": {handlers}}}"));
         }
@@ -177,10 +178,17 @@ fn what_is_incomplete_is_refused_whole() {
     assert_eq!(place.catalog.types_declare(&name("loans"), &types).unwrap().added.len(), 2);
     let half = place.import("bank/loans", &[A], "[]");
     let stray = place.import("cash/loans", &[A, B, "LOAN_OFFER_SNET_COMPLETE_1"], "[]");
-    let other = place.catalog.import(&place.folder(&[A, B, "LOAN_OFFER_SNET_COMPLETE_1"], &[], "[]"), &"cash/loans".parse().unwrap()).unwrap().revision;
+    let other = place
+        .catalog
+        .import(&place.folder(&[A, B, "LOAN_OFFER_SNET_COMPLETE_1"], &[], "[]"), &"cash/loans".parse().unwrap())
+        .unwrap()
+        .revision;
     let whole = place.import("bank/loans", &[A, B], "[]");
     let found = gaps(place.activate(&[("bank/loans", half), ("cash/loans", other)]));
-    assert!(matches!(&found[..], [Gap::Missing { .. }, Gap::Unknown { near: Some(near), .. }] if near.as_str() == A), "{found:?}");
+    assert!(
+        matches!(&found[..], [Gap::Missing { .. }, Gap::Unknown { near: Some(near), .. }] if near.as_str() == A),
+        "{found:?}"
+    );
     assert_eq!(place.catalog.active(&"bank/loans".parse().unwrap()).unwrap(), None);
     // With a type more in the types.json of one, the other lacks it.
     assert_eq!(gaps(place.activate(&[("bank/loans", whole), ("cash/loans", stray)])).len(), 1);
@@ -297,15 +305,19 @@ fn a_host_knows_its_functions_and_the_command_line_lists_them() {
 #[test]
 fn all_faults_of_a_tree_at_once_and_nothing_applied() {
     let place = Place::new();
-    let handlers = "[{\"name\": \"s\",\n \"when\": \".data.\\u0061 |\\n  selct(.)\", \"target\": {\"queue\": \"mial\"}}]";
+    let handlers =
+        "[{\"name\": \"s\",\n \"when\": \".data.\\u0061 |\\n  selct(.)\", \"target\": {\"queue\": \"mial\"}}]";
     let folder = place.folder(&[A, B], &["LOAN"], handlers);
     let before = place.store.durable_end();
     let error = place.catalog.import(&folder, &"bank/loans".parse().unwrap()).unwrap_err().to_string();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 5, "{error}");
     // The place is that in the file: escapes counted as they are written.
-    assert!(lines[0].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:30: when: the function selct is not available"), "{error}");
-    assert!(lines[1].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:65: unknown queue"), "{error}");
+    assert!(
+        lines[0].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:29: when: the function selct is not available"),
+        "{error}"
+    );
+    assert!(lines[1].starts_with("1/LOAN/OFFER/SENT/COMPLETE.json:2:60: unknown queue"), "{error}");
     assert!(lines[4].starts_with("types.json:1:2: event type \"LOAN\" has 1 parts"), "{error}");
     assert_eq!(place.store.durable_end(), before);
     assert!(place.catalog.trees().unwrap().is_empty());
@@ -436,7 +448,9 @@ impl Model {
         let new: BTreeSet<u8> = declared.into_iter().filter(|t| !self.known.contains_key(t)).collect();
         let in_use = self.known.keys().copied().filter(|t| !retired(t));
         let required: BTreeSet<u8> = in_use.chain(new.iter().copied()).collect();
-        let whole = |i: &usize| self.revisions[*i].1.iter().copied().filter(|t| !retired(t)).collect::<BTreeSet<_>>() == required;
+        let whole = |i: &usize| {
+            self.revisions[*i].1.iter().copied().filter(|t| !retired(t)).collect::<BTreeSet<_>>() == required
+        };
         let others = self.active.iter().filter(|(tree, _)| !trees.contains(&Some(**tree)));
         let mut others = others.map(|(_, i)| new.is_subset(&self.revisions[*i].1));
         (chosen.iter().all(whole) && others.all(|has| has)).then_some(new)

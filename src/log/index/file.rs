@@ -514,4 +514,9 @@ impl StreamRow {
             keyframes: fields.u32()?,
         })
     }
+
+    /// The version of its newest event up to here.
+    pub(crate) fn version(&self) -> u64 {
+        self.base_version + u64::from(self.events)
+    }
 }

@@ -18,7 +18,8 @@ fn fails(expression: &str, input: &str) -> String {
 
 #[test]
 fn jq_as_its_users_know_it() {
-    let event = r#"{"stream":"loan-1","data":{"amount":20000,"items":[{"n":"a","q":2,"p":1.5},{"n":"b","q":1,"p":4}]}}"#;
+    let event =
+        r#"{"stream":"loan-1","data":{"amount":20000,"items":[{"n":"a","q":2,"p":1.5},{"n":"b","q":1,"p":4}]}}"#;
     for (expression, expected) in [
         (".data.amount > 10000", "true"),
         ("{loan: .stream, amount: .data.amount}", r#"{"loan":"loan-1","amount":20000}"#),
@@ -49,7 +50,10 @@ fn jq_as_its_users_know_it() {
         (".data | to_entries | map(.key)", "[\"amount\",\"items\"]"),
         (".data | with_entries(select(.key == \"amount\"))", r#"{"amount":20000}"#),
         ("[1,[2,[3]]] | flatten, flatten(1)", "[1,2,3] [1,2,[3]]"),
-        ("[3,1,2,1] | sort, unique, min, max, reverse, index(1), contains([2])", "[1,1,2,3] [1,2,3] 1 3 [1,2,1,3] 1 true"),
+        (
+            "[3,1,2,1] | sort, unique, min, max, reverse, index(1), contains([2])",
+            "[1,1,2,3] [1,2,3] 1 3 [1,2,1,3] 1 true",
+        ),
         ("\"a,b, cd\" | indices(\", \"), length, ascii_upcase, .[2:4]", "[3] 7 \"A,B, CD\" \"b,\""),
         ("(.stream, .data.amount) | IN(\"loan-1\", 3)", "true false"),
         (".data.amount as $a | [$a, $a] | tojson, (tojson | fromjson)", "\"[20000,20000]\" [20000,20000]"),
@@ -94,77 +98,166 @@ fn errors_say_where_or_on_what() {
 #[test]
 fn what_may_not_end_is_refused() {
     for expression in [
-        "def f: f; f", "recurse", "..", "repeat(.)", "while(true; .)", "until(false; .)", "input", "inputs", "env",
-        "$ENV", "now", "debug", "halt", "label $x | break $x", "import \"a\" as a; .", "a::b", "@json", "@base64 \"x\"",
-        "test(\"(a+)+$\")", "limit(3; repeat(1))", "_add(1; 2)", "$__loc__", "getpath([\"a\"])", "_main", "splits(\"a\")",
+        "def f: f; f",
+        "recurse",
+        "..",
+        "repeat(.)",
+        "while(true; .)",
+        "until(false; .)",
+        "input",
+        "inputs",
+        "env",
+        "$ENV",
+        "now",
+        "debug",
+        "halt",
+        "label $x | break $x",
+        "import \"a\" as a; .",
+        "a::b",
+        "@json",
+        "@base64 \"x\"",
+        "test(\"(a+)+$\")",
+        "limit(3; repeat(1))",
+        "_add(1; 2)",
+        "$__loc__",
+        "getpath([\"a\"])",
+        "_main",
+        "splits(\"a\")",
     ] {
         let error = Expression::compile(expression).expect_err(expression);
         assert!(matches!(error, ExpressionError::Invalid { .. }), "{expression}: {error}");
     }
 }
 
-/// Each of these would run for hours, or fill the memory, or overflow the stack, without counting.
-#[test]
-fn what_would_take_too_much_ends_at_a_limit() {
+/// Each of `expressions` must end at a limit; over `.d`, a list of 100,000 numbers.
+fn end_at_a_limit(expressions: &[&str]) {
     let data = format!("{{\"d\":[{}]}}", vec!["1"; 100_000].join(","));
-    for expression in [
-        "[range(1000000000000)] | length".to_owned(),
-        "first(range(1000000000000) | select(. < 0))".to_owned(),
-        format!("[{}.] | length", "(.,.) | ".repeat(60)),
-        format!("{}empty?", "(.,.) | ".repeat(60)),
-        format!("[{}(error)?]", "(.,.) | ".repeat(60)),
-        format!("reduce ({}.) as $x (0; . + 1)", "(.,.) | ".repeat(60)),
-        ".d[] as $a | .d[] as $b | select($a + $b < 0)".to_owned(),
-        ".d as $d | $d[] | $d[] | empty".to_owned(),
-        ".d as $d | [$d[] | $d == $d] | length".to_owned(),
-        ".d as $d | last($d[] | first($d[]))".to_owned(),
-        ".d as $d | last($d[] | $d[1:] | length)".to_owned(),
-        ".d as $d | last(range(100000) | $d | add)".to_owned(),
-        ".d as $d | last(range(100000) | $d | sort)".to_owned(),
-        ".d as $d | last(range(100000) | $d | contains([2]))".to_owned(),
-        ".d as $d | $d | contains($d)".to_owned(),
-        ".d as $d | $d | indices($d)".to_owned(),
-        ".d as $d | .d | sort_by($d)".to_owned(),
-        ".d as $d | [.d[] | try error($d) catch length] | length".to_owned(),
-        ".d as $d | [.d[] | ($d | .a)?]".to_owned(),
-        ".d |= map(. as $x | [range(10000)])".to_owned(),
-        ".d[] |= [range(100000)]".to_owned(),
-        "\"x\" * 1000000000000".to_owned(),
-        "\"x\" * 100000000000000000000000000".to_owned(),
-        "reduce range(100) as $i (\"x\"; . + .)".to_owned(),
-        "reduce range(100) as $i ([1]; . + .)".to_owned(),
-        "reduce range(100) as $i (1; [., .])".to_owned(),
-        "reduce range(100) as $i ({a: 1}; {a: ., b: .})".to_owned(),
-        "reduce range(100) as $i (\"x\"; \"\\(.)\\(.)\")".to_owned(),
-        "reduce range(100) as $i (3; . * .)".to_owned(),
-        "reduce range(1000000) as $i (null; [.])".to_owned(),
-        "reduce range(1000000) as $i (null; {a: .})".to_owned(),
-        "reduce range(1000000) as $i ({}; .a = .)".to_owned(),
-        "reduce range(1000000) as $i ({}; .a |= {b: .})".to_owned(),
-        "reduce range(100) as $i (\"a\"; tojson)".to_owned(),
-        "reduce range(100) as $i ([\"a\"]; [join(\"b\" * 10000), join(\"c\")] + .)".to_owned(),
-        "\"a\" * 8000000 | split(\"\")".to_owned(),
-        "reduce range(100) as $i ({s: \"x\"}; .s += .s)".to_owned(),
-        "reduce range(40) as $i (0; ., .)".to_owned(),
-        "[foreach range(40) as $i (0; ., .)] | length".to_owned(),
-        "[limit(1000000000; range(1000000000))] | length".to_owned(),
-        "last(skip(1000000000; range(10000000000)))".to_owned(),
-        "[\"\\(range(100000))\\(range(100000))\"] | length".to_owned(),
-        "[{a: range(100000), b: range(100000)}] | length".to_owned(),
-        "[[range(100000)] | .[range(100000)], .[range(100000)]] | length | [range(1e9)]".to_owned(),
-        "[range(100000) as [$a] ?| 1]".replace("as [$a] ?| ", "| .,"),
-        "[range(1;infinite)]".replace("infinite", "1e308"),
-        "[range(0; 1; 1e-300)]".to_owned(),
-        "isempty(range(1e15) | select(. < 0))".to_owned(),
-        "any(range(1e15); . < 0)".to_owned(),
-        "range(1e15)".to_owned(),
-        ".d | .[]".to_owned(),
-    ] {
-        match run(&expression, &data) {
+    for expression in expressions {
+        match run(expression, &data) {
             Err(ExpressionError::Limit { .. }) => {}
             other => panic!("{expression}: {:?}", other.map(|outputs| outputs.len())),
         }
     }
+}
+
+// Without counting, the expressions of the next tests run for hours, fill the memory, or overflow the stack.
+
+#[test]
+fn nested_generators_end_at_a_limit() {
+    let chain = "(.,.) | ".repeat(30);
+    end_at_a_limit(&[
+        "[range(1000000000000)] | length",
+        "first(range(1000000000000) | select(. < 0))",
+        "any(range(1e15); . < 0)",
+        &format!("[{chain}.] | length"),
+        &format!("{chain}(error)?"),
+        "last(skip(1000000000; range(10000000000)))",
+        "[limit(1000000000; range(1000000000))] | length",
+        "[range(1; 1e308)]",
+        "[range(0; 1; 1e-300)]",
+        "range(1e15)",
+        ".d | .[]",
+    ]);
+}
+
+#[test]
+fn generators_over_data_end_at_a_limit() {
+    end_at_a_limit(&[
+        ".d[] as $a | .d[] as $b | select($a + $b < 0)",
+        ".d as $d | $d[] | $d[] | empty",
+        ".d as $d | [$d[] | $d == $d] | length",
+        ".d as $d | last($d[] | first($d[]))",
+        ".d as $d | last($d[] | $d[1:] | length)",
+        ".d as $d | last($d[] | $d | add)",
+        ".d as $d | last($d[] | $d | sort)",
+        ".d as $d | last($d[] | $d | contains([2]))",
+        ".d as $d | $d | contains($d)",
+        ".d as $d | $d | indices($d)",
+        ".d as $d | .d | sort_by($d)",
+        ".d as $d | [.d[] | try error($d) catch length] | length",
+        ".d |= map(. as $x | [range(10000)])",
+        ".d[] |= [range(100000)]",
+        "[\"\\(range(100000))\\(range(100000))\"] | length",
+        "[{a: range(100000), b: range(100000)}] | length",
+        "[[range(100000)] | .[range(100000)], .[range(100000)]] | length | [range(1e9)]",
+    ]);
+}
+
+#[test]
+fn growing_values_end_at_a_limit() {
+    end_at_a_limit(&[
+        "\"x\" * 1000000000000",
+        "\"x\" * 100000000000000000000000000",
+        "reduce range(100) as $i (\"x\"; . + .)",
+        "reduce range(100) as $i ([1]; . + .)",
+        "reduce range(100) as $i (1; [., .])",
+        "reduce range(100) as $i ({a: 1}; {a: ., b: .})",
+        "reduce range(100) as $i (\"x\"; \"\\(.)\\(.)\")",
+        "reduce range(100) as $i (3; . * .)",
+        "reduce range(1000000) as $i (null; [.])",
+        "reduce range(1000000) as $i (null; {a: .})",
+        "reduce range(1000000) as $i ({}; .a = .)",
+        "reduce range(1000000) as $i ({}; .a |= {b: .})",
+        "reduce range(100) as $i (\"a\"; tojson)",
+        "reduce range(100) as $i ([\"a\"]; [join(\"b\" * 10000), join(\"c\")] + .)",
+        "\"a\" * 8000000 | split(\"\")",
+        "reduce range(100) as $i ({s: \"x\"}; .s += .s)",
+        "reduce range(40) as $i (0; ., .)",
+        "[foreach range(40) as $i (0; ., .)] | length",
+    ]);
+}
+
+/// A thread of a host has a stack of 2 MiB, of which it has used some; a debug build has the largest frames.
+#[test]
+fn the_longest_chains_and_deepest_nesting_fit_a_small_stack() {
+    let (max, mut longest) = (syntax::MAX_EXPRESSION_DEPTH, 0);
+    for (open, close) in [
+        ("[", "]"),
+        ("{a: ", "}"),
+        ("(", ")"),
+        ("\"\\(", ")\""),
+        ("1 + ", ""),
+        ("-", ""),
+        (".a | ", ""),
+        ("., ", ""),
+        ("1 as $x | ", ""),
+        ("if . then . elif ", " then . end"),
+        ("if . then ", " else . end"),
+        ("try ", ""),
+        ("map(", ")"),
+        ("reduce .a as $x (.; ", ")"),
+        ("first(", ")"),
+        (".a = ", ""),
+        (".a |= ", ""),
+        (".a // ", ""),
+        ("[.[", "]]"),
+        (".a[0]", ""),
+        ("sort_by(", ")"),
+        ("{a: 1, b: 2} + ", ""),
+        ("1 < ", ""),
+        ("not and ", ""),
+        (".a += ", ""),
+        ("with_entries(", ")"),
+    ] {
+        let nested = |n: usize| format!("{}.{}", open.repeat(n), close.repeat(n));
+        let compiled = |n: usize| Expression::compile(&nested(n)).ok();
+        let (mut fits, mut beyond) = (0, max + 1);
+        while beyond - fits > 1 {
+            let n = (fits + beyond) / 2;
+            if compiled(n).is_some() { fits = n } else { beyond = n }
+        }
+        longest = longest.max(fits);
+        // The deepest, and the deepest that is run, or compiled, where it is.
+        let shallow = (1..=fits).rev().find(|n| compiled(*n).is_some_and(|e| e.0.depth <= stack::SHALLOW));
+        let short = (1..=fits).rev().find(|n| nested(*n).len() <= stack::SHORT);
+        for n in [Some(fits), shallow, short].into_iter().flatten() {
+            let thread = std::thread::Builder::new().stack_size(1 << 20);
+            let source = nested(n);
+            let run = move || drop(run(&source, r#"{"a":{"a":[{"a":[1]}]}}"#));
+            thread.spawn(run).unwrap().join().unwrap();
+        }
+    }
+    assert!(longest > max / 2, "the limit is reached: {longest}");
 }
 
 #[test]
@@ -182,7 +275,7 @@ fn realistic_expressions_stay_far_below_the_limit() {
         Expression::compile(".data.items | map({id, total: (.q * .p)}) | group_by(.total > 100) | map({n: length})")
             .unwrap();
     let meter = Meter::new();
-    expression.run_counted(&input, &meter, &mut |_, _| Ok(true)).unwrap();
+    expression.run_counted(&input, &meter, |_, _| Ok(true)).unwrap();
     assert!(meter.used() < super::super::jq::meter::MAX_WORK / 4, "{}", meter.used());
 }
 
@@ -223,9 +316,24 @@ fn expressions() -> impl Strategy<Value = String> {
             },
         );
         prop_oneof![
-            two("|"), two(","), two("+"), two("-"), two("*"), two("/"), two("%"), two("//"), two("<"), two("=="),
-            two("and"), two("|="), two("="), two("+="), two("//="), two("*="),
-            call.clone(), call,
+            two("|"),
+            two(","),
+            two("+"),
+            two("-"),
+            two("*"),
+            two("/"),
+            two("%"),
+            two("//"),
+            two("<"),
+            two("=="),
+            two("and"),
+            two("|="),
+            two("="),
+            two("+="),
+            two("//="),
+            two("*="),
+            call.clone(),
+            call,
             inner.clone().prop_map(|e| format!("[{e}]")),
             inner.clone().prop_map(|e| format!("{{a: {e}, (\"b\",\"c\"): {e}}}")),
             inner.clone().prop_map(|e| format!("\"\\({e}) and \\({e})\"")),

@@ -22,7 +22,7 @@ def not: if . then false else true end;
 def select(f): if f then . else empty end;
 def error: _error_empty as $x | .;
 def error(message): (message | _error_empty) as $x | .;
-def _swallow: _whole | empty;
+def _drop: _whole | empty;
 
 def type: _type;
 def nulls: select(. == null);
@@ -143,10 +143,30 @@ const FROM_JAQ: [(&str, &str); 28] = [
     ("utf8bytelength", "_utf8bytelength"),
 ];
 
-/// The parsed definitions, parsed once.
-pub(crate) fn definitions() -> &'static [Def<&'static str>] {
-    static PARSED: OnceLock<Vec<Def<&'static str>>> = OnceLock::new();
-    PARSED.get_or_init(|| jaq_core::load::parse(DEFINITIONS, |p| p.defs()).unwrap_or_default())
+/// A definition and its text.
+type Definition = (Def<&'static str>, &'static str);
+
+/// The definitions, one a line, parsed once.
+fn definitions() -> &'static [Definition] {
+    static PARSED: OnceLock<Vec<Definition>> = OnceLock::new();
+    let parse = |line: &'static str| Some((jaq_core::load::parse(line, |p| p.defs())?.pop()?, line));
+    PARSED.get_or_init(|| DEFINITIONS.lines().filter_map(parse).collect())
+}
+
+/// The definitions that `source` may need: those whose name stands in it, or in one that is needed. A definition uses only
+/// those before it.
+pub(crate) fn needed(source: &str) -> Vec<Def<&'static str>> {
+    // The rewriting of `f?` calls this one.
+    let mut text = source.to_owned() + " _drop";
+    let mut needed = Vec::new();
+    for (definition, line) in definitions().iter().rev() {
+        if text.contains(definition.name) {
+            text.push_str(line);
+            needed.push(definition.clone());
+        }
+    }
+    needed.reverse();
+    needed
 }
 
 /// The filters that the definitions and the rewriting rest on.
@@ -161,7 +181,7 @@ pub(crate) fn filters() -> impl Iterator<Item = Fun<Counted>> {
 
 /// The names that an expression may call, each with its number of arguments, in the order of their definition.
 pub(crate) fn available() -> impl Iterator<Item = (&'static str, usize)> {
-    definitions().iter().map(|def| (def.name, def.args.len())).filter(|(name, _)| !name.starts_with('_'))
+    definitions().iter().map(|(def, _)| (def.name, def.args.len())).filter(|(name, _)| !name.starts_with('_'))
 }
 
 #[cfg(test)]
@@ -169,13 +189,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_definition_parses() {
+    fn every_definition_parses_and_uses_only_those_before_it() {
         assert_eq!(definitions().len(), DEFINITIONS.matches("def ").count());
+        for (name, arguments) in available() {
+            let call = match arguments {
+                0 => name.to_owned(),
+                n => format!("{name}({})", vec!["."; n].join("; ")),
+            };
+            assert!(crate::routing::Expression::compile(&call).is_ok(), "{call}");
+        }
+        assert!(needed(".a").len() < 3);
     }
 
     #[test]
     fn what_may_not_end_or_is_no_function_of_the_event_is_left_out() {
-        for name in ["recurse", "repeat", "while", "until", "input", "inputs", "env", "now", "debug", "halt", "path", "test"] {
+        for name in
+            ["recurse", "repeat", "while", "until", "input", "inputs", "env", "now", "debug", "halt", "path", "test"]
+        {
             assert!(available().all(|(known, _)| known != name), "{name}");
         }
     }

@@ -7,7 +7,7 @@ use jaq_core::{DataT, Exn, Lut, data::HasLut};
 use jaq_json::{Num, Val};
 
 /// The work that one evaluation may do, in units: a value in a structure that is built, compared or converted is 1 unit
-/// and 1 for each 4 bytes of its text; a value that a generator yields is [`STEP`] units.
+/// and 1 for each 4 bytes of its text; a value that a generator yields is 16 units.
 pub const MAX_WORK: u64 = 16 << 20;
 /// How deep a value that an expression builds may be nested.
 pub const MAX_VALUE_DEPTH: usize = 256;

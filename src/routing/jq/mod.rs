@@ -8,4 +8,6 @@ pub(super) mod json;
 pub(super) mod meter;
 pub(super) mod natives;
 pub(super) mod rewrite;
+mod search;
+pub(super) mod stack;
 pub(super) mod syntax;

@@ -9,6 +9,7 @@ use jaq_json::{Map, Num, Val};
 
 use super::json;
 use super::meter::{Counted, MAX_WORK, Meter, STEP};
+use super::search::{contains, indices, take_product};
 
 type Input<'a> = Cv<'a, Counted>;
 type Outputs<'a> = BoxIter<'a, ValX<'a, Val>>;
@@ -81,12 +82,7 @@ macro_rules! weighed {
     };
 }
 
-fn weighed<'a>(
-    meter: &Meter,
-    left: Val,
-    right: Val,
-    run: impl FnOnce(&Meter, Val, Val) -> Outcome<'a>,
-) -> Outcome<'a> {
+fn weighed<'a>(meter: &Meter, left: Val, right: Val, run: impl FnOnce(&Meter, Val, Val) -> Outcome<'a>) -> Outcome<'a> {
     meter.take_value(&left)?;
     meter.take_value(&right)?;
     let result = run(meter, left, right)?;
@@ -118,80 +114,6 @@ fn divide<'a>(meter: &Meter, left: Val, right: Val) -> Outcome<'a> {
         meter.take((text.len() as u64).saturating_mul(4))?;
     }
     Ok((left / right)?)
-}
-
-/// Takes the product of both weights: what searching one in the other may cost.
-fn take_product<'a>(meter: &Meter, left: &Val, right: &Val) -> Result<(), Exn<'a, Val>> {
-    let (left, right) = (meter.take_value(left)?, meter.take_value(right)?);
-    meter.take(left.saturating_mul(right))
-}
-
-fn contains(left: &Val, right: &Val) -> Result<bool, String> {
-    Ok(match (left, right) {
-        (Val::TStr(l), Val::TStr(r)) => find(l, r, 0).is_some(),
-        (Val::Arr(l), Val::Arr(r)) => {
-            for r in r.iter() {
-                if !l.iter().any(|l| same_kind(l, r) && contains(l, r) == Ok(true)) {
-                    return Ok(false);
-                }
-            }
-            true
-        }
-        (Val::Obj(l), Val::Obj(r)) => {
-            for (key, r) in r.iter() {
-                match l.get(key) {
-                    Some(l) if same_kind(l, r) && contains(l, r)? => {}
-                    _ => return Ok(false),
-                }
-            }
-            true
-        }
-        (l, r) if same_kind(l, r) => l == r,
-        (l, r) => return Err(format!("{} and {} cannot have their containment checked", kind(l), kind(r))),
-    })
-}
-
-fn same_kind(left: &Val, right: &Val) -> bool {
-    kind(left) == kind(right)
-}
-
-/// Where `part` first stands in `text` at or after the byte `from`.
-fn find(text: &[u8], part: &[u8], from: usize) -> Option<usize> {
-    if part.is_empty() {
-        return Some(from);
-    }
-    text.get(from..)?.windows(part.len()).position(|window| window == part).map(|at| from + at)
-}
-
-/// All places where `part` stands in `of`: in a string counted in characters, in an array in elements.
-fn indices(of: &Val, part: &Val) -> Result<Val, String> {
-    let numbers = |places: Vec<usize>| Ok(places.into_iter().map(Val::from).collect());
-    match (of, part) {
-        (Val::Null, _) => Ok(Val::Null),
-        (Val::TStr(text), Val::TStr(part)) => {
-            if part.is_empty() {
-                return numbers(Vec::new());
-            }
-            let starts = |byte: &u8| byte & 0xC0 != 0x80;
-            let (mut places, mut from, mut characters) = (Vec::new(), 0, 0);
-            while let Some(at) = find(text, part, from) {
-                characters += text.get(from..at).unwrap_or_default().iter().filter(|b| starts(b)).count();
-                places.push(characters);
-                characters += usize::from(text.get(at).is_some_and(starts));
-                from = at + 1;
-            }
-            numbers(places)
-        }
-        (Val::Arr(array), Val::Arr(part)) if part.is_empty() => numbers(Vec::with_capacity(array.len().min(0))),
-        (Val::Arr(array), Val::Arr(part)) => {
-            let windows = array.windows(part.len()).enumerate();
-            numbers(windows.filter(|(_, window)| *window == part.as_slice()).map(|(i, _)| i).collect())
-        }
-        (Val::Arr(array), part) => {
-            numbers(array.iter().enumerate().filter(|(_, value)| *value == part).map(|(i, _)| i).collect())
-        }
-        (of, part) => Err(format!("cannot search a {} in a {}", kind(part), kind(of))),
-    }
 }
 
 pub(crate) fn kind(value: &Val) -> &'static str {
@@ -361,20 +283,28 @@ pub(crate) fn natives() -> Vec<Fun<Counted>> {
         counting!("_whole", 0, whole),
         counting!("_elements", 0, elements),
         counting!("_units", 1, given),
-        ("_index", v(0), Native::new(|cv: Input<'_>| {
-            one(match &cv.1 {
-                Val::Arr(_) | Val::Obj(_) => {
-                    fail(format_args!("cannot use a {} as an index; expected a string or a number", kind(&cv.1)))
-                }
-                _ => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
-            })
-        })),
-        ("_name", v(0), Native::new(|cv: Input<'_>| {
-            one(match &cv.1 {
-                Val::TStr(_) => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
-                other => fail(format_args!("cannot use a {} as a key; expected a string", kind(other))),
-            })
-        })),
+        (
+            "_index",
+            v(0),
+            Native::new(|cv: Input<'_>| {
+                one(match &cv.1 {
+                    Val::Arr(_) | Val::Obj(_) => {
+                        fail(format_args!("cannot use a {} as an index; expected a string or a number", kind(&cv.1)))
+                    }
+                    _ => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
+                })
+            }),
+        ),
+        (
+            "_name",
+            v(0),
+            Native::new(|cv: Input<'_>| {
+                one(match &cv.1 {
+                    Val::TStr(_) => cv.0.data().meter.take_value(&cv.1).map(|_| cv.1),
+                    other => fail(format_args!("cannot use a {} as a key; expected a string", kind(other))),
+                })
+            }),
+        ),
         weighed!("_add", |_, l, r| Ok((l + r)?)),
         weighed!("_sub", |_, l, r| Ok((l - r)?)),
         weighed!("_mul", multiply),
@@ -393,27 +323,47 @@ pub(crate) fn natives() -> Vec<Fun<Counted>> {
         ("_tonumber", v(0), Native::new(|cv: Input<'_>| one(to_number(cv.0.data().meter, cv.1)))),
         ("_sum", v(0), Native::new(|cv: Input<'_>| one(sum(cv.1)))),
         ("_from_entries", v(0), Native::new(|cv: Input<'_>| one(from_entries(&cv.1)))),
-        ("_join", v(1), Native::new(|mut cv: Input<'_>| {
-            let separator = cv.0.pop_var();
-            one(join(cv.0.data().meter, &cv.1, &separator))
-        })),
-        ("_flatten", v(1), Native::new(|mut cv: Input<'_>| {
-            let depth = cv.0.pop_var();
-            one(flatten(&cv.1, &depth))
-        })),
-        ("_contains", v(1), Native::new(|mut cv: Input<'_>| {
-            let part = cv.0.pop_var();
-            one(take_product(cv.0.data().meter, &cv.1, &part)
-                .and_then(|()| contains(&cv.1, &part).map(Val::Bool).or_else(fail)))
-        })),
-        ("_indices", v(1), Native::new(|mut cv: Input<'_>| {
-            let part = cv.0.pop_var();
-            one(take_product(cv.0.data().meter, &cv.1, &part).and_then(|()| indices(&cv.1, &part).or_else(fail)))
-        })),
-        ("_range", v(3), Native::new(|mut cv: Input<'_>| {
-            let (by, to) = (cv.0.pop_var(), cv.0.pop_var());
-            let from = cv.0.pop_var();
-            range(cv.0.data().meter, from, to, by)
-        })),
+        (
+            "_join",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let separator = cv.0.pop_var();
+                one(join(cv.0.data().meter, &cv.1, &separator))
+            }),
+        ),
+        (
+            "_flatten",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let depth = cv.0.pop_var();
+                one(flatten(&cv.1, &depth))
+            }),
+        ),
+        (
+            "_contains",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let part = cv.0.pop_var();
+                one(take_product(cv.0.data().meter, &cv.1, &part)
+                    .and_then(|()| contains(&cv.1, &part).map(Val::Bool).or_else(fail)))
+            }),
+        ),
+        (
+            "_indices",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                let part = cv.0.pop_var();
+                one(take_product(cv.0.data().meter, &cv.1, &part).and_then(|()| indices(&cv.1, &part).or_else(fail)))
+            }),
+        ),
+        (
+            "_range",
+            v(3),
+            Native::new(|mut cv: Input<'_>| {
+                let (by, to) = (cv.0.pop_var(), cv.0.pop_var());
+                let from = cv.0.pop_var();
+                range(cv.0.data().meter, from, to, by)
+            }),
+        ),
     ]
 }

@@ -8,7 +8,7 @@
 //! | `[f]`, `{...}`, `f = g`, `f \|= g` | the same `\| _whole`: the value that was built is weighed |
 //! | `f + g`, `f < g`, ... | `_add(f; g)`, ...: operands are weighed, unless one is a plain literal that is compared |
 //! | `"\(f)"` | `"\(f \| _text)" \| _whole` |
-//! | `f?`, `try f` | `try f catch _swallow`: the message it makes is weighed |
+//! | `f?`, `try f` | `try f catch _drop`: the message it makes is weighed |
 //!
 //! What remains (literals, variables, fields, `if`, `and`, `//`, one step of `reduce`) costs no more than its text.
 
@@ -92,7 +92,7 @@ impl<'s> Rewriter<'s> {
             Term::TryCatch(tried, caught) => {
                 let caught = match caught {
                     Some(caught) => pipe(call("_whole", Vec::new()), self.term(*caught)?),
-                    None => call("_swallow", Vec::new()),
+                    None => call("_drop", Vec::new()),
                 };
                 Term::TryCatch(self.boxed(*tried)?, Some(Box::new(caught)))
             }
@@ -158,9 +158,7 @@ impl<'s> Rewriter<'s> {
             BinaryOp::Cmp(op) => call(cmp(op), vec![self.term(left)?, self.term(right)?]),
             BinaryOp::Math(op) => call(math(op), vec![self.term(left)?, self.term(right)?]),
             BinaryOp::Assign | BinaryOp::UpdateAlt => then(bin(self.boxed(left)?, op, self.boxed(right)?), "_whole"),
-            BinaryOp::Update => {
-                then(bin(self.boxed(left)?, BinaryOp::Update, stepped(right)?), "_whole")
-            }
+            BinaryOp::Update => then(bin(self.boxed(left)?, BinaryOp::Update, stepped(right)?), "_whole"),
             BinaryOp::UpdateMath(op) => {
                 // `p += f` is `f as $y | p |= . + $y`. No name of an expression has a space in it.
                 const OPERAND: &str = "$ operand";

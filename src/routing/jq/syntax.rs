@@ -45,8 +45,8 @@ const REFUSED: [(&str, &str); 8] = [
     ("..", "name the path; a walk over all values is not available"),
 ];
 
-/// Reads `source` as one expression.
-pub(crate) fn parse(source: &str) -> Result<Term<&str>, Wrong> {
+/// Reads `source` as one expression. Also says how deep it is.
+pub(crate) fn parse(source: &str) -> Result<(Term<&str>, usize), Wrong> {
     if source.len() > MAX_EXPRESSION_LEN {
         let what = format!("the expression is {} bytes", source.len());
         return Err(Wrong::new(0, what, format!("at most MAX_EXPRESSION_LEN = {MAX_EXPRESSION_LEN} bytes")));
@@ -62,19 +62,18 @@ pub(crate) fn parse(source: &str) -> Result<Term<&str>, Wrong> {
         }
         None => Wrong::new(0, "not readable", "jq"),
     })?;
-    check_tokens(source, &tokens)?;
-    Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| match errors.into_iter().next() {
+    let depth = check_tokens(source, &tokens, 0)?;
+    let parsed = Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| match errors.into_iter().next() {
         Some((expected, found)) => {
             let (part, what) = match found {
-                Some(Token(text, _)) => {
-                    (*text, format!("unexpected {:?}", crate::event::excerpt(text)))
-                }
+                Some(Token(text, _)) => (*text, format!("unexpected {:?}", crate::event::excerpt(text))),
                 None => (source.get(source.len()..).unwrap_or_default(), "unexpected end".to_owned()),
             };
             Wrong::at(source, part, what, expected_text(expected.as_str()))
         }
         None => Wrong::new(0, "not readable", "jq"),
-    })
+    });
+    parsed.map(|term| (term, depth))
 }
 
 fn expected_text(expected: &str) -> String {
@@ -128,16 +127,14 @@ fn escaped_end(source: &str, newline: usize) -> bool {
 }
 
 fn too_deep(offset: usize) -> Wrong {
-    let expected = format!("at most MAX_EXPRESSION_DEPTH = {MAX_EXPRESSION_DEPTH} nested brackets and chained operators");
+    let expected =
+        format!("at most MAX_EXPRESSION_DEPTH = {MAX_EXPRESSION_DEPTH} nested brackets and chained operators");
     Wrong::new(offset, "the expression is nested too deep or has too long a chain", expected)
 }
 
-/// Refuses words that aren't available, and bounds chains: what the parser, the compiler and the evaluation recurse over.
-fn check_tokens(source: &str, tokens: &[Token<&str>]) -> Result<(), Wrong> {
-    tokens_depth(source, tokens, 0)
-}
-
-fn tokens_depth(source: &str, tokens: &[Token<&str>], above: usize) -> Result<(), Wrong> {
+/// Refuses words that aren't available, and bounds nesting and chains: what the parser, the compiler and the evaluation
+/// recurse over. Gives the depth of the deepest, where `above` is what stands around these tokens.
+fn check_tokens(source: &str, tokens: &[Token<&str>], above: usize) -> Result<usize, Wrong> {
     let chained = |token: &Token<&str>| match &token.1 {
         Tok::Word => is_keyword(token.0),
         Tok::Sym => !matches!(token.0, "." | ":" | "?" | ")" | "]" | "}"),
@@ -146,12 +143,15 @@ fn tokens_depth(source: &str, tokens: &[Token<&str>], above: usize) -> Result<()
         Tok::Var | Tok::Fmt | Tok::Num => false,
     };
     let depth = above + 1 + tokens.iter().filter(|token| chained(token)).count();
+    let mut deepest = depth;
     for Token(text, token) in tokens {
         if depth > MAX_EXPRESSION_DEPTH {
             let Wrong { what, expected, .. } = too_deep(0);
             return Err(Wrong::at(source, text, what, expected));
         }
-        if let Some((word, instead)) = REFUSED.iter().find(|(word, _)| word == text || text.strip_prefix('$') == Some(word)) {
+        if let Some((word, instead)) =
+            REFUSED.iter().find(|(word, _)| word == text || text.strip_prefix('$') == Some(word))
+        {
             return Err(Wrong::at(source, text, format!("{word} is not available"), *instead));
         }
         match token {
@@ -159,18 +159,18 @@ fn tokens_depth(source: &str, tokens: &[Token<&str>], above: usize) -> Result<()
                 let what = format!("the format {text} is not available");
                 return Err(Wrong::at(source, text, what, "tostring or tojson"));
             }
-            Tok::Block(inner) => tokens_depth(source, inner, depth)?,
+            Tok::Block(inner) => deepest = deepest.max(check_tokens(source, inner, depth)?),
             Tok::Str(parts) => {
                 for part in parts {
                     if let StrPart::Term(Token(_, Tok::Block(inner))) = part {
-                        tokens_depth(source, inner, depth + parts.len())?;
+                        deepest = deepest.max(check_tokens(source, inner, depth + parts.len())?);
                     }
                 }
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(deepest)
 }
 
 fn is_keyword(word: &str) -> bool {
