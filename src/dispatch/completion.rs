@@ -92,6 +92,6 @@ async fn caused_by(
     event: &RecordedEvent,
 ) -> Result<Vec<RecordedEvent>, DispatchError> {
     let (store, scope, id) = (store.clone(), event.scope().clone(), event.id());
-    let read = move || Ok(store.caused_by(&scope, id)?.collect::<Result<Vec<_>, _>>()?);
+    let read = move || Ok(store.caused_by(&scope, id)?);
     blocking(runtime, read).await
 }

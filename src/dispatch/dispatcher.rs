@@ -1,5 +1,6 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::prepare::with_stopped;
 use super::record::{DeliveryRecord, delivery_key};
 use super::state::Stage;
 use super::status::{self, DeliveryId, DeliveryStatus, EventStatus, Phase, StatusReader};
-use super::{DispatchError, Obstacle, Options};
+use super::{DispatchError, Obstacle, Options, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Append, EventStore, RecordKind, RecordedEvent};
@@ -37,6 +38,14 @@ struct Inner {
     runtime: Handle,
     serves: bool,
     thread: Arc<Mutex<Thread>>,
+}
+
+/// The rooms that dispatch works with.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    pub(crate) store: EventStore,
+    pub(crate) catalog: Catalog,
+    pub(crate) router: Router,
 }
 
 /// The thread of dispatch. Where deliveries aren't served it starts with the first question that it has to answer.
@@ -74,6 +83,11 @@ pub struct RemainingOf {
 }
 
 impl Remaining {
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.handlers.is_empty()
+    }
+
     /// How many deliveries are left.
     pub fn total(&self) -> u64 {
         self.handlers.iter().map(|of| of.count).sum()
@@ -82,6 +96,20 @@ impl Remaining {
     /// How many of them have an obstacle.
     pub fn count(&self, obstacle: Obstacle) -> u64 {
         self.handlers.iter().filter(|of| of.obstacle == Some(obstacle)).map(|of| of.count).sum()
+    }
+}
+
+impl fmt::Display for Remaining {
+    /// On one line, such as `12 of score in dutch-bank/loans: unbound`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (number, RemainingOf { scope, handler, obstacle, count }) in self.handlers.iter().enumerate() {
+            let why = obstacle.map_or("not served", Obstacle::as_str);
+            write!(f, "{}{count} of {handler} in {scope}: {why}", if number == 0 { "" } else { "; " })?;
+        }
+        Ok(())
     }
 }
 
@@ -136,14 +164,14 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError`] where `dispatch.redb` can't be opened or the log can't be read.
     pub(crate) fn start(
-        store: EventStore,
-        catalog: Catalog,
-        router: Router,
+        rooms: Rooms,
         functions: Functions,
         options: Options,
         runtime: Handle,
         serves: bool,
     ) -> Result<Self, DispatchError> {
+        let Rooms { store, catalog, router } = rooms;
+        history::end_unfinished(&store)?;
         let plans = Plans { router, functions: Arc::new(functions) };
         let context = Context {
             store,
@@ -177,10 +205,15 @@ impl Dispatcher {
             if let Err(error) = &ended {
                 tracing::error!(%error, "dispatch has stopped");
             }
+            let closed = driver.take_close_reply().filter(|_| ended.is_ok());
             *thread.lock() = Thread::Ended(ended.err().unwrap_or(DispatchError::Stopped));
             // Whoever waits for an answer learns from its end that there will be none, and then asks why.
             mailbox.close();
+            // Closes the database, so before anybody is told that all is closed.
             drop(driver);
+            if let Some(closed) = closed {
+                let _ = closed.send(Ok(()));
+            }
         };
         std::thread::Builder::new()
             .name("atlas-dispatch".to_owned())

@@ -15,6 +15,7 @@ mod dispatcher;
 mod driver;
 mod emitted;
 mod error;
+mod history;
 mod lanes;
 mod mailbox;
 mod open_event;
@@ -34,17 +35,16 @@ pub use cascade::{Cascade, CascadeEvent};
 pub(crate) use delivery::Functions;
 pub use delivery::{Delivery, Emit, HandlerError};
 pub use dispatcher::{DeliveryFilter, Dispatcher, OpenDelivery, Remaining, RemainingOf};
+pub(crate) use dispatcher::Rooms;
 pub use error::DispatchError;
+pub use history::HistoryImport;
 pub use lanes::Obstacle;
 pub use options::Options;
 pub use queues::{QueueInfo, QueueMessage};
-#[allow(unused_imports, reason = "for the import as recorded, which the log has to support first")]
-pub(crate) use record::{IMPORTED_KEY, encode_imported};
 pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, MAX_CASCADE_EVENTS, Phase, StatusReader};
 
 /// How a delivery or an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It did what it should.
     Success,

@@ -18,7 +18,7 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const PROGRESS_KEY: &[u8] = b"progress";
 
 /// The key of the record that says up to which position events are history that has no deliveries.
-pub(crate) const IMPORTED_KEY: &[u8] = b"imported";
+pub(super) const IMPORTED_KEY: &[u8] = b"imported";
 
 /// Which calls an attempt makes, fixed by the first attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -153,8 +153,7 @@ impl Progress {
 }
 
 /// The body of the record that makes events up to and with `position` history without deliveries.
-#[allow(dead_code, reason = "written by the import as recorded, which the log has to support first")]
-pub(crate) fn encode_imported(position: u64) -> Bytes {
+pub(super) fn encode_imported(position: u64) -> Bytes {
     Writer::new(FORMAT, 1).u64(position).finish()
 }
 

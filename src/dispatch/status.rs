@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::record::{DeliveryRecord, IMPORTED_KEY, decode_imported, delivery_key};
+use super::record::{DeliveryRecord, delivery_key};
 use super::state::{DeliveryState, Stage};
 use super::{DispatchError, Obstacle, Outcome};
 use crate::event::{Name, Scope};
-use crate::log::{EventStore, ReadError, RecordKind, RecordedEvent};
+use crate::log::{EventStore, RecordKind, RecordedEvent};
 use crate::routing::{Input, Plan, Router};
 
 /// The most events of one cascade that are told at once.
@@ -20,7 +20,6 @@ pub const MAX_CASCADE_EVENTS: usize = 100_000;
 
 /// How far a delivery or an event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// It waits: for its turn, a retry, an operator, a function, or room.
     Pending,
@@ -168,11 +167,7 @@ impl<'a> StatusReader<'a> {
         router: &'a Router,
         runs: &'a dyn Fn(u64, &Name) -> bool,
     ) -> Result<Self, DispatchError> {
-        let imported = match store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.last() {
-            Some(found) => decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })?,
-            None => 0,
-        };
-        Ok(Self { store, router, imported, runs })
+        Ok(Self { store, router, imported: super::history::imported(store)?, runs })
     }
 
     /// The event with an id, in a scope or in the only one that has it.
@@ -195,7 +190,6 @@ impl<'a> StatusReader<'a> {
         let mut open = VecDeque::from([event.id()]);
         while let Some(cause) = open.pop_front() {
             for child in self.store.caused_by(event.scope(), cause)? {
-                let child = child?;
                 if !seen.insert(child.id()) {
                     continue;
                 }
@@ -372,12 +366,9 @@ pub(super) fn correlated(
     scope: &Scope,
     correlation: Uuid,
 ) -> Result<Vec<RecordedEvent>, DispatchError> {
-    let mut events = Vec::new();
-    for event in store.correlated(scope, correlation)? {
-        if events.len() == MAX_CASCADE_EVENTS {
-            return Err(DispatchError::CascadeTooLarge { limit: MAX_CASCADE_EVENTS });
-        }
-        events.push(event.map_err(|error: ReadError| error)?);
+    let events = store.correlated(scope, correlation)?;
+    if events.len() > MAX_CASCADE_EVENTS {
+        return Err(DispatchError::CascadeTooLarge { limit: MAX_CASCADE_EVENTS });
     }
     Ok(events)
 }

@@ -78,7 +78,7 @@ impl Driver {
         match record.kind {
             RecordKind::Delivery if record.key[..] == *PROGRESS_KEY => Ok(()),
             RecordKind::Delivery if record.key[..] == *IMPORTED_KEY => {
-                self.imported = self.imported.max(decode_imported(&record.body).ok_or(unknown)?);
+                self.imported = decode_imported(&record.body).ok_or(unknown)?;
                 Ok(())
             }
             RecordKind::Delivery => self.delivery(record),

@@ -20,12 +20,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::DispatchError;
 use super::context::Context;
 use super::database::{DispatchDatabase, Reflects};
 use super::lanes::{Bounds, Class, Lanes};
 use super::mailbox::Mailbox;
-use super::record::{self, IMPORTED_KEY, PROGRESS_KEY, Progress};
+use super::record::{PROGRESS_KEY, Progress};
+use super::{DispatchError, history};
 use crate::event::{Name, Scope};
 use crate::log::{Address, Append, Durability, Follow, ReadError, RecordKind};
 
@@ -113,12 +113,7 @@ impl Driver {
         if from > history {
             return Err(DispatchError::AheadOfLog { reflects: from, end: history });
         }
-        let imported = match store.records_with_key(RecordKind::Delivery, IMPORTED_KEY)?.last() {
-            Some(found) => {
-                record::decode_imported(&found.body).ok_or(DispatchError::Record { address: found.address })?
-            }
-            None => 0,
-        };
+        let imported = history::imported(store)?;
         let options = &context.options;
         let bounds = Bounds {
             events: options.max_open_events.max(1),
@@ -132,7 +127,7 @@ impl Driver {
             runtime,
             lanes: Lanes::new(database, bounds, position)?,
             queues,
-            follow: store.follow(from),
+            follow: store.follow(from)?,
             beyond: None,
             history,
             history_position,
@@ -298,7 +293,6 @@ impl Driver {
         if !idle && now < closing.until {
             return Ok(false);
         }
-        let reply = closing.reply.take();
         if !idle {
             tracing::warn!(
                 running = self.running.len(),
@@ -306,10 +300,12 @@ impl Driver {
             );
         }
         self.checkpoint()?;
-        if let Some(reply) = reply {
-            let _ = reply.send(Ok(()));
-        }
         Ok(true)
+    }
+
+    /// Who is to be told once all is closed.
+    pub(super) fn take_close_reply(&mut self) -> Option<Reply<()>> {
+        self.closing.as_mut().and_then(|closing| closing.reply.take())
     }
 }
 

@@ -25,6 +25,8 @@ struct Room {
     depth: u64,
     /// Deliveries that are about to put something in.
     on_its_way: u64,
+    /// The limit, and the generation of the configuration that says so.
+    max_depth: Option<(u64, Option<u64>)>,
     /// Messages that somebody is taking.
     being_taken: BTreeSet<Address>,
 }
@@ -69,8 +71,13 @@ impl Rooms {
 
     /// How many more deliveries may put something in.
     fn left(&mut self, scope: &Scope, queue: &Name, catalog: &Catalog) -> u64 {
-        let max_depth = catalog.queue_options(scope, queue.as_str()).and_then(|options| options.max_depth);
+        let generation = catalog.generation();
         let room = self.room(scope, queue);
+        let max_depth = match room.max_depth {
+            Some((of, max_depth)) if of == generation => max_depth,
+            _ => catalog.queue_options(scope, queue.as_str()).and_then(|options| options.max_depth),
+        };
+        room.max_depth = Some((generation, max_depth));
         max_depth.map_or(u64::MAX, |max| max.saturating_sub(room.depth + room.on_its_way))
     }
 }

@@ -22,6 +22,18 @@ pub enum Obstacle {
     Behind,
 }
 
+impl Obstacle {
+    /// As a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Unbound => "unbound",
+            Self::QueueFull => "queue full",
+            Self::Behind => "behind",
+        }
+    }
+}
+
 /// A delivery that can't go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dispatch) struct Blocked {
