@@ -8,7 +8,7 @@ use crate::sandbox::{Sandbox, events, ndjson};
 
 /// Rounds, each killed after another number of acknowledged lines.
 const ROUNDS: u64 = 6;
-const LINES: usize = 20_000;
+const LINES: usize = 6_000;
 
 #[test]
 fn what_was_acknowledged_before_a_kill_is_exported() {
@@ -16,10 +16,10 @@ fn what_was_acknowledged_before_a_kill_is_exported() {
     for round in 0..ROUNDS {
         let sandbox = Sandbox::with_tree();
         sandbox.write("events.ndjson", ndjson(&given));
-        let arguments = ["import", "events.ndjson", "--ack-every", "100", "--segment-size", "1MiB"];
+        let arguments = ["import", "events.ndjson", "--ack-every", "100", "--segment-size", "256KiB"];
         let mut child = sandbox.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let kill_after = 100 + round * 2_300;
+        let kill_after = 100 + round * 700;
         let mut acked = 0;
         while acked < kill_after {
             let line = lines.next().expect("more is acknowledged").unwrap();
