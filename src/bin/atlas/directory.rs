@@ -1,0 +1,61 @@
+//! Opening the data directory: only commands that say so create it, and one that another process holds can still be
+//! read.
+
+use std::path::Path;
+
+use atlas::log::{EventStore, OpenError, Options};
+use atlas::{Atlas, Error};
+
+use crate::failure::{Failure, Outcome};
+
+/// Says which directory an error of opening is about.
+fn about(dir: &Path, error: &OpenError) -> Failure {
+    match error {
+        OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        _ => Failure::new(format!("{}: {error}", dir.display())),
+    }
+}
+
+/// Runs `work` on the log of `dir`, which it may only read.
+pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
+    let existing = Options { create: false, ..Options::default() };
+    let store = match EventStore::open_options(dir, existing) {
+        Err(OpenError::Held { .. }) => EventStore::open_read_only(dir),
+        other => other,
+    };
+    let store = store.map_err(|error| about(dir, &error))?;
+    let result = work(&store);
+    let closed = store.close();
+    let result = result?;
+    closed?;
+    Ok(result)
+}
+
+/// How a directory is opened for work.
+pub(crate) enum Opening {
+    /// One that holds a store.
+    Existing,
+    /// One that is created where it isn't there.
+    Create,
+    /// As [`Create`](Self::Create), with segments of this size, and deliveries are served.
+    Serve { segment_size: u64 },
+}
+
+/// Runs `work` on `dir`, and closes it.
+pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce(&Atlas) -> Outcome<T>) -> Outcome<T> {
+    let (options, serve) = match opening {
+        Opening::Existing => (Options { create: false, ..Options::default() }, false),
+        Opening::Create => (Options::default(), false),
+        Opening::Serve { segment_size } => (Options { segment_size, ..Options::default() }, true),
+    };
+    let atlas =
+        Atlas::builder().log_options(options).dispatch(serve).open(dir).await.map_err(|error| match &error {
+            Error::Open(error) => about(dir, error),
+            _ => error.into(),
+        })?;
+    let result = work(&atlas).await;
+    let closed = atlas.close().await;
+    let result = result?;
+    closed?;
+    Ok(result)
+}

@@ -1,0 +1,13 @@
+//! The command line, as its users meet it: the program is started, and its exit code, stdout, stderr and the directory
+//! it leaves behind are looked at.
+#![cfg(feature = "cli")]
+
+mod bad_input;
+mod configuration;
+mod deliveries;
+mod import_export;
+mod kill;
+mod looking;
+mod real_log;
+mod sandbox;
+mod usage;
