@@ -29,8 +29,9 @@ fuzz_target!(|run: Run<'_>| {
     let Ok(outputs) = outputs else { return };
     assert!(outputs.len() <= MAX_OUTPUTS);
     assert!(outputs.iter().map(|output| output.len()).sum::<usize>() <= MAX_OUTPUT_BYTES);
-    let values = outputs.iter().map(|output| serde_json::from_slice(output).expect("each output is JSON"));
-    let values: Vec<serde_json::Value> = values.collect();
-    let first_is_true = values.first().is_some_and(|first| !first.is_null() && *first != serde_json::Value::Bool(false));
+    for output in &outputs {
+        serde_json::from_slice::<serde::de::IgnoredAny>(output).expect("each output is JSON");
+    }
+    let first_is_true = outputs.first().is_some_and(|first| !matches!(&first[..], b"null" | b"false"));
     assert_eq!(expression.first_is_true(&input), Ok(first_is_true));
 });
