@@ -5,4 +5,5 @@ pub mod log;
 pub mod storage;
 
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
+pub use log::EventStore;
 pub use uuid::Uuid;

@@ -41,4 +41,9 @@ impl RecordKind {
             _ => return None,
         })
     }
+
+    /// Whether records of this kind belong to another room.
+    pub(crate) fn is_of_a_room(self) -> bool {
+        self as u8 >= Self::Delivery as u8
+    }
 }

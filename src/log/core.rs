@@ -1,0 +1,547 @@
+//! The log at work: the current view, the queue, the one committer, sealing behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::durable::Durable;
+use super::format::ClosingReason;
+use super::index::{IndexFile, MemoryIndex};
+use super::lock_file::LockFile;
+use super::part::{MemoryPart, Part};
+use super::prepare::{self, Ids, Prepared};
+use super::queue::{CommitQueue, Queued, Role};
+use super::segment::Segment;
+use super::ticket::Ticket;
+use super::view::{CurrentView, SealedSegments, View, scan_sealed};
+use super::writer::{Batch, Committed, Failure, Writer, create_segment};
+use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
+use crate::event::Scope;
+use crate::storage::{Environment, Lane};
+
+/// Segments that may wait to be indexed behind; a committer that would add another indexes one itself.
+const MAX_UNSEALED: usize = 3;
+
+type Answer = Result<(Committed, bool), AppendError>;
+
+/// One append in the queue.
+pub(crate) struct Request {
+    prepared: Prepared,
+    ticket: Ticket<Answer>,
+}
+
+impl Queued for Request {
+    fn size(&self) -> usize {
+        self.prepared.size
+    }
+
+    fn alone(&self) -> bool {
+        self.prepared.as_recorded.is_some()
+    }
+}
+
+/// What all handles of a store share.
+pub(crate) struct Core {
+    pub(crate) environment: Environment,
+    pub(crate) options: Options,
+    pub(crate) view: CurrentView,
+    pub(crate) sealed: Arc<SealedSegments>,
+    pub(crate) durable: Durable,
+    pub(crate) queue: CommitQueue<Request>,
+    pub(crate) opened_by: u32,
+    pub(crate) open_us: u64,
+    /// `None` of a store that is open for reading only.
+    writer: Option<Mutex<Writer>>,
+    lock: Mutex<Option<LockFile>>,
+    poison: Mutex<Option<AppendError>>,
+    /// Serialises what changes the sealed part of the view.
+    sealing: Mutex<()>,
+    closing: AtomicBool,
+    /// Whether a close has anything to write.
+    changed: AtomicBool,
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStore").field("durable_end", &self.durable.end()).finish_non_exhaustive()
+    }
+}
+
+/// What [`open`](super::open) found, to begin with.
+pub(crate) struct Opened {
+    pub(crate) environment: Environment,
+    pub(crate) options: Options,
+    pub(crate) view: View,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) lock: Option<LockFile>,
+    pub(crate) end: Address,
+    pub(crate) position: u64,
+    pub(crate) open_us: u64,
+}
+
+/// An append on its way.
+pub(crate) enum Submitted {
+    /// Answered without being queued.
+    Done(Result<Receipt, AppendError>),
+    /// To be queued once there is room.
+    Queue(Prepared),
+}
+
+impl Core {
+    pub(crate) fn new(opened: Opened) -> Arc<Self> {
+        let Opened { environment, options, view, writer, lock, end, position, open_us } = opened;
+        Arc::new(Self {
+            queue: CommitQueue::new(options.max_queue, options.max_commit),
+            sealed: view.sealed.clone(),
+            view: RwLock::new(Arc::new(view)),
+            durable: Durable::new(end, position),
+            opened_by: std::process::id(),
+            open_us,
+            // What was recovered is written down as closed at the next close.
+            changed: AtomicBool::new(writer.as_ref().is_some_and(|writer| !writer.closed)),
+            writer: writer.map(Mutex::new),
+            lock: Mutex::new(lock),
+            poison: Mutex::new(None),
+            sealing: Mutex::new(()),
+            closing: AtomicBool::new(false),
+            environment,
+            options,
+        })
+    }
+
+    /// The log as it is now.
+    pub(crate) fn current(&self) -> Result<Arc<View>, ReadError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(ReadError::Closed);
+        }
+        Ok(self.view.read().clone())
+    }
+
+    fn may_append(&self) -> Result<(), AppendError> {
+        if self.opened_by != std::process::id() {
+            return Err(AppendError::Forked { opened_by: self.opened_by });
+        }
+        if self.writer.is_none() {
+            return Err(AppendError::ReadOnly);
+        }
+        if self.closing.load(Ordering::Acquire) {
+            return Err(AppendError::Closed);
+        }
+        match &*self.poison.lock() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks, looks up and encodes an append.
+    pub(crate) fn submit(&self, append: &Append) -> Result<Submitted, AppendError> {
+        self.may_append()?;
+        let view = self.view.read().clone();
+        match prepare::prepare(append, &view, &self.options.limits, self.options.max_commit, &self.environment)? {
+            Ids::New(prepared) => Ok(Submitted::Queue(prepared)),
+            Ids::Known(events) => {
+                let durable = self.durable.position();
+                let mut receipt = Receipt { durable: true, repeated: true, events };
+                if receipt.events.iter().any(|event| event.position > durable) {
+                    if append.durability == Durability::Sync {
+                        self.sync()?;
+                    } else {
+                        receipt.durable = false;
+                    }
+                }
+                Ok(Submitted::Done(Ok(receipt)))
+            }
+        }
+    }
+
+    /// Blocks until an append is answered.
+    pub(crate) fn append(self: &Arc<Self>, append: &Append) -> Result<Receipt, AppendError> {
+        loop {
+            match self.submit(append)? {
+                Submitted::Done(answer) => return answer,
+                Submitted::Queue(prepared) => {
+                    if let Some(receipt) = receipt(self.commit(prepared)?) {
+                        return Ok(receipt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Queues a prepared append, commits it where nobody else does, and blocks until it is answered.
+    pub(crate) fn commit(self: &Arc<Self>, prepared: Prepared) -> Answer {
+        if let Some(room) = self.queue.enter(prepared.size) {
+            room.wait();
+        }
+        let ticket = Ticket::new();
+        let size = prepared.size;
+        match self.queue.push(Request { prepared, ticket: ticket.clone() }) {
+            Ok(Role::Committer) => {
+                if let Some(batch) = self.queue.next_batch() {
+                    self.commit_batch(batch);
+                }
+                // What came in meanwhile is committed by a thread that serves everyone.
+                if !self.queue.is_done() {
+                    self.commit_behind();
+                }
+            }
+            Ok(Role::Waiter) => {}
+            Err(_) => {
+                self.queue.leave(size);
+                return Err(AppendError::Closed);
+            }
+        }
+        ticket.wait()
+    }
+
+    /// As [`commit`](Self::commit), without blocking.
+    pub(crate) async fn commit_async(self: &Arc<Self>, prepared: Prepared) -> Answer {
+        let size = prepared.size;
+        if let Some(ticket) = self.queue.enter(size) {
+            let mut door = Door { core: self, size, ticket: ticket.clone(), used: false };
+            ticket.await;
+            door.used = true;
+        }
+        let ticket = Ticket::new();
+        match self.queue.push(Request { prepared, ticket: ticket.clone() }) {
+            Ok(Role::Committer) => self.commit_behind(),
+            Ok(Role::Waiter) => {}
+            Err(_) => {
+                self.queue.leave(size);
+                return Err(AppendError::Closed);
+            }
+        }
+        ticket.await
+    }
+
+    fn commit_behind(self: &Arc<Self>) {
+        let core = self.clone();
+        let job = move || {
+            while let Some(batch) = core.queue.next_batch() {
+                core.commit_batch(batch);
+            }
+        };
+        self.environment.scheduler.submit(Lane::Commit, Box::new(job));
+    }
+
+    fn commit_batch(self: &Arc<Self>, batch: Vec<Request>) {
+        let (prepared, tickets): (Vec<_>, Vec<_>) = batch.into_iter().map(|r| (r.prepared, r.ticket)).unzip();
+        match self.write(&prepared) {
+            Ok((results, durable)) => {
+                for (ticket, result) in tickets.iter().zip(results) {
+                    ticket.set(result.map(|committed| (committed, durable)));
+                }
+            }
+            Err(error) => {
+                for ticket in tickets {
+                    ticket.set(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// Writes a batch as one frame, syncs it where somebody asks for that, and publishes it.
+    fn write(self: &Arc<Self>, batch: &[Prepared]) -> Result<(Vec<Result<Committed, AppendError>>, bool), AppendError> {
+        let writer = self.writer.as_ref().ok_or(AppendError::ReadOnly)?;
+        let mut writer = writer.lock();
+        if let Some(error) = &*self.poison.lock() {
+            return Err(error.clone());
+        }
+        let size: usize = batch.iter().map(|prepared| prepared.size).sum();
+        let events: usize = batch.iter().map(|prepared| prepared.events.len()).sum();
+        if writer.is_full(size, events, self.options.segment_size) {
+            self.rotate(&mut writer)?;
+        }
+        writer.fill(size, self.options.segment_size)?;
+        let before = self.view.read().before_tail();
+        let durable_events = {
+            let index = writer.part.index.read();
+            let durable = (self.durable.position() + 1).saturating_sub(index.first_position);
+            u32::try_from(durable).unwrap_or(u32::MAX)
+        };
+        let written = writer.write_batch(batch, &before, &self.environment, durable_events);
+        let Batch { results, must_sync, wrote } = written.map_err(|failure| self.fail(failure))?;
+        if wrote {
+            self.changed.store(true, Ordering::Release);
+        }
+        let undurable = writer.synced_to != Address::new(writer.part.segment.number(), writer.offset);
+        if must_sync && undurable {
+            self.sync_writer(&mut writer)?;
+        }
+        Ok((results, must_sync || !undurable))
+    }
+
+    fn sync_writer(&self, writer: &mut Writer) -> Result<(), AppendError> {
+        let end = writer.sync().map_err(|failure| self.fail(failure))?;
+        self.publish(writer, end)
+    }
+
+    /// Makes what is durable visible: first to other processes, then to readers, then to those who wait.
+    fn publish(&self, writer: &Writer, end: Address) -> Result<(), AppendError> {
+        if let Some(lock) = &*self.lock.lock() {
+            lock.set_durable(end).map_err(|source| self.fail(Failure::Poisoned { operation: "write", source }))?;
+        }
+        writer.part.publish();
+        let position = writer.part.index.read().next_position().saturating_sub(1);
+        self.durable.advance(end, position);
+        Ok(())
+    }
+
+    fn fail(&self, failure: Failure) -> AppendError {
+        match failure {
+            Failure::Refused(error) => error,
+            Failure::Poisoned { operation, source } => {
+                tracing::error!(%source, operation, "the log is poisoned");
+                let error = AppendError::Poisoned { operation, source: Arc::new(source) };
+                *self.poison.lock() = Some(error.clone());
+                error
+            }
+        }
+    }
+
+    /// Makes everything that was appended durable.
+    pub(crate) fn sync(&self) -> Result<(), AppendError> {
+        self.may_append()?;
+        let writer = self.writer.as_ref().ok_or(AppendError::ReadOnly)?;
+        let mut writer = writer.lock();
+        if let Some(error) = &*self.poison.lock() {
+            return Err(error.clone());
+        }
+        if writer.synced_to == Address::new(writer.part.segment.number(), writer.offset) {
+            return Ok(());
+        }
+        self.sync_writer(&mut writer)
+    }
+
+    /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.
+    fn rotate(self: &Arc<Self>, writer: &mut Writer) -> Result<(), AppendError> {
+        while self.view.read().recent.len() > MAX_UNSEALED {
+            // Behind is behind: help, so that memory stays bounded.
+            if !self.seal_oldest()? {
+                break;
+            }
+        }
+        let number = writer.part.segment.number() + 1;
+        let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
+        // What is in the segment must be durable before the next one exists.
+        if writer.synced_to != Address::new(number - 1, writer.offset) {
+            self.sync_writer(writer)?;
+        }
+        if !writer.closed {
+            writer.fill(0, self.options.segment_size)?;
+            let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
+            self.publish(writer, end)?;
+        }
+        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number).map_err(no_space)?;
+        let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
+            let source = std::io::Error::other(error);
+            self.fail(Failure::Poisoned { operation: "write", source })
+        })?;
+        let (hash, next_position) = {
+            let index = writer.part.index.read();
+            (index.hash().clone(), index.next_position())
+        };
+        let index = MemoryIndex::new(hash, super::format::SEGMENT_HEADER_LEN as u32, 1, next_position);
+        let part = Arc::new(MemoryPart::new(segment.clone(), index));
+        let last_crc = super::recovery::header_crc(&segment);
+        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false)?;
+        {
+            let mut view = self.view.write();
+            let mut changed = (**view).clone();
+            changed.recent.push(Part::Memory(part));
+            *view = Arc::new(changed);
+        }
+        *writer = next;
+        self.durable.advance(writer.synced_to, next_position.saturating_sub(1));
+        let core = self.clone();
+        let seal = move || {
+            if let Err(error) = core.seal_all() {
+                tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
+            }
+        };
+        self.environment.scheduler.submit(Lane::Behind, Box::new(seal));
+        Ok(())
+    }
+
+    /// Indexes every segment that isn't appended to any more, then merges the directory.
+    fn seal_all(&self) -> Result<(), ReadError> {
+        while !self.closing.load(Ordering::Acquire) && self.seal_oldest()? {}
+        while !self.closing.load(Ordering::Acquire) && self.merge_directory()? {}
+        Ok(())
+    }
+
+    /// Writes the index of the oldest segment that has none, and moves it to the directory. `false`: there is none.
+    fn seal_oldest(&self) -> Result<bool, ReadError> {
+        let _sealing = self.sealing.lock();
+        let view = self.view.read().clone();
+        let next = view.directory.last() + 1;
+        if next >= view.tail() {
+            return Ok(false);
+        }
+        let disk = self.sealed.disk();
+        let store_id = self.sealed.store_id();
+        let parts: Vec<&Part> = view.recent.iter().filter(|part| part.segment().number() == next).collect();
+        let index = match parts.as_slice() {
+            [Part::Memory(part)] => {
+                let index = part.index.read();
+                IndexFile::write(disk, next, store_id, &index)?
+            }
+            // A segment that was reopened after a clean close: its older part is indexed in a file of its own.
+            _ => {
+                let segment = Segment::open(disk, next, false, None).map_err(|error| match error {
+                    super::OpenError::Read(error) => error,
+                    _ => ReadError::Closed,
+                })?;
+                let scan = scan_sealed(&segment, self.sealed.hash().clone())?;
+                IndexFile::write(disk, next, store_id, &scan.index)?
+            }
+        };
+        let directory = view.directory.with(disk, store_id, &index)?;
+        self.sealed.sealed(index)?;
+        let mut current = self.view.write();
+        let mut changed = (**current).clone();
+        changed.directory = Arc::new(directory);
+        changed.recent.retain(|part| part.segment().number() > next);
+        *current = Arc::new(changed);
+        Ok(true)
+    }
+
+    /// Merges two runs of the directory where that is due. `false`: it isn't.
+    fn merge_directory(&self) -> Result<bool, ReadError> {
+        let _sealing = self.sealing.lock();
+        let view = self.view.read().clone();
+        let disk = self.sealed.disk();
+        let Some((merged, old)) = view.directory.merged(disk, self.sealed.store_id())? else { return Ok(false) };
+        {
+            let mut current = self.view.write();
+            let mut changed = (**current).clone();
+            changed.directory = Arc::new(merged);
+            *current = Arc::new(changed);
+        }
+        for name in old {
+            disk.remove(&name).map_err(ReadError::io(&name))?;
+        }
+        Ok(true)
+    }
+
+    /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<(), AppendError> {
+        if self.opened_by != std::process::id() {
+            return Err(AppendError::Forked { opened_by: self.opened_by });
+        }
+        if !self.queue.close() {
+            return Ok(());
+        }
+        let result = self.close_log();
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return result;
+        }
+        self.durable.close();
+        self.environment.scheduler.stop();
+        // Last, so that nobody else opens what is still being written.
+        self.lock.lock().take();
+        result
+    }
+
+    fn close_log(&self) -> Result<(), AppendError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let mut writer = writer.lock();
+        if let Some(error) = &*self.poison.lock() {
+            return Err(error.clone());
+        }
+        if !self.changed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let end = if writer.closed {
+            writer.synced_to
+        } else {
+            writer.fill(0, self.options.segment_size)?;
+            let end = writer.close_segment(ClosingReason::Closed).map_err(|failure| self.fail(failure))?;
+            self.publish(&writer, end)?;
+            end
+        };
+        self.write_tail_index(&writer)?;
+        if let Some(lock) = &*self.lock.lock() {
+            lock.set_clean(end).map_err(|source| self.fail(Failure::Poisoned { operation: "sync", source }))?;
+        }
+        Ok(())
+    }
+
+    fn write_tail_index(&self, writer: &Writer) -> Result<(), ReadError> {
+        let index = writer.part.index.read();
+        let number = writer.part.segment.number();
+        let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
+        if index.start == super::format::SEGMENT_HEADER_LEN as u32 {
+            return IndexFile::write(disk, number, store_id, &index).map(drop);
+        }
+        let scan = scan_sealed(&writer.part.segment, index.hash().clone())?;
+        IndexFile::write(disk, number, store_id, &scan.index).map(drop)
+    }
+
+    /// Lets go of the directory without ending the log: for when the last handle is dropped.
+    pub(crate) fn abandon(&self) {
+        if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
+            return;
+        }
+        self.durable.close();
+        // What was queued already is still committed.
+        self.environment.scheduler.stop();
+        self.lock.lock().take();
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.writer.is_none()
+    }
+
+    /// The position of the newest event, durable or not.
+    pub(crate) fn written_position(&self) -> u64 {
+        let writer = self.writer.as_ref().map(|writer| writer.lock().part.clone());
+        writer.map_or(0, |part| part.index.read().next_position().saturating_sub(1))
+    }
+
+    /// When the newest frame was recorded.
+    pub(crate) fn last_recorded(&self) -> i64 {
+        self.writer.as_ref().map_or(i64::MIN, |writer| writer.lock().last_recorded)
+    }
+
+    /// Queues a keyframe, not to be synced for its own sake.
+    pub(crate) fn append_keyframe(
+        self: &Arc<Self>,
+        scope: &Scope,
+        stream: &str,
+        version: u64,
+        body: Vec<u8>,
+    ) -> Result<(), AppendError> {
+        self.may_append()?;
+        let view = self.view.read().clone();
+        let mut prepared = Prepared::new(Some(scope.clone()), Durability::Deferred, view.tail());
+        prepared.keyframe(&view, stream, version, body)?;
+        prepare::check_size(&prepared, self.options.max_commit)?;
+        self.commit(prepared).map(drop)
+    }
+}
+
+/// Room that was asked for, given back unless it is used.
+struct Door<'a> {
+    core: &'a Core,
+    size: usize,
+    ticket: Ticket<()>,
+    used: bool,
+}
+
+impl Drop for Door<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.core.queue.turn_away(&self.ticket, self.size);
+        }
+    }
+}
+
+/// The receipt of what was committed; `None` says that the append is to be prepared again.
+pub(crate) fn receipt((committed, durable): (Committed, bool)) -> Option<Receipt> {
+    match committed {
+        Committed::Written(events) => Some(Receipt { events, durable, repeated: false }),
+        Committed::Again => None,
+    }
+}

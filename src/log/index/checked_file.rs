@@ -1,0 +1,230 @@
+//! A mapped file whose bytes are checked, 4 KiB block by 4 KiB block, the first time each is used since it was opened.
+//!
+//! ```text
+//! data, then the CRC-32 of each 4 KiB of it (4 each), then the footer:
+//!   magic 8, length of the data 8, CRC of the block CRCs 4, CRC of the footer before this field 4
+//! ```
+//!
+//! Such files are derived: written under another name, synced, and renamed into place; never changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::log::ReadError;
+use crate::log::format::Reader;
+use crate::storage::{Disk, DiskFile};
+
+const BLOCK: usize = 4096;
+const FOOTER: usize = 24;
+/// A multiple of [`BLOCK`].
+const BUFFER: usize = 64 * BLOCK;
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct CheckedFile {
+    name: String,
+    bytes: Bytes,
+    data_len: usize,
+    /// One bit a block: already checked.
+    checked: Box<[AtomicU64]>,
+}
+
+/// Writes a file front to back, in memory of a fixed size.
+pub(crate) struct CheckedWriter<'a> {
+    disk: &'a dyn Disk,
+    file: Arc<dyn DiskFile>,
+    name: &'a str,
+    buffer: Vec<u8>,
+    written: u64,
+    crcs: Vec<u8>,
+}
+
+impl<'a> CheckedWriter<'a> {
+    /// Begins the file `name`, under another name until it is finished.
+    pub(crate) fn create(disk: &'a dyn Disk, name: &'a str) -> Result<Self, ReadError> {
+        let file = disk.create(&temporary(name)).map_err(ReadError::io(name))?;
+        Ok(Self { disk, file, name, buffer: Vec::with_capacity(BUFFER), written: 0, crcs: Vec::new() })
+    }
+
+    /// Appends data.
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) -> Result<(), ReadError> {
+        while !bytes.is_empty() {
+            let room = BUFFER - self.buffer.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() == BUFFER {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ReadError> {
+        for block in self.buffer.chunks(BLOCK) {
+            self.crcs.extend_from_slice(&crc32fast::hash(block).to_le_bytes());
+        }
+        self.file.write_all_at(self.written, &self.buffer).map_err(ReadError::io(self.name))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Completes the file durably and gives it its name, in place of one that exists.
+    pub(crate) fn finish(mut self, magic: &[u8; 8]) -> Result<(), ReadError> {
+        self.flush()?;
+        let mut footer = Vec::with_capacity(FOOTER);
+        footer.extend_from_slice(magic);
+        footer.extend_from_slice(&self.written.to_le_bytes());
+        footer.extend_from_slice(&crc32fast::hash(&self.crcs).to_le_bytes());
+        footer.extend_from_slice(&crc32fast::hash(&footer).to_le_bytes());
+        self.crcs.extend_from_slice(&footer);
+        let finish = || {
+            self.file.write_all_at(self.written, &self.crcs)?;
+            self.file.sync()?;
+            self.disk.rename(&temporary(self.name), self.name)?;
+            self.disk.sync_dir(self.name.rsplit_once('/').map_or("", |(folder, _)| folder))
+        };
+        finish().map_err(ReadError::io(self.name))
+    }
+}
+
+fn temporary(name: &str) -> String {
+    format!("{name}.new")
+}
+
+impl CheckedFile {
+    /// Opens a file and checks its footer and block CRCs, but none of its data yet.
+    pub(crate) fn open(disk: &dyn Disk, name: &str, magic: &[u8; 8]) -> Result<Arc<Self>, ReadError> {
+        let file = disk.open(name, false).map_err(ReadError::io(name))?;
+        let length = file.len().map_err(ReadError::io(name))? as usize;
+        let bytes = file.map(length).map_err(ReadError::io(name))?;
+        let corrupt = |what| ReadError::Corrupt { file: name.to_owned(), offset: length as u64, what };
+        let (rest, footer) = bytes
+            .len()
+            .checked_sub(FOOTER)
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or_else(|| corrupt("the file is shorter than its footer"))?;
+        let covered = footer.get(..FOOTER - 4).unwrap_or_default();
+        let mut fields = Reader::new(footer);
+        let (found, data_len, crcs, crc) = (fields.array::<8>(), fields.u64(), fields.u32(), fields.u32());
+        if found != Some(*magic) || crc != Some(crc32fast::hash(covered)) {
+            return Err(corrupt("the footer is damaged"));
+        }
+        let data_len = data_len.unwrap_or_default() as usize;
+        let blocks = data_len.div_ceil(BLOCK);
+        let table = rest.get(data_len..).filter(|table| table.len() == blocks * 4);
+        let Some(table) = table.filter(|table| Some(crc32fast::hash(table)) == crcs) else {
+            return Err(corrupt("the block CRCs are damaged"));
+        };
+        let _ = table;
+        let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Arc::new(Self { name: name.to_owned(), bytes, data_len, checked }))
+    }
+
+    /// Bytes of data.
+    pub(crate) fn len(&self) -> usize {
+        self.data_len
+    }
+
+    /// `length` bytes of data from `offset`, checked.
+    pub(crate) fn get(&self, offset: usize, length: usize) -> Result<&[u8], ReadError> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.data_len);
+        let Some(end) = end else {
+            return Err(self.corrupt(offset, "a section reaches beyond the file"));
+        };
+        if length > 0 {
+            for block in offset / BLOCK..=(end - 1) / BLOCK {
+                self.check(block)?;
+            }
+        }
+        Ok(self.bytes.get(offset..end).unwrap_or_default())
+    }
+
+    fn check(&self, block: usize) -> Result<(), ReadError> {
+        let (word, bit) = (block / 64, 1u64 << (block % 64));
+        let Some(word) = self.checked.get(word) else {
+            return Err(self.corrupt(block * BLOCK, "no such block"));
+        };
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return Ok(());
+        }
+        let start = block * BLOCK;
+        let data = self.bytes.get(start..self.data_len.min(start + BLOCK)).unwrap_or_default();
+        let crc = self.bytes.get(self.data_len + block * 4..).and_then(|rest| rest.first_chunk::<4>());
+        if crc != Some(&crc32fast::hash(data).to_le_bytes()) {
+            return Err(self.corrupt(start, "a block's CRC doesn't match"));
+        }
+        word.fetch_or(bit, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Checks every block.
+    pub(crate) fn check_all(&self) -> Result<(), ReadError> {
+        (0..self.data_len.div_ceil(BLOCK)).try_for_each(|block| self.check(block))
+    }
+
+    pub(crate) fn corrupt(&self, offset: usize, what: &'static str) -> ReadError {
+        ReadError::Corrupt { file: self.name.clone(), offset: offset as u64, what }
+    }
+}
+
+/// A section of a checked file: `count` rows of a fixed size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) offset: u32,
+    pub(crate) count: u32,
+}
+
+impl Section {
+    /// Row `number` of rows of `N` bytes.
+    pub(crate) fn row<const N: usize>(self, file: &CheckedFile, number: u32) -> Result<[u8; N], ReadError> {
+        let offset = self.offset as usize + number as usize * N;
+        if number >= self.count {
+            return Err(file.corrupt(offset, "a row beyond its section"));
+        }
+        let row = file.get(offset, N)?.first_chunk::<N>();
+        row.copied().ok_or_else(|| file.corrupt(offset, "a row beyond its section"))
+    }
+
+    pub(crate) fn u32(self, file: &CheckedFile, number: u32) -> Result<u32, ReadError> {
+        self.row(file, number).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(self, file: &CheckedFile, number: u32) -> Result<u64, ReadError> {
+        self.row(file, number).map(u64::from_le_bytes)
+    }
+
+    /// In rows of `N` bytes that are sorted by `key`: the first whose key is not below `target`. Interpolates first, as
+    /// keys are hashes and so spread evenly, then halves.
+    pub(crate) fn lower_bound<const N: usize>(
+        self,
+        file: &CheckedFile,
+        target: u64,
+        key: impl Fn(&[u8; N]) -> u64,
+    ) -> Result<u32, ReadError> {
+        let (mut low, mut high) = (0u32, self.count);
+        let (mut low_key, mut high_key) = (0u64, u64::MAX);
+        for step in 0.. {
+            if low >= high {
+                break;
+            }
+            let middle = if step < 4 && high - low > 8 {
+                let part = u128::from(target.saturating_sub(low_key)) * u128::from(high - low);
+                let whole = u128::from(high_key.saturating_sub(low_key)).max(1);
+                low + ((part / whole) as u32).min(high - low - 1)
+            } else {
+                low + (high - low) / 2
+            };
+            let found = key(&self.row::<N>(file, middle)?);
+            if found < target {
+                (low, low_key) = (middle + 1, found);
+            } else {
+                (high, high_key) = (middle, found);
+            }
+        }
+        Ok(low)
+    }
+}

@@ -1,0 +1,517 @@
+//! The `.idx` file of a segment: a function of that segment alone, mapped, rebuilt when missing or damaged.
+//!
+//! A header of 256 bytes, then sections of fixed-size rows (see [`Sections`]); `docs/design.md` draws it.
+
+use std::sync::Arc;
+
+use super::checked_file::{CheckedFile, CheckedWriter, Section};
+use super::memory::{FrameEntry, KeyframeEntry, MemoryIndex, RoomEntry};
+use crate::log::ReadError;
+use crate::log::format::Reader;
+use crate::storage::Disk;
+
+const MAGIC: &[u8; 8] = b"ATLASIX1";
+const HEADER: usize = 256;
+
+/// The sections, in the order of their entries in the header.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sections {
+    /// u32: offset of each event.
+    offsets: Section,
+    /// u16: index into `kinds` of each event.
+    event_kinds: Section,
+    /// 16: offset u32, first ordinal u32, recorded_at i64.
+    frames: Section,
+    /// 8: scope symbol, type symbol.
+    kinds: Section,
+    /// u32: offset of each symbol.
+    symbols: Section,
+    /// 48: see [`StreamRow`].
+    streams: Section,
+    /// u64, sorted: upper half of a stream's hash, number of its row.
+    stream_table: Section,
+    /// u32: ordinals, stream by stream.
+    postings: Section,
+    /// 16, stream by stream: version u64, CRC of the fold's name u32, offset u32.
+    keyframes: Section,
+    /// u64, sorted: upper half of an id's hash, ordinal.
+    ids: Section,
+    /// u64, sorted: upper half of a correlation id's hash, ordinal.
+    correlations: Section,
+    /// u64, sorted: upper half of a causation id's hash, ordinal.
+    causations: Section,
+    /// 8, by offset: offset u32, kind u32.
+    rooms: Section,
+    /// u64, sorted: upper half of a key's hash, number of its row in `rooms`.
+    room_table: Section,
+    /// u64, sorted: hashes by which the directory finds this segment.
+    far_keys: Section,
+}
+
+impl Sections {
+    fn fields(&mut self) -> [&mut Section; 15] {
+        [
+            &mut self.offsets,
+            &mut self.event_kinds,
+            &mut self.frames,
+            &mut self.kinds,
+            &mut self.symbols,
+            &mut self.streams,
+            &mut self.stream_table,
+            &mut self.postings,
+            &mut self.keyframes,
+            &mut self.ids,
+            &mut self.correlations,
+            &mut self.causations,
+            &mut self.rooms,
+            &mut self.room_table,
+            &mut self.far_keys,
+        ]
+    }
+}
+
+/// What a segment's index says of the whole segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub(crate) segment: u32,
+    /// The index covers the segment up to here.
+    pub(crate) end: u32,
+    pub(crate) first_position: u64,
+    pub(crate) events: u32,
+    pub(crate) next_symbol: u32,
+    /// CRC of the last frame covered.
+    pub(crate) last_crc: u32,
+    pub(crate) first_recorded: i64,
+    pub(crate) last_recorded: i64,
+    pub(crate) new_streams: u32,
+}
+
+/// A row of the stream section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamRow {
+    pub(crate) hash: u64,
+    pub(crate) base_version: u64,
+    pub(crate) scope_symbol: u32,
+    pub(crate) symbol: u32,
+    pub(crate) previous_segment: u32,
+    pub(crate) first_posting: u32,
+    pub(crate) events: u32,
+    pub(crate) first_keyframe: u32,
+    pub(crate) keyframes: u32,
+}
+
+/// An open `.idx` file.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    file: Arc<CheckedFile>,
+    sections: Sections,
+    pub(crate) summary: Summary,
+}
+
+/// The name of a segment's index.
+pub(crate) fn index_name(segment: u32) -> String {
+    format!("log/{segment:08}.idx")
+}
+
+fn sorted_table(rows: impl Iterator<Item = (u64, u32)>) -> Vec<u64> {
+    let mut table: Vec<u64> = rows.map(|(hash, number)| (hash & !0xffff_ffff) | u64::from(number)).collect();
+    table.sort_unstable();
+    table
+}
+
+struct Writer {
+    out: Vec<u8>,
+    sections: Sections,
+}
+
+impl Writer {
+    /// Writes one section, aligned to 8.
+    fn section<const N: usize>(
+        &mut self,
+        pick: impl Fn(&mut Sections) -> &mut Section,
+        rows: impl Iterator<Item = [u8; N]>,
+    ) {
+        self.out.resize(self.out.len().next_multiple_of(8), 0);
+        let offset = self.out.len() as u32;
+        let mut count = 0;
+        for row in rows {
+            self.out.extend_from_slice(&row);
+            count += 1;
+        }
+        *pick(&mut self.sections) = Section { offset, count };
+    }
+}
+
+fn pair(a: u32, b: u32) -> [u8; 8] {
+    (u64::from(a) | u64::from(b) << 32).to_le_bytes()
+}
+
+impl IndexFile {
+    /// The data of the index of a whole segment (one whose `start` is the first frame).
+    fn encode(segment: u32, store_id: [u8; 16], index: &MemoryIndex) -> Vec<u8> {
+        let mut w = Writer { out: vec![0; HEADER], sections: Sections::default() };
+        w.section(|s| &mut s.offsets, index.events.iter().map(|event| event.offset.to_le_bytes()));
+        w.section(|s| &mut s.event_kinds, index.events.iter().map(|event| (event.kind as u16).to_le_bytes()));
+        let frame_row = |frame: &FrameEntry| {
+            let mut row = [0; 16];
+            let bytes = pair(frame.offset, frame.first_ordinal).into_iter().chain(frame.recorded_at.to_le_bytes());
+            row.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+            row
+        };
+        w.section(|s| &mut s.frames, index.frames.iter().map(frame_row));
+        w.section(|s| &mut s.kinds, index.kinds.iter().map(|(scope, event_type)| pair(*scope, *event_type)));
+        w.section(|s| &mut s.symbols, index.symbol_offsets.iter().map(|offset| offset.to_le_bytes()));
+        let (mut postings, mut keyframes) = (0u32, 0u32);
+        let stream_rows = index.streams.iter().map(|stream| {
+            let row = StreamRow {
+                hash: stream.hash,
+                base_version: stream.base_version,
+                scope_symbol: stream.scope_symbol,
+                symbol: stream.symbol,
+                previous_segment: stream.previous_segment,
+                first_posting: postings,
+                events: stream.events.len() as u32,
+                first_keyframe: keyframes,
+                keyframes: stream.keyframes.len() as u32,
+            };
+            postings += row.events;
+            keyframes += row.keyframes;
+            row.encode()
+        });
+        w.section(|s| &mut s.streams, stream_rows);
+        let by_hash = sorted_table(index.streams.iter().zip(0..).map(|(stream, number)| (stream.hash, number)));
+        w.section(|s| &mut s.stream_table, by_hash.iter().map(|row| row.to_le_bytes()));
+        let all = index.streams.iter().flat_map(|stream| &stream.events);
+        w.section(|s| &mut s.postings, all.map(|ordinal| ordinal.to_le_bytes()));
+        let keyframe_row = |keyframe: &KeyframeEntry| {
+            let mut row = [0; 16];
+            let bytes = keyframe.version.to_le_bytes().into_iter().chain(pair(keyframe.fold, keyframe.offset));
+            row.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+            row
+        };
+        let all = index.streams.iter().flat_map(|stream| &stream.keyframes);
+        w.section(|s| &mut s.keyframes, all.map(keyframe_row));
+        let hash = index.hash();
+        let ids = sorted_table(index.events.iter().zip(0..).map(|(event, ordinal)| (hash.id(event.id), ordinal)));
+        w.section(|s| &mut s.ids, ids.iter().map(|row| row.to_le_bytes()));
+        let correlations = sorted_table(index.correlations.iter().copied());
+        w.section(|s| &mut s.correlations, correlations.iter().map(|row| row.to_le_bytes()));
+        let causations = sorted_table(index.causations.iter().copied());
+        w.section(|s| &mut s.causations, causations.iter().map(|row| row.to_le_bytes()));
+        w.section(|s| &mut s.rooms, index.rooms.iter().map(|room| pair(room.offset, u32::from(room.kind))));
+        let rooms = sorted_table(index.rooms.iter().zip(0..).map(|(room, number)| (room.hash, number)));
+        w.section(|s| &mut s.room_table, rooms.iter().map(|row| row.to_le_bytes()));
+        let mut far_keys = index.far_keys.clone();
+        far_keys.sort_unstable();
+        far_keys.dedup();
+        w.section(|s| &mut s.far_keys, far_keys.iter().map(|key| key.to_le_bytes()));
+        let summary = Summary {
+            segment,
+            end: index.end,
+            first_position: index.first_position,
+            events: index.events.len() as u32,
+            next_symbol: index.next_symbol,
+            last_crc: index.last_crc,
+            first_recorded: index.frames.first().map_or(0, |frame| frame.recorded_at),
+            last_recorded: index.frames.last().map_or(0, |frame| frame.recorded_at),
+            new_streams: index.new_streams,
+        };
+        let mut header = summary.encode();
+        header.extend_from_slice(&store_id);
+        for section in w.sections.fields() {
+            header.extend_from_slice(&pair(section.offset, section.count));
+        }
+        w.out.iter_mut().zip(header).for_each(|(to, from)| *to = from);
+        w.out
+    }
+
+    /// Writes the index of a whole segment and opens it.
+    pub(crate) fn write(
+        disk: &dyn Disk,
+        segment: u32,
+        store_id: [u8; 16],
+        index: &MemoryIndex,
+    ) -> Result<Arc<Self>, ReadError> {
+        let name = index_name(segment);
+        let mut file = CheckedWriter::create(disk, &name)?;
+        file.put(&Self::encode(segment, store_id, index))?;
+        file.finish(MAGIC)?;
+        Self::open(disk, segment, store_id)
+    }
+
+    /// Opens the index of a segment of this store.
+    pub(crate) fn open(disk: &dyn Disk, segment: u32, store_id: [u8; 16]) -> Result<Arc<Self>, ReadError> {
+        let file = CheckedFile::open(disk, &index_name(segment), MAGIC)?;
+        let header = file.get(0, HEADER.min(file.len()))?;
+        let mut fields = Reader::new(header);
+        let decoded = (|| {
+            let summary = Summary::decode(&mut fields)?;
+            let found: [u8; 16] = fields.array()?;
+            let mut sections = Sections::default();
+            for section in sections.fields() {
+                *section = Section { offset: fields.u32()?, count: fields.u32()? };
+            }
+            Some((summary, found, sections))
+        })();
+        match decoded {
+            Some((summary, found, sections)) if summary.segment == segment && found == store_id => {
+                Ok(Arc::new(Self { file, sections, summary }))
+            }
+            _ => Err(file.corrupt(0, "the index is of another segment or store")),
+        }
+    }
+
+    /// Whether the file says, byte for byte, what the segment says.
+    pub(crate) fn says(&self, store_id: [u8; 16], index: &MemoryIndex) -> Result<bool, ReadError> {
+        let data = Self::encode(self.summary.segment, store_id, index);
+        Ok(data.len() == self.file.len() && self.file.get(0, data.len())? == data)
+    }
+
+    pub(crate) fn offset(&self, ordinal: u32) -> Result<u32, ReadError> {
+        self.sections.offsets.u32(&self.file, ordinal)
+    }
+
+    /// The scope and type symbols of an event.
+    pub(crate) fn kind_of(&self, ordinal: u32) -> Result<(u32, u32), ReadError> {
+        let kind = u16::from_le_bytes(self.sections.event_kinds.row(&self.file, ordinal)?);
+        self.kind(u32::from(kind))
+    }
+
+    /// Index into the kinds of an event.
+    pub(crate) fn kind_number(&self, ordinal: u32) -> Result<u32, ReadError> {
+        Ok(u32::from(u16::from_le_bytes(self.sections.event_kinds.row(&self.file, ordinal)?)))
+    }
+
+    pub(crate) fn kinds(&self) -> u32 {
+        self.sections.kinds.count
+    }
+
+    pub(crate) fn kind(&self, number: u32) -> Result<(u32, u32), ReadError> {
+        let row = self.sections.kinds.u64(&self.file, number)?;
+        Ok((row as u32, (row >> 32) as u32))
+    }
+
+    pub(crate) fn symbol_offset(&self, symbol: u32) -> Result<u32, ReadError> {
+        self.sections.symbols.u32(&self.file, symbol.wrapping_sub(1))
+    }
+
+    pub(crate) fn frames(&self) -> u32 {
+        self.sections.frames.count
+    }
+
+    pub(crate) fn frame(&self, number: u32) -> Result<FrameEntry, ReadError> {
+        let row: [u8; 16] = self.sections.frames.row(&self.file, number)?;
+        let mut fields = Reader::new(&row);
+        let decoded =
+            (|| Some(FrameEntry { offset: fields.u32()?, first_ordinal: fields.u32()?, recorded_at: fields.i64()? }))();
+        decoded.ok_or_else(|| self.file.corrupt(0, "a frame's row is cut short"))
+    }
+
+    /// The number of the last frame for which `before` holds, where it holds for a front part of the frames.
+    fn last_frame(&self, before: impl Fn(&FrameEntry) -> bool) -> Result<u32, ReadError> {
+        let (mut low, mut high) = (0, self.frames());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if before(&self.frame(middle)?) { low = middle + 1 } else { high = middle }
+        }
+        Ok(low.wrapping_sub(1))
+    }
+
+    /// The frame that holds the event with `ordinal`, and the first ordinal after it.
+    pub(crate) fn frame_of(&self, ordinal: u32) -> Result<(FrameEntry, u32), ReadError> {
+        let number = self.last_frame(|frame| frame.first_ordinal <= ordinal)?;
+        let next = number.wrapping_add(1);
+        let after = if next < self.frames() { self.frame(next)?.first_ordinal } else { self.summary.events };
+        Ok((self.frame(number)?, after))
+    }
+
+    /// The frame that holds the record at `offset`.
+    pub(crate) fn frame_at(&self, offset: u32) -> Result<FrameEntry, ReadError> {
+        self.frame(self.last_frame(|frame| frame.offset <= offset)?)
+    }
+
+    pub(crate) fn streams(&self) -> u32 {
+        self.sections.streams.count
+    }
+
+    pub(crate) fn stream(&self, number: u32) -> Result<StreamRow, ReadError> {
+        let row: [u8; 48] = self.sections.streams.row(&self.file, number)?;
+        StreamRow::decode(&row).ok_or_else(|| self.file.corrupt(0, "a stream's row is cut short"))
+    }
+
+    fn hashed(&self, table: Section, hash: u64) -> Result<Matches<'_>, ReadError> {
+        let next = table.lower_bound(&self.file, hash & !0xffff_ffff, |row: &[u8; 8]| u64::from_le_bytes(*row))?;
+        Ok(Matches { file: &self.file, table, next, upper: (hash >> 32) as u32 })
+    }
+
+    /// Numbers of streams that may have this hash.
+    pub(crate) fn streams_hashed(&self, hash: u64) -> Result<Matches<'_>, ReadError> {
+        self.hashed(self.sections.stream_table, hash)
+    }
+
+    /// Ordinals of events whose id may have this hash.
+    pub(crate) fn ids_hashed(&self, hash: u64) -> Result<Matches<'_>, ReadError> {
+        self.hashed(self.sections.ids, hash)
+    }
+
+    /// Ordinals of events whose correlation id may have this hash.
+    pub(crate) fn correlations_hashed(&self, hash: u64) -> Result<Matches<'_>, ReadError> {
+        self.hashed(self.sections.correlations, hash)
+    }
+
+    /// Ordinals of events whose causation id may have this hash.
+    pub(crate) fn causations_hashed(&self, hash: u64) -> Result<Matches<'_>, ReadError> {
+        self.hashed(self.sections.causations, hash)
+    }
+
+    /// Numbers of records of other rooms whose key may have this hash.
+    pub(crate) fn rooms_hashed(&self, hash: u64) -> Result<Matches<'_>, ReadError> {
+        self.hashed(self.sections.room_table, hash)
+    }
+
+    pub(crate) fn posting(&self, row: &StreamRow, number: u32) -> Result<u32, ReadError> {
+        self.sections.postings.u32(&self.file, row.first_posting.saturating_add(number))
+    }
+
+    pub(crate) fn keyframe(&self, row: &StreamRow, number: u32) -> Result<KeyframeEntry, ReadError> {
+        let bytes: [u8; 16] = self.sections.keyframes.row(&self.file, row.first_keyframe.saturating_add(number))?;
+        let mut fields = Reader::new(&bytes);
+        let decoded = (|| Some(KeyframeEntry { version: fields.u64()?, fold: fields.u32()?, offset: fields.u32()? }))();
+        decoded.ok_or_else(|| self.file.corrupt(0, "a keyframe's row is cut short"))
+    }
+
+    pub(crate) fn rooms(&self) -> u32 {
+        self.sections.rooms.count
+    }
+
+    pub(crate) fn room(&self, number: u32) -> Result<RoomEntry, ReadError> {
+        let row = self.sections.rooms.u64(&self.file, number)?;
+        Ok(RoomEntry { hash: 0, offset: row as u32, kind: (row >> 32) as u8 })
+    }
+
+    /// The first record of another room at or after `offset`.
+    pub(crate) fn room_from(&self, offset: u32) -> Result<u32, ReadError> {
+        let (mut low, mut high) = (0, self.rooms());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.room(middle)?.offset < offset { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    pub(crate) fn far_keys(&self) -> u32 {
+        self.sections.far_keys.count
+    }
+
+    pub(crate) fn far_key(&self, number: u32) -> Result<u64, ReadError> {
+        self.sections.far_keys.u64(&self.file, number)
+    }
+}
+
+/// The numbers behind one hash in a sorted table.
+pub(crate) struct Matches<'a> {
+    file: &'a CheckedFile,
+    table: Section,
+    next: u32,
+    upper: u32,
+}
+
+impl Iterator for Matches<'_> {
+    type Item = Result<u32, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.table.count {
+            return None;
+        }
+        match self.table.u64(self.file, self.next) {
+            Ok(row) if (row >> 32) as u32 == self.upper => {
+                self.next += 1;
+                Some(Ok(row as u32))
+            }
+            Ok(_) => None,
+            Err(error) => {
+                self.next = self.table.count;
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl Summary {
+    pub(crate) const LEN: usize = 56;
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::LEN);
+        for number in [self.segment, self.end, self.events, self.next_symbol, self.last_crc, self.new_streams] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&self.first_position.to_le_bytes());
+        out.extend_from_slice(&self.first_recorded.to_le_bytes());
+        out.extend_from_slice(&self.last_recorded.to_le_bytes());
+        out.extend_from_slice(&[0; 8]);
+        out
+    }
+
+    pub(crate) fn decode(fields: &mut Reader<'_>) -> Option<Self> {
+        let (segment, end, events) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let (next_symbol, last_crc, new_streams) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let first_position = fields.u64()?;
+        let (first_recorded, last_recorded) = (fields.i64()?, fields.i64()?);
+        fields.u64()?;
+        Some(Self {
+            segment,
+            end,
+            first_position,
+            events,
+            next_symbol,
+            last_crc,
+            first_recorded,
+            last_recorded,
+            new_streams,
+        })
+    }
+
+    /// The position after its last event.
+    pub(crate) fn next_position(&self) -> u64 {
+        self.first_position + u64::from(self.events)
+    }
+}
+
+impl StreamRow {
+    fn encode(&self) -> [u8; 48] {
+        let numbers = [
+            self.scope_symbol,
+            self.symbol,
+            self.previous_segment,
+            self.first_posting,
+            self.events,
+            self.first_keyframe,
+            self.keyframes,
+            0,
+        ];
+        let bytes = self
+            .hash
+            .to_le_bytes()
+            .into_iter()
+            .chain(self.base_version.to_le_bytes())
+            .chain(numbers.into_iter().flat_map(u32::to_le_bytes));
+        let mut row = [0; 48];
+        row.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        row
+    }
+
+    fn decode(row: &[u8; 48]) -> Option<Self> {
+        let mut fields = Reader::new(row);
+        Some(Self {
+            hash: fields.u64()?,
+            base_version: fields.u64()?,
+            scope_symbol: fields.u32()?,
+            symbol: fields.u32()?,
+            previous_segment: fields.u32()?,
+            first_posting: fields.u32()?,
+            events: fields.u32()?,
+            first_keyframe: fields.u32()?,
+            keyframes: fields.u32()?,
+        })
+    }
+}

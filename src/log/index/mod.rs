@@ -1,0 +1,13 @@
+//! Indexes: of the active segment in memory, of a sealed one in its `.idx`, over all in the directory's `.dir` files.
+//! All are derived from the segments.
+
+mod checked_file;
+mod directory;
+mod file;
+mod hash;
+mod memory;
+
+pub(crate) use directory::{Directory, StreamPlace};
+pub(crate) use file::{IndexFile, StreamRow, index_name};
+pub(crate) use hash::KeyHash;
+pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, Symbol, v7_micros};

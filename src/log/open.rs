@@ -1,0 +1,228 @@
+//! Opening a store: take the lock, find the end of the log, recover it where the last close wasn't clean.
+
+use std::sync::Arc;
+
+use super::core::{Core, Opened};
+use super::format::SEGMENT_HEADER_LEN;
+use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
+use super::lock_file::{LockFile, LockState};
+use super::part::{MemoryPart, Part, SealedPart};
+use super::recovery::{self, Stop};
+use super::segment::{Block, Segment, segment_name, segment_number};
+use super::view::{SealedSegments, View};
+use super::writer::{Writer, create_segment};
+use super::{Address, OpenError, Options, ReadError};
+use crate::storage::{Disk, Environment};
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Alone, to read and append.
+    Write,
+    /// To read what is durable now; takes no lock and writes nothing.
+    Read,
+}
+
+/// The tail segment, found whole.
+struct Tail {
+    segment: Arc<Segment>,
+    /// The part of it that a clean close indexed.
+    base: Option<Arc<SealedPart>>,
+    index: MemoryIndex,
+    last_recorded: i64,
+    /// Whether it ends with a closing frame.
+    closed: bool,
+}
+
+/// Opens the store in `environment`'s directory.
+pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Result<Arc<Core>, OpenError> {
+    options.check()?;
+    let started = environment.clock.now_micros();
+    let disk = environment.disk.clone();
+    let create = options.create && mode == Mode::Write;
+    let listed = disk.list("log").map_err(ReadError::io("log"))?;
+    if !create && !listed.iter().any(|name| segment_number(name).is_some()) {
+        return Err(OpenError::NotFound { dir: String::new() });
+    }
+    let (lock, state) = match mode {
+        Mode::Write => {
+            disk.create_dir("log").map_err(ReadError::io("log"))?;
+            let (lock, state) = LockFile::take(&*disk, true)?;
+            (Some(lock), state)
+        }
+        Mode::Read => (None, LockFile::look(&*disk)?),
+    };
+    let last = segments(&*disk, &environment, create, mode)?;
+    let tail_segment = Segment::open(&*disk, last, mode == Mode::Write, None)?;
+    let store_id = tail_segment.header.store_id;
+    let hash = KeyHash::new(store_id);
+    let may_write = mode == Mode::Write;
+    let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
+    let names = disk.list("log").map_err(ReadError::io("log"))?;
+    let (directory, mut recent) = directory(&sealed, &names, last - 1, may_write)?;
+    let before = before_tail(&directory, &recent)?;
+    let tail = match clean_tail(&sealed, &tail_segment, &state, &hash)? {
+        Some(tail) => tail,
+        None => recover(tail_segment, hash, before.0, &state, mode)?,
+    };
+    let end = Address::new(last, tail.index.end);
+    if state.durable_end > end {
+        let name = segment_name(last);
+        let what = "the log ends before what LOCK says was durable";
+        let source = ReadError::Corrupt { file: name, offset: u64::from(tail.index.end), what };
+        return Err(OpenError::Corrupt { source, readable_to: tail.index.next_position().saturating_sub(1) });
+    }
+    let position = tail.index.next_position().saturating_sub(1);
+    let last_crc = tail.index.last_crc;
+    recent.extend(tail.base.map(Part::Sealed));
+    let part = Arc::new(MemoryPart::new(tail.segment, tail.index));
+    recent.push(Part::Memory(part.clone()));
+    let writer = match mode {
+        Mode::Write => Some(Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?),
+        Mode::Read => None,
+    };
+    let view = View { sealed, directory: Arc::new(directory), recent };
+    let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
+    Ok(Core::new(Opened { environment, options, view, writer, lock, end, position, open_us }))
+}
+
+/// Lists the segments, removes what was never finished, creates the first where there is none; the last one's number.
+fn segments(disk: &dyn Disk, environment: &Environment, create: bool, mode: Mode) -> Result<u32, OpenError> {
+    let names = disk.list("log").map_err(ReadError::io("log"))?;
+    if mode == Mode::Write {
+        for name in names.iter().filter(|name| name.ends_with(".new")) {
+            let name = format!("log/{name}");
+            disk.remove(&name).map_err(ReadError::io(&name))?;
+        }
+    }
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    if numbers.is_empty() && create {
+        let mut store_id = [0; 16];
+        let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());
+        store_id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
+        create_segment(disk, environment, store_id, 1).map_err(ReadError::io(segment_name(1)))?;
+        numbers.push(1);
+    }
+    // Segments are never removed: a gap is lost data.
+    let missing = numbers.iter().zip(1..).find(|(number, expected)| *number != expected).map(|(_, expected)| expected);
+    if let Some(expected) = missing {
+        let what = "the segment is missing, and a later one is there";
+        let source = ReadError::Corrupt { file: segment_name(expected), offset: 0, what };
+        return Err(OpenError::Corrupt { source, readable_to: 0 });
+    }
+    numbers.last().copied().ok_or(OpenError::NotFound { dir: String::new() })
+}
+
+/// Opens the directory and brings it up to segment `last`; where nothing may be written, what it lacks is indexed in
+/// memory.
+fn directory(
+    sealed: &Arc<SealedSegments>,
+    names: &[String],
+    last: u32,
+    may_write: bool,
+) -> Result<(Directory, Vec<Part>), OpenError> {
+    let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, may_write)?;
+    let mut recent = Vec::new();
+    for number in directory.last() + 1..=last {
+        match (sealed.get(number)?, may_write) {
+            (Part::Sealed(part), true) => {
+                directory = directory.with(sealed.disk(), sealed.store_id(), &part.index)?;
+            }
+            (part, _) => recent.push(part),
+        }
+    }
+    if may_write {
+        while let Some((merged, old)) = directory.merged(sealed.disk(), sealed.store_id())? {
+            directory = merged;
+            for name in old {
+                sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
+            }
+        }
+    }
+    Ok((directory, recent))
+}
+
+/// The position after the sealed segments, and the time that the last of them was recorded at.
+fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), ReadError> {
+    if let Some(part) = recent.last() {
+        let next = part.first_position() + u64::from(part.events(super::part::Horizon::Written));
+        return Ok((next, part.recorded_range().map_or(i64::MIN, |(_, last)| last)));
+    }
+    match directory.summary(directory.last())? {
+        Some(summary) => Ok((summary.next_position(), summary.last_recorded)),
+        None => Ok((1, i64::MIN)),
+    }
+}
+
+/// The tail as a clean close left it: LOCK, the file's length and the tail's index agree on where it ends.
+fn clean_tail(
+    sealed: &SealedSegments,
+    segment: &Arc<Segment>,
+    state: &LockState,
+    hash: &KeyHash,
+) -> Result<Option<Tail>, ReadError> {
+    let number = segment.number();
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
+    let clean = state.clean_end.segment() == number && u64::from(state.clean_end.offset()) == length;
+    if !clean {
+        return Ok(None);
+    }
+    let Ok(index) = IndexFile::open(sealed.disk(), number, sealed.store_id()) else { return Ok(None) };
+    let summary = index.summary;
+    if u64::from(summary.end) != length {
+        return Ok(None);
+    }
+    let base = Arc::new(SealedPart::new(segment.clone(), index));
+    let mut memory = MemoryIndex::new(hash.clone(), summary.end, summary.next_symbol, summary.next_position());
+    memory.last_crc = summary.last_crc;
+    let mut block = Block::default();
+    for kind in 0..base.index.kinds() {
+        let (scope, event_type) = base.index.kind(kind)?;
+        memory.adopt_scope(scope, base.scope(scope, &mut block)?);
+        memory.adopt_type(event_type, base.event_type(event_type, &mut block)?);
+    }
+    Ok(Some(Tail {
+        segment: segment.clone(),
+        base: Some(base),
+        index: memory,
+        last_recorded: summary.last_recorded,
+        closed: true,
+    }))
+}
+
+/// Scans the tail, decides what of it is whole, and makes that certain.
+fn recover(
+    segment: Arc<Segment>,
+    hash: KeyHash,
+    first_position: u64,
+    state: &LockState,
+    mode: Mode,
+) -> Result<Tail, OpenError> {
+    // Of a store that another process writes to, what is durable by its word and no more.
+    let limit = (mode == Mode::Read && state.durable_end != Address::START).then(|| {
+        let same = state.durable_end.segment() == segment.number();
+        if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
+    });
+    let scan = recovery::scan(&segment, hash, Some(first_position), limit, |_| {})?;
+    let end = scan.index.end;
+    let readable_to = scan.index.next_position().saturating_sub(1);
+    let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
+    match scan.stop {
+        Stop::End => {}
+        Stop::Damaged(what) => return Err(corrupt(what)),
+        Stop::Bad(what) if state.durable_end > Address::new(segment.number(), end) => return Err(corrupt(what)),
+        Stop::Bad(what) => {
+            if recovery::was_synced(&segment, end)? {
+                return Err(corrupt(what));
+            }
+            tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
+        }
+    }
+    if mode == Mode::Write {
+        recovery::settle(&segment, &scan)?;
+    }
+    let mut index = scan.index;
+    index.last_crc = scan.last_crc;
+    Ok(Tail { segment, base: None, index, last_recorded: scan.last_recorded, closed: false })
+}

@@ -1,0 +1,190 @@
+//! Finding out what of a segment is whole: frame by frame, deciding between a torn tail and damage.
+
+use super::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, check_frame, records};
+use super::index::{KeyHash, MemoryIndex};
+use super::segment::{Block, Segment};
+use super::{Address, MAX_FRAME, ReadError};
+
+/// What a scan of a segment found.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    /// Everything whole, indexed; its `end` is where the whole frames end.
+    pub(crate) index: MemoryIndex,
+    /// CRC of the last whole frame, or of the segment header.
+    pub(crate) last_crc: u32,
+    /// The last whole frame's recorded_at.
+    pub(crate) last_recorded: i64,
+    /// The newest `synced_to` that a whole frame states.
+    pub(crate) synced_to: Address,
+    /// Why the scan stopped before the end of the file: no frame there but zeros, or a bad one.
+    pub(crate) stop: Stop,
+}
+
+/// Why a scan stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The file ends, or only zeros follow the header that would be next.
+    End,
+    /// The bytes after the last whole frame are not a frame, or not the one that follows it.
+    Bad(&'static str),
+    /// A frame whose CRCs match says what cannot be: no tear makes that.
+    Damaged(&'static str),
+}
+
+/// CRC of a segment header: what its first frame chains to.
+pub(crate) fn header_crc(segment: &Segment) -> u32 {
+    crc32fast::hash(&segment.header.encode())
+}
+
+/// Scans a segment from its first frame up to `limit` (or the end of the file). `first_position` is that of the event
+/// after the segment before; `None` takes it from the first frame.
+pub(crate) fn scan(
+    segment: &Segment,
+    hash: KeyHash,
+    first_position: Option<u64>,
+    limit: Option<u32>,
+    mut progress: impl FnMut(u64),
+) -> Result<Scan, ReadError> {
+    let file_len = segment.file.len().map_err(|error| segment.io(error))?;
+    let end = u32::try_from(file_len).unwrap_or(u32::MAX).min(limit.unwrap_or(u32::MAX));
+    let start = SEGMENT_HEADER_LEN as u32;
+    let mut scan = Scan {
+        index: MemoryIndex::new(hash, start, 1, first_position.unwrap_or(0)),
+        last_crc: header_crc(segment),
+        last_recorded: i64::MIN,
+        synced_to: Address::START,
+        stop: Stop::End,
+    };
+    let mut block = Block::default();
+    let mut at = start;
+    while at < end {
+        let frame = match frame_at(segment, at, end, &mut block)? {
+            Found::Nothing => break,
+            Found::Bad(what) => {
+                scan.stop = Stop::Bad(what);
+                break;
+            }
+            Found::Frame(frame) => frame,
+        };
+        let header = match check_frame(&frame, &segment.salt) {
+            Ok(header) if header.previous_crc == scan.last_crc => header,
+            Ok(_) => {
+                scan.stop = Stop::Bad("the frame doesn't follow the frame before it");
+                break;
+            }
+            Err(what) => {
+                scan.stop = Stop::Bad(what);
+                break;
+            }
+        };
+        if let Err(what) = add_frame(&mut scan, at, &header, &frame, first_position.is_none()) {
+            scan.stop = Stop::Damaged(what);
+            break;
+        }
+        at += frame.len() as u32;
+        progress(frame.len() as u64);
+    }
+    scan.index.end = at;
+    Ok(scan)
+}
+
+enum Found {
+    Nothing,
+    Bad(&'static str),
+    Frame(bytes::Bytes),
+}
+
+/// The frame at `at`, its length plausible, its CRCs not checked yet.
+fn frame_at(segment: &Segment, at: u32, end: u32, block: &mut Block) -> Result<Found, ReadError> {
+    let left = (end - at) as usize;
+    let head = segment.slice(at as usize, FRAME_HEADER_LEN.min(left), end, block)?;
+    if head.iter().all(|byte| *byte == 0) {
+        return Ok(Found::Nothing);
+    }
+    match FrameHeader::decode(&head, MAX_FRAME.min(left)) {
+        Ok(header) => segment.slice(at as usize, header.length as usize, end, block).map(Found::Frame),
+        Err(what) => Ok(Found::Bad(what)),
+    }
+}
+
+fn add_frame(
+    scan: &mut Scan,
+    at: u32,
+    header: &FrameHeader,
+    frame: &[u8],
+    any_first: bool,
+) -> Result<(), &'static str> {
+    if header.recorded_at < scan.last_recorded {
+        return Err("the frame was recorded before the frame before it");
+    }
+    if any_first && scan.index.frames.is_empty() {
+        scan.index.first_position = header.first_position;
+    }
+    scan.index.begin_frame(at, header)?;
+    let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();
+    for record in records(body, header.records) {
+        let (offset, record, bytes) = record?;
+        let body = bytes.get(RECORD_HEADER_LEN..).unwrap_or_default();
+        scan.index.add(at + (FRAME_HEADER_LEN + offset) as u32, &record, body)?;
+    }
+    scan.last_crc = header.crc;
+    scan.last_recorded = header.recorded_at;
+    scan.synced_to = scan.synced_to.max(header.synced_to);
+    Ok(())
+}
+
+/// After a bad frame at `bad`: whether a later frame that is whole says that the log had been synced beyond it. Then the
+/// bad frame is damage, and not a torn tail.
+pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError> {
+    let file_len = segment.file.len().map_err(|error| segment.io(error))?;
+    let end = u32::try_from(file_len).unwrap_or(u32::MAX);
+    let here = Address::new(segment.number(), bad);
+    let mut block = Block::default();
+    let mut at = bad.next_multiple_of(8).max(bad + 8);
+    while at.checked_add(FRAME_HEADER_LEN as u32).is_some_and(|after| after <= end) {
+        let head = segment.slice(at as usize, FRAME_HEADER_LEN, end, &mut block)?;
+        let whole = FrameHeader::decode(&head, MAX_FRAME.min((end - at) as usize)).ok().filter(|header| {
+            // Most candidates end here: a frame of this segment states an address of this log.
+            header.synced_to > here && header.synced_to.segment() == segment.number()
+        });
+        if let Some(header) = whole {
+            let frame = segment.slice(at as usize, header.length as usize, end, &mut block)?;
+            if check_frame(&frame, &segment.salt).is_ok() {
+                return Ok(true);
+            }
+        }
+        at += 8;
+    }
+    Ok(false)
+}
+
+/// Makes what a scan found certain before anything is built on it: writes the frames after the newest `synced_to` again
+/// (after a failed sync they may stand only in a cache that believes itself clean), zeroes what follows them, and syncs.
+pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<(), ReadError> {
+    const CHUNK: usize = 1 << 20;
+    let io = |error| segment.io(error);
+    let file_len = segment.file.len().map_err(io)?;
+    let synced = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
+    let mut at = u64::from(synced.max(SEGMENT_HEADER_LEN as u32));
+    let end = u64::from(scan.index.end);
+    let mut buffer = vec![0; CHUNK];
+    while at < end {
+        let length = CHUNK.min((end - at) as usize);
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        segment.file.read_exact_at(at, part).map_err(io)?;
+        segment.file.write_all_at(at, part).map_err(io)?;
+        at += length as u64;
+    }
+    let zeros = vec![0; CHUNK];
+    let mut at = end;
+    while at < file_len {
+        let length = CHUNK.min((file_len - at) as usize);
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        segment.file.read_exact_at(at, part).map_err(io)?;
+        if part.iter().any(|byte| *byte != 0) {
+            segment.file.write_all_at(at, zeros.get(..length).unwrap_or_default()).map_err(io)?;
+        }
+        at += length as u64;
+    }
+    segment.file.sync().map_err(io)
+}

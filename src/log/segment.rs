@@ -1,0 +1,159 @@
+//! The bytes of one segment file: mapped once it is sealed, read with pread while it is active.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+
+use super::format::{
+    BadHeader, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
+};
+use super::{OpenError, ReadError};
+use crate::storage::{Disk, DiskFile};
+
+/// Where the bytes come from.
+#[derive(Debug)]
+enum Source {
+    Map(Bytes),
+    File,
+}
+
+/// One segment, open for reading.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) salt: Salt,
+    pub(crate) file: Arc<dyn DiskFile>,
+    source: Source,
+    name: String,
+    /// Every record was checked since the store was opened.
+    verified: AtomicBool,
+}
+
+/// The name of a segment's file.
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("log/{number:08}.seg")
+}
+
+/// The segment number that a file name in `log/` says.
+pub(crate) fn segment_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(".seg")?;
+    let number = digits.parse().ok().filter(|number| *number >= 1)?;
+    (format!("{number:08}") == digits).then_some(number)
+}
+
+impl Segment {
+    /// Opens the file of segment `number`; `mapped_len` says how much of it to map, `None` to read it with pread.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        number: u32,
+        write: bool,
+        mapped_len: Option<usize>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let name = segment_name(number);
+        let file = disk.open(&name, write).map_err(ReadError::io(&name))?;
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        let found = file.read_at(0, &mut bytes).map_err(ReadError::io(&name))?;
+        let corrupt = |what| ReadError::Corrupt { file: name.clone(), offset: 0, what };
+        let header = match SegmentHeader::decode(bytes.get(..found).unwrap_or_default()) {
+            Ok(header) if header.number == number => header,
+            Ok(_) => return Err(corrupt("the header is of another segment").into()),
+            Err(BadHeader::Newer(found)) => {
+                return Err(OpenError::NewerFormat { file: name, found, known: super::format::FORMAT_VERSION });
+            }
+            Err(BadHeader::Bad(what)) => return Err(corrupt(what).into()),
+        };
+        let source = match mapped_len {
+            Some(length) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
+            None => Source::File,
+        };
+        let salt = Salt::new(header.salt);
+        Ok(Arc::new(Self { header, salt, file, source, name, verified: AtomicBool::new(false) }))
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.header.number
+    }
+
+    pub(crate) fn corrupt(&self, offset: u32, what: &'static str) -> ReadError {
+        ReadError::Corrupt { file: self.name.clone(), offset: u64::from(offset), what }
+    }
+
+    pub(crate) fn io(&self, error: std::io::Error) -> ReadError {
+        ReadError::io(&self.name)(error)
+    }
+
+    /// States that every record was checked: reads need not check again. Means nothing for a segment that isn't mapped.
+    pub(crate) fn set_verified(&self) {
+        self.verified.store(true, Ordering::Release);
+    }
+
+    /// The record at `offset`, checked, its body shared. Nothing at or after `end` is looked at.
+    pub(crate) fn record(&self, offset: u32, end: u32, block: &mut Block) -> Result<(RecordHeader, Bytes), ReadError> {
+        let beyond = || self.corrupt(offset, "a record reaches beyond the end of the log");
+        let at = offset as usize;
+        if u64::from(offset) + RECORD_HEADER_LEN as u64 > u64::from(end) {
+            return Err(beyond());
+        }
+        let head = self.slice(at, RECORD_HEADER_LEN, end, block)?;
+        let header = RecordHeader::decode(&head).ok_or_else(beyond)?;
+        if at + header.record_len() > end as usize {
+            return Err(beyond());
+        }
+        let record = self.slice(at, header.record_len(), end, block)?;
+        let trusted = matches!(self.source, Source::Map(_)) && self.verified.load(Ordering::Acquire);
+        if !trusted {
+            check_record(&record, &self.salt).map_err(|what| self.corrupt(offset, what))?;
+        }
+        Ok((header, record.slice(RECORD_HEADER_LEN..)))
+    }
+
+    /// `length` bytes from `at`, unchecked; short reads are errors.
+    pub(crate) fn slice(&self, at: usize, length: usize, end: u32, block: &mut Block) -> Result<Bytes, ReadError> {
+        let wanted = at..at.saturating_add(length);
+        let short = || self.corrupt(at.min(u32::MAX as usize) as u32, "the file is shorter than the log says");
+        match &self.source {
+            Source::Map(map) if wanted.end <= map.len() => Ok(map.slice(wanted)),
+            Source::Map(_) => Err(short()),
+            Source::File => {
+                if let Some(bytes) = block.get(self.number(), &wanted) {
+                    return Ok(bytes);
+                }
+                // Read ahead only where the reads so far went forward.
+                let ahead = if block.precedes(self.number(), at) { 256 << 10 } else { 8 << 10 };
+                let to = wanted.end.max(at.saturating_add(ahead).min(end as usize));
+                let mut bytes = vec![0; to.saturating_sub(at)];
+                let found = self.file.read_at(at as u64, &mut bytes).map_err(|error| self.io(error))?;
+                bytes.truncate(found);
+                if found < length {
+                    return Err(short());
+                }
+                let bytes = Bytes::from(bytes);
+                *block = Block { segment: self.number(), start: at, bytes: bytes.clone() };
+                Ok(bytes.slice(..length))
+            }
+        }
+    }
+}
+
+/// The last block that a reader read with pread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    segment: u32,
+    start: usize,
+    bytes: Bytes,
+}
+
+impl Block {
+    fn get(&self, segment: u32, wanted: &std::ops::Range<usize>) -> Option<Bytes> {
+        let end = self.start + self.bytes.len();
+        let inside = self.segment == segment && wanted.start >= self.start && wanted.end <= end;
+        inside.then(|| self.bytes.slice(wanted.start - self.start..wanted.end - self.start))
+    }
+
+    /// Whether `at` is near the end of this block: the reader goes forward.
+    fn precedes(&self, segment: u32, at: usize) -> bool {
+        let end = self.start + self.bytes.len();
+        self.segment == segment && at >= self.start && at <= end + (64 << 10)
+    }
+}

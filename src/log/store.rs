@@ -1,0 +1,504 @@
+//! [`EventStore`]: the log as its users see it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::core::{Core, Submitted, receipt};
+use super::fold::{Fold, MergeFold};
+use super::follow::{Follow, Subscription};
+use super::import::Import;
+use super::open::{self, Mode};
+use super::part::{Cursor, Horizon, Part};
+use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
+use super::recorded::{RecordedEvent, RoomRecord};
+use super::segment::Block;
+use super::state::{At, State};
+use super::{Address, Append, AppendError, OpenError, Options, ReadError, Receipt, RecordKind};
+use crate::event::{Scope, check_stream_id};
+use crate::storage::{Environment, MemoryDisk, RealDisk};
+
+/// The log of one directory: append, read, subscribe. Cheap to clone; all clones are one store. One store at a time may
+/// hold a directory. Once the last clone is dropped the directory is free again, but only [`close`](Self::close) ends
+/// the log so that the next open need not look for its end.
+///
+/// Calls block the thread for as long as the disk takes, but for those that end in `_async`, which need no particular
+/// runtime.
+///
+/// ```
+/// use atlas::{Event, Scope, log::{Append, EventStore}};
+/// let store = EventStore::in_memory()?;
+/// let scope: Scope = "dutch-bank/loans".parse()?;
+/// let receipt = store.append(Append::to(&scope).event(Event::new("LOAN_OFFER_SENT_COMPLETE_1", "loan-1")))?;
+/// assert!(receipt.durable);
+/// assert_eq!(store.version(&scope, "loan-1")?, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EventStore {
+    core: Arc<Handle>,
+}
+
+/// The shared store; its last drop lets the directory go without a clean close.
+#[derive(Debug)]
+struct Handle(Arc<Core>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// A stream and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// Its scope.
+    pub scope: Scope,
+    /// Its id.
+    pub stream: String,
+    /// The version of its newest event.
+    pub version: u64,
+}
+
+/// Figures of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Durable events.
+    pub events: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Segments, the active one included.
+    pub segments: u64,
+    /// Segments that are sealed and indexed.
+    pub sealed: u64,
+    /// Bytes of the active segment that are in use.
+    pub tail_bytes: u64,
+    /// How long opening took, in microseconds.
+    pub open_us: u64,
+}
+
+/// Streams, one after the other.
+pub type StreamIter = Box<dyn Iterator<Item = Result<StreamInfo, ReadError>> + Send>;
+
+impl EventStore {
+    /// Opens the store in `dir` with default options, created where there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`]: held by another process, damaged, of a newer format, or what the system says.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_options(dir, Options::default())
+    }
+
+    /// Opens the store in `dir`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`OpenError::Option`] where an option is out of range; [`OpenError::NotFound`] where
+    /// there is no store and [`Options::create`] is false.
+    pub fn open_options(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let disk = real_disk(dir.as_ref(), options.create)?;
+        Self::open_with(Environment::new(disk), options).map_err(|error| error.in_dir(dir.as_ref()))
+    }
+
+    /// Opens the store in a world of the caller's making.
+    ///
+    /// # Errors
+    /// As [`open_options`](Self::open_options).
+    pub fn open_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
+        let core = open::open(environment, options, Mode::Write)?;
+        Ok(Self { core: Arc::new(Handle(core)) })
+    }
+
+    /// Opens what is durable now in `dir` for reading, also while another process holds it. Takes no lock, writes
+    /// nothing, and doesn't see what is appended later.
+    ///
+    /// # Errors
+    /// As [`open_options`](Self::open_options), but for being held.
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let disk = real_disk(dir.as_ref(), false)?;
+        let core = open::open(Environment::new(disk), Options::default(), Mode::Read);
+        Ok(Self { core: Arc::new(Handle(core.map_err(|error| error.in_dir(dir.as_ref()))?)) })
+    }
+
+    /// An empty store in memory, for tests: the same code on another disk. Gone with its last clone.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn in_memory() -> Result<Self, OpenError> {
+        Self::open_with(Environment::new(MemoryDisk::new()), Options::default())
+    }
+
+    fn inner(&self) -> &Arc<Core> {
+        &self.core.0
+    }
+
+    /// Appends, and blocks until it is answered.
+    ///
+    /// # Errors
+    /// [`AppendError`]: says what was refused or failed. Nothing is written but where it says so.
+    pub fn append(&self, append: Append) -> Result<Receipt, AppendError> {
+        self.inner().append(&append)
+    }
+
+    /// Appends. The append takes its place when the future is first polled, in order of the polls, and goes on where the
+    /// future is dropped after that: its outcome is then learnt by repeating its ids.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_async(&self, append: Append) -> impl Future<Output = Result<Receipt, AppendError>> + Send + 'static {
+        let store = self.clone();
+        async move {
+            let core = store.inner();
+            loop {
+                match core.submit(&append)? {
+                    Submitted::Done(answer) => return answer,
+                    Submitted::Queue(prepared) => {
+                        if let Some(receipt) = receipt(core.commit_async(prepared).await?) {
+                            return Ok(receipt);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes everything appended so far durable.
+    ///
+    /// # Errors
+    /// [`AppendError::Poisoned`] where the sync fails; the store takes no more appends then.
+    pub fn sync(&self) -> Result<(), AppendError> {
+        self.inner().sync()
+    }
+
+    /// Starts writing history as it was recorded elsewhere: positions, versions and times as given. The store must be
+    /// empty.
+    ///
+    /// # Errors
+    /// [`AppendError::Conflict`] where it isn't.
+    pub fn import_as_recorded(&self) -> Result<Import, AppendError> {
+        Import::new(self.inner().clone())
+    }
+
+    /// The version of a stream's newest durable event; 0 of a stream without events.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn version(&self, scope: &Scope, stream: &str) -> Result<u64, ReadError> {
+        check_stream_id(stream, &self.inner().options.limits)?;
+        Ok(self.inner().current()?.head(scope, stream, Horizon::Durable)?.0)
+    }
+
+    /// The events of a stream from a version on, upwards or downwards; downwards [`u64::MAX`] begins with the newest.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read; so may each item.
+    pub fn read_stream(
+        &self,
+        scope: &Scope,
+        stream: &str,
+        from: u64,
+        direction: Direction,
+    ) -> Result<EventIter, ReadError> {
+        check_stream_id(stream, &self.inner().options.limits)?;
+        Ok(Box::new(StreamReader::new(self.inner().current()?, scope, stream, from, direction)?))
+    }
+
+    /// The events of the log that a query wants.
+    ///
+    /// # Errors
+    /// As [`read_stream`](Self::read_stream).
+    pub fn read(&self, query: Query) -> Result<EventIter, ReadError> {
+        Ok(Box::new(LogReader::new(self.inner().current()?, query)?))
+    }
+
+    /// The events that a query wants, from after a position on (0: from the first), and then each new one. The query's
+    /// own order and position don't matter.
+    pub fn subscribe(&self, query: Query, after: u64) -> Subscription {
+        Subscription::new(self.inner().clone(), query, after)
+    }
+
+    /// The event of a scope with an id.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn event(&self, scope: &Scope, id: Uuid) -> Result<Option<RecordedEvent>, ReadError> {
+        Ok(self.find(Some(scope), id)?.pop())
+    }
+
+    /// The events with an id, one for each scope that has one.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn events_with_id(&self, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        self.find(None, id)
+    }
+
+    fn find(&self, scope: Option<&Scope>, id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        let found = self.inner().current()?.find_id(scope, id, Horizon::Durable)?;
+        found.into_iter().map(|(part, ordinal)| part.event(ordinal, &mut Cursor::default())).collect()
+    }
+
+    /// The event at a position.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn event_at(&self, position: u64) -> Result<Option<RecordedEvent>, ReadError> {
+        let view = self.inner().current()?;
+        let Some(part) = view.part(view.part_at_position(position)?)? else { return Ok(None) };
+        let ordinal = position.checked_sub(part.first_position()).and_then(|ordinal| u32::try_from(ordinal).ok());
+        match ordinal.filter(|ordinal| *ordinal < part.events(Horizon::Durable)) {
+            Some(ordinal) => part.event(ordinal, &mut Cursor::default()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// All events of a cascade, by position: the event with that id and those with that correlation id.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn correlated(&self, scope: &Scope, correlation_id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        let view = self.inner().current()?;
+        let hash = view.hash().correlation(correlation_id);
+        let mut events = self.keyed(scope, hash, |part| part.correlated(hash, correlation_id))?;
+        events.extend(self.event(scope, correlation_id)?);
+        events.retain(|event| event.correlation_id() == correlation_id);
+        events.sort_by_key(RecordedEvent::position);
+        Ok(events)
+    }
+
+    /// The events that an event caused directly, by position.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn caused_by(&self, scope: &Scope, causation_id: Uuid) -> Result<Vec<RecordedEvent>, ReadError> {
+        let view = self.inner().current()?;
+        let hash = view.hash().causation(causation_id);
+        let mut events = self.keyed(scope, hash, |part| part.caused_by(hash, causation_id))?;
+        events.retain(|event| event.causation_id() == Some(causation_id));
+        Ok(events)
+    }
+
+    fn keyed(
+        &self,
+        scope: &Scope,
+        hash: u64,
+        ordinals: impl Fn(&Part) -> Result<Vec<u32>, ReadError>,
+    ) -> Result<Vec<RecordedEvent>, ReadError> {
+        let mut events = Vec::new();
+        let mut cursor = Cursor::default();
+        for part in self.inner().current()?.keyed_parts(hash)? {
+            for ordinal in ordinals(&part)? {
+                let event = part.event(ordinal, &mut cursor)?;
+                if event.scope() == scope {
+                    events.push(event);
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    /// The streams whose id begins with `prefix`, of one scope or of all, in order of their first event.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read; so may each item.
+    pub fn streams(&self, scope: Option<&Scope>, prefix: &str) -> Result<StreamIter, ReadError> {
+        let view = self.inner().current()?;
+        let (scope, prefix) = (scope.cloned(), prefix.to_owned());
+        let mut number = 0;
+        let mut streams = 0..0;
+        let mut current: Option<Part> = None;
+        let mut step = move || -> Result<Option<StreamInfo>, ReadError> {
+            loop {
+                let Some((part, stream)) = current.as_ref().and_then(|part| Some((part, streams.next()?))) else {
+                    let Some(part) = view.part(number)? else { return Ok(None) };
+                    number += 1;
+                    streams = 0..part.stream_count();
+                    current = Some(part);
+                    continue;
+                };
+                let Some((of, id)) = part.new_stream(stream)? else { continue };
+                let wanted = scope.as_ref().is_none_or(|scope| *scope == *of) && id.as_str().starts_with(&prefix);
+                let version = if wanted { view.head(&of, id.as_str(), Horizon::Durable)?.0 } else { 0 };
+                if version > 0 {
+                    return Ok(Some(StreamInfo { scope: (*of).clone(), stream: id.as_str().to_owned(), version }));
+                }
+            }
+        };
+        let mut done = false;
+        Ok(Box::new(std::iter::from_fn(move || {
+            if done {
+                return None;
+            }
+            let item = step().transpose();
+            done = !matches!(item, Some(Ok(_)));
+            item
+        })))
+    }
+
+    /// A stream's state by [`MergeFold`]. Starts at the newest keyframe that fits, unless told not to use any.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn state(
+        &self,
+        scope: &Scope,
+        stream: &str,
+        at: At,
+        use_keyframes: bool,
+    ) -> Result<State<serde_json::Value>, ReadError> {
+        self.fold(scope, stream, &MergeFold, at, use_keyframes)
+    }
+
+    /// A stream's state by a fold. Starts at the newest keyframe that fits, unless told not to use any, and leaves
+    /// keyframes as [`Options::keyframes`] says.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn fold<F: Fold>(
+        &self,
+        scope: &Scope,
+        stream: &str,
+        fold: &F,
+        at: At,
+        use_keyframes: bool,
+    ) -> Result<State<F::State>, ReadError> {
+        check_stream_id(stream, &self.inner().options.limits)?;
+        self.inner().fold(scope, stream, fold, at, use_keyframes)
+    }
+
+    /// Figures of the store.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the log can't be read.
+    pub fn stats(&self) -> Result<Stats, ReadError> {
+        let core = self.inner();
+        let view = core.current()?;
+        let mut streams = view.directory.new_streams()?;
+        for part in &view.recent {
+            for number in 0..part.stream_count() {
+                streams += u64::from(part.new_stream(number)?.is_some());
+            }
+        }
+        Ok(Stats {
+            events: core.durable.position(),
+            streams,
+            segments: u64::from(view.tail()),
+            sealed: u64::from(view.directory.last()),
+            tail_bytes: u64::from(core.durable.end().offset()),
+            open_us: core.open_us,
+        })
+    }
+
+    /// The position of the newest durable event; 0 of an empty log.
+    pub fn last_position(&self) -> u64 {
+        self.inner().durable.position()
+    }
+
+    /// Closes the store for all its clones: commits what is queued, ends the log cleanly, stops its threads, frees the
+    /// directory. Does nothing the second time. Must not be called from a job of the store's scheduler.
+    ///
+    /// # Errors
+    /// [`AppendError`] where the log can't be ended cleanly; the next open then recovers it. The directory is free all
+    /// the same.
+    pub fn close(&self) -> Result<(), AppendError> {
+        self.inner().close()
+    }
+
+    /// The world that the store lives in.
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.inner().environment
+    }
+
+    /// The options it was opened with.
+    pub(crate) fn options(&self) -> &Options {
+        &self.inner().options
+    }
+
+    /// Whether it was opened for reading only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.inner().is_read_only()
+    }
+
+    /// The end of what is durable: no durable record stands at or after it.
+    pub(crate) fn durable_end(&self) -> Address {
+        self.inner().durable.end()
+    }
+
+    /// Events and records of other rooms from an address on, in log order.
+    pub(crate) fn follow(&self, from: Address) -> Result<Follow, ReadError> {
+        Follow::new(self.inner().clone(), from)
+    }
+
+    /// Durable records of one kind from an address on, in log order.
+    pub(crate) fn records(
+        &self,
+        kind: RecordKind,
+        from: Address,
+    ) -> Result<impl Iterator<Item = Result<RoomRecord, ReadError>> + Send + use<>, ReadError> {
+        let view = self.inner().current()?;
+        let mut number = view.part_at(from);
+        let mut next = from;
+        let mut block = Block::default();
+        let mut step = move || -> Result<Option<RoomRecord>, ReadError> {
+            loop {
+                let Some(part) = view.part(number)? else { return Ok(None) };
+                let segment = part.segment().number();
+                let offset = if next.segment() == segment { next.offset() } else { 0 };
+                if let Some(offset) = part.next_room(offset, Some(kind))? {
+                    next = Address::new(segment, offset + 1);
+                    return part.room(offset, &mut block).map(Some);
+                }
+                number += 1;
+            }
+        };
+        let mut done = false;
+        Ok(std::iter::from_fn(move || {
+            if done {
+                return None;
+            }
+            let item = step().transpose();
+            done = !matches!(item, Some(Ok(_)));
+            item
+        }))
+    }
+
+    /// Durable records with a key, in log order.
+    pub(crate) fn records_with_key(&self, kind: RecordKind, key: &[u8]) -> Result<Vec<RoomRecord>, ReadError> {
+        let view = self.inner().current()?;
+        let hash = view.hash().room(kind as u8, key);
+        let mut records = Vec::new();
+        let mut block = Block::default();
+        for part in view.keyed_parts(hash)? {
+            for offset in part.rooms_with(hash, kind, key)? {
+                let record = part.room(offset, &mut block)?;
+                if record.key == key {
+                    records.push(record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Waits until the durable end is beyond `end`; [`ReadError::Closed`] once the store is closed.
+    pub(crate) fn beyond(&self, end: Address) -> impl Future<Output = Result<(), ReadError>> + Send + 'static {
+        let core = self.inner().clone();
+        async move { core.durable.beyond(end).await }
+    }
+}
+
+fn real_disk(dir: &Path, create: bool) -> Result<RealDisk, OpenError> {
+    if create {
+        return RealDisk::create(dir).map_err(|error| ReadError::io(dir.display().to_string())(error).into());
+    }
+    if dir.is_dir() { Ok(RealDisk::new(dir)) } else { Err(OpenError::NotFound { dir: dir.display().to_string() }) }
+}
+
+impl OpenError {
+    /// Names the directory where the store itself can't know it.
+    fn in_dir(self, dir: &Path) -> Self {
+        match self {
+            Self::NotFound { .. } => Self::NotFound { dir: dir.display().to_string() },
+            other => other,
+        }
+    }
+}

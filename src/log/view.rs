@@ -1,0 +1,350 @@
+//! What the log consists of at one moment: sealed segments, found through the directory, and the parts after them that
+//! are indexed in memory. A view is immutable; readers take the current one and keep it as long as they read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
+use super::part::{Horizon, MemoryPart, Part, SealedPart, StreamRef};
+use super::recovery::{self, Stop};
+use super::segment::{Segment, segment_name};
+use super::{Address, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
+use crate::event::Scope;
+use crate::storage::Disk;
+
+/// Opens sealed segments when they are first read, and keeps a bounded number open.
+#[derive(Debug)]
+pub(crate) struct SealedSegments {
+    disk: Arc<dyn Disk>,
+    store_id: [u8; 16],
+    hash: KeyHash,
+    read_mode: ReadMode,
+    max_open: usize,
+    may_write: bool,
+    open: Mutex<OpenParts>,
+}
+
+#[derive(Debug, Default)]
+struct OpenParts {
+    parts: HashMap<u32, (Part, u64)>,
+    clock: u64,
+}
+
+impl SealedSegments {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        store_id: [u8; 16],
+        hash: KeyHash,
+        options: &Options,
+        may_write: bool,
+    ) -> Self {
+        Self {
+            disk,
+            store_id,
+            hash,
+            read_mode: options.read_mode,
+            max_open: options.max_open_segments,
+            may_write,
+            open: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub(crate) fn hash(&self) -> &KeyHash {
+        &self.hash
+    }
+
+    pub(crate) fn store_id(&self) -> [u8; 16] {
+        self.store_id
+    }
+
+    /// The sealed segment `number`, opened where it isn't yet.
+    pub(crate) fn get(&self, number: u32) -> Result<Part, ReadError> {
+        {
+            let mut open = self.open.lock();
+            open.clock += 1;
+            let now = open.clock;
+            if let Some((part, used)) = open.parts.get_mut(&number) {
+                *used = now;
+                return Ok(part.clone());
+            }
+        }
+        let part = self.open(number)?;
+        let mut open = self.open.lock();
+        if open.parts.len() >= self.max_open {
+            let oldest = open.parts.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
+            oldest.map(|number| open.parts.remove(&number));
+        }
+        let now = open.clock;
+        open.parts.insert(number, (part.clone(), now));
+        Ok(part)
+    }
+
+    /// Opens a sealed segment with its index, which is rebuilt where it is missing or damaged (kept in memory where
+    /// nothing may be written).
+    fn open(&self, number: u32) -> Result<Part, ReadError> {
+        match IndexFile::open(self.disk(), number, self.store_id) {
+            Ok(index) => {
+                let segment = self.segment(number, Some(index.summary.end))?;
+                let length = segment.file.len().map_err(|error| segment.io(error))?;
+                if length != u64::from(index.summary.end) {
+                    // Of a clean close, after which the segment went on.
+                    return self.rebuild(number);
+                }
+                Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
+            }
+            Err(error) => {
+                tracing::info!(%error, number, "rebuilds the index of a segment");
+                self.rebuild(number)
+            }
+        }
+    }
+
+    /// Opens the segment's file; mapped up to `end` where it is known and maps are used.
+    fn segment(&self, number: u32, end: Option<u32>) -> Result<Arc<Segment>, ReadError> {
+        let mapped_len = end.filter(|_| self.read_mode == ReadMode::Map).map(|end| end as usize);
+        Segment::open(self.disk(), number, false, mapped_len).map_err(|error| match error {
+            OpenError::Read(error) => error,
+            other => ReadError::Corrupt {
+                file: segment_name(number),
+                offset: 0,
+                what: match other {
+                    OpenError::NewerFormat { .. } => "the segment's format is newer than this version knows",
+                    _ => "the segment can't be opened",
+                },
+            },
+        })
+    }
+
+    /// Scans a sealed segment and writes its index anew.
+    pub(crate) fn rebuild(&self, number: u32) -> Result<Part, ReadError> {
+        let segment = self.segment(number, None)?;
+        let scan = scan_sealed(&segment, self.hash.clone())?;
+        if !self.may_write {
+            return Ok(Part::Memory(Arc::new(MemoryPart::new(segment, scan.index))));
+        }
+        let end = scan.index.end;
+        let index = IndexFile::write(self.disk(), number, self.store_id, &scan.index)?;
+        let segment = self.segment(number, Some(end))?;
+        segment.set_verified();
+        Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
+    }
+
+    /// Takes in a segment that was sealed just now.
+    pub(crate) fn sealed(&self, index: Arc<IndexFile>) -> Result<(), ReadError> {
+        let segment = self.segment(index.summary.segment, Some(index.summary.end))?;
+        let part = Part::Sealed(Arc::new(SealedPart::new(segment.clone(), index)));
+        let mut open = self.open.lock();
+        let now = open.clock;
+        open.parts.insert(segment.number(), (part, now));
+        Ok(())
+    }
+}
+
+/// Scans a segment that must be whole to its end.
+pub(crate) fn scan_sealed(segment: &Segment, hash: KeyHash) -> Result<recovery::Scan, ReadError> {
+    let scan = recovery::scan(segment, hash, None, None, |_| {})?;
+    match scan.stop {
+        Stop::End => Ok(scan),
+        Stop::Bad(what) | Stop::Damaged(what) => Err(segment.corrupt(scan.index.end, what)),
+    }
+}
+
+/// The log at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) sealed: Arc<SealedSegments>,
+    pub(crate) directory: Arc<Directory>,
+    /// The parts after the directory, oldest first; the last is the one that is appended to.
+    pub(crate) recent: Vec<Part>,
+}
+
+/// A part that may hold a stream, or the directory's word that a segment may.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Recent(Part),
+    Directory(StreamPlace),
+}
+
+impl View {
+    /// How many parts there are.
+    pub(crate) fn parts(&self) -> usize {
+        self.directory.last() as usize + self.recent.len()
+    }
+
+    /// Part `number`, from 0, oldest first.
+    pub(crate) fn part(&self, number: usize) -> Result<Option<Part>, ReadError> {
+        let sealed = self.directory.last() as usize;
+        match number.checked_sub(sealed) {
+            Some(recent) => Ok(self.recent.get(recent).cloned()),
+            None => self.sealed.get(number as u32 + 1).map(Some),
+        }
+    }
+
+    /// The number of the part that holds `position`, or of the last.
+    pub(crate) fn part_at_position(&self, position: u64) -> Result<usize, ReadError> {
+        let sealed = self.directory.last() as usize;
+        let after = self.recent.iter().rposition(|part| part.first_position() <= position);
+        if let Some(recent) = after {
+            // Empty parts begin at the same position as the one after them.
+            return Ok(sealed + recent);
+        }
+        let first = self.directory.first_not(|summary| summary.next_position() <= position)?;
+        Ok((first as usize - 1).min(self.parts().saturating_sub(1)))
+    }
+
+    /// The number of the first part that may hold something recorded at or after `micros`.
+    pub(crate) fn part_recorded_from(&self, micros: i64) -> Result<usize, ReadError> {
+        Ok(self.directory.first_not(|summary| summary.last_recorded < micros)? as usize - 1)
+    }
+
+    /// The number of the first part that holds something at or after `address`.
+    pub(crate) fn part_at(&self, address: Address) -> usize {
+        let sealed = self.directory.last() as usize;
+        if address.segment() as usize <= sealed {
+            return (address.segment() as usize).saturating_sub(1);
+        }
+        let at = self.recent.iter().rposition(|part| part.start() <= address);
+        sealed + at.unwrap_or(0)
+    }
+
+    pub(crate) fn hash(&self) -> &KeyHash {
+        &self.sealed.hash
+    }
+
+    /// The parts that hold a stream, newest first, each with what it holds.
+    pub(crate) fn stream_parts_newest_first(
+        &self,
+        scope: &Scope,
+        stream: &str,
+        horizon: Horizon,
+    ) -> impl Iterator<Item = Result<(Part, StreamRef), ReadError>> {
+        let hash = self.hash().stream(scope, stream);
+        let recent = self.recent.iter().rev().cloned().map(|part| Ok(Place::Recent(part)));
+        let older = self.directory.newest_streams(hash).map(|place| place.map(Place::Directory));
+        recent
+            .chain(older)
+            .filter_map(move |place| place.and_then(|place| self.stream_in(&place, scope, stream, horizon)).transpose())
+    }
+
+    /// Where a stream's events from version `from` on may be, oldest first.
+    pub(crate) fn stream_places(&self, scope: &Scope, stream: &str, from: u64) -> Result<Vec<Place>, ReadError> {
+        let hash = self.hash().stream(scope, stream);
+        let mut places = self.directory.streams(hash)?;
+        places.dedup_by_key(|place| place.segment);
+        // The last that begins before `from` holds it, unless it is of another stream with the same hash.
+        let mut needed = places.iter().rposition(|place| place.base_version < from).unwrap_or(0);
+        while let Some(place) = places.get(needed).filter(|_| needed > 0) {
+            if self.sealed.get(place.segment)?.find_stream(hash, scope, stream, Horizon::Durable)?.is_some() {
+                break;
+            }
+            needed -= 1;
+        }
+        let older = places.into_iter().skip(needed).map(Place::Directory);
+        Ok(older.chain(self.recent.iter().cloned().map(Place::Recent)).collect())
+    }
+
+    /// What a place holds of a stream.
+    pub(crate) fn stream_in(
+        &self,
+        place: &Place,
+        scope: &Scope,
+        stream: &str,
+        horizon: Horizon,
+    ) -> Result<Option<(Part, StreamRef)>, ReadError> {
+        let part = match place {
+            Place::Recent(part) => part.clone(),
+            Place::Directory(place) => self.sealed.get(place.segment)?,
+        };
+        let found = part.find_stream(self.hash().stream(scope, stream), scope, stream, horizon)?;
+        Ok(found.map(|stream| (part, stream)))
+    }
+
+    /// Version and place of a stream: the newest version, and the newest segment that names it (0: none does).
+    pub(crate) fn head(&self, scope: &Scope, stream: &str, horizon: Horizon) -> Result<(u64, u32), ReadError> {
+        match self.stream_parts_newest_first(scope, stream, horizon).next().transpose()? {
+            Some((part, found)) => Ok((found.version(), part.segment().number())),
+            None => Ok((0, 0)),
+        }
+    }
+
+    /// The log without the part that is appended to: asking it takes no lock of that part.
+    pub(crate) fn before_tail(&self) -> Self {
+        let mut before = self.clone();
+        before.recent.pop();
+        before
+    }
+
+    /// As [`head`](Self::head), of everything that has its place in the log but stands before the part appended to;
+    /// (0, 0) where that part knows the stream, as then what stands before doesn't matter.
+    pub(crate) fn head_before_tail(&self, scope: &Scope, stream: &str) -> Result<(u64, u32), ReadError> {
+        if let Some(tail) = self.recent.last() {
+            let hash = self.hash().stream(scope, stream);
+            if tail.find_stream(hash, scope, stream, Horizon::Written)?.is_some() {
+                return Ok((0, 0));
+            }
+        }
+        self.before_tail().head(scope, stream, Horizon::Written)
+    }
+
+    /// The number of the segment appended to.
+    pub(crate) fn tail(&self) -> u32 {
+        self.recent.last().map_or(0, |part| part.segment().number())
+    }
+
+    /// The parts that may hold the event with `id`, newest first.
+    fn id_parts(&self, id: Uuid) -> Result<Vec<Part>, ReadError> {
+        let mut parts: Vec<Part> = self.recent.iter().rev().cloned().collect();
+        let mut segments = self.directory.keys(self.hash().id(id))?;
+        if let Some(made_at) = v7_micros(id) {
+            let from = self.directory.first_not(|s| s.last_recorded < made_at.saturating_sub(NEAR_MICROS))?;
+            let to = self.directory.first_not(|s| s.first_recorded <= made_at.saturating_add(NEAR_MICROS))?;
+            segments.extend(from..to);
+        }
+        segments.sort_unstable_by(|a, b| b.cmp(a));
+        segments.dedup();
+        for segment in segments {
+            parts.push(self.sealed.get(segment)?);
+        }
+        Ok(parts)
+    }
+
+    /// Where the events with `id` are: part and ordinal; of one scope or of all.
+    pub(crate) fn find_id(
+        &self,
+        scope: Option<&Scope>,
+        id: Uuid,
+        horizon: Horizon,
+    ) -> Result<Vec<(Part, u32)>, ReadError> {
+        let hash = self.hash().id(id);
+        let mut found = Vec::new();
+        for part in self.id_parts(id)? {
+            for ordinal in part.find_id(hash, scope, id, horizon)? {
+                found.push((part.clone(), ordinal));
+            }
+            if scope.is_some() && !found.is_empty() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The parts that may hold what has this hash in the directory's keys, oldest first.
+    pub(crate) fn keyed_parts(&self, hash: u64) -> Result<Vec<Part>, ReadError> {
+        let mut parts = Vec::new();
+        for segment in self.directory.keys(hash)? {
+            parts.push(self.sealed.get(segment)?);
+        }
+        parts.extend(self.recent.iter().cloned());
+        Ok(parts)
+    }
+}
+
+/// The current view, and its one lock.
+pub(crate) type CurrentView = RwLock<Arc<View>>;
