@@ -7,3 +7,8 @@ pub mod storage;
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
 pub use log::EventStore;
 pub use uuid::Uuid;
+
+/// The code in the guide is compiled and run with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}
