@@ -17,7 +17,8 @@ struct Application {
 /// `risk.score`: emits a follow-up event. It is committed together with the record that this delivery is complete, so
 /// it can neither be lost nor doubled.
 pub(crate) async fn score_risk(delivery: Delivery) -> Result<Emit, HandlerError> {
-    let Application { amount } = data(&delivery)?;
+    // Data of another shape will not get better by trying again.
+    let Application { amount } = delivery.data().map_err(HandlerError::fatal)?;
     let scored = Event::new("LOAN_RISK_SCORED_COMPLETE_1", delivery.event().stream())
         .data(&json!({ "risk": { "amount": amount, "band": band(amount) } }));
     Ok(Emit::none().event(scored))
@@ -52,7 +53,7 @@ struct Turn {
 impl Turns {
     /// The function's body.
     pub(crate) async fn count(self, delivery: Delivery) -> Result<Emit, HandlerError> {
-        let Turn { employee } = data(&delivery)?;
+        let Turn { employee } = delivery.data().map_err(HandlerError::fatal)?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery.event().id(), employee);
         Ok(Emit::none())
     }
@@ -62,9 +63,4 @@ impl Turns {
         let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (turns.len(), turns.values().collect::<HashSet<_>>().len())
     }
-}
-
-/// The data of a call. Data of another shape will not get better by trying again: the failure is fatal.
-fn data<'a, T: Deserialize<'a>>(delivery: &'a Delivery) -> Result<T, HandlerError> {
-    serde_json::from_slice(delivery.json()).map_err(|error| HandlerError::Fatal(error.to_string()))
 }
