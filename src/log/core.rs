@@ -20,7 +20,8 @@ use super::{Address, Append, AppendError, Durability, Options, ReadError, Receip
 use crate::event::Scope;
 use crate::storage::{Environment, Lane};
 
-/// Segments that may wait to be indexed behind; a committer that would add another indexes one itself.
+/// Segments that may wait to be indexed behind; a committer that would add another indexes one itself, and refuses
+/// appends at twice as many.
 const MAX_UNSEALED: usize = 3;
 
 type Answer = Result<(Committed, bool), AppendError>;
@@ -316,14 +317,23 @@ impl Core {
 
     /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.
     fn rotate(self: &Arc<Self>, writer: &mut Writer) -> Result<(), AppendError> {
+        let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
         while self.view.read().recent.len() > MAX_UNSEALED {
             // Behind is behind: help, so that memory stays bounded.
-            if !self.seal_oldest()? {
-                break;
+            match self.seal_oldest() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // A full disk has no room for an index either; more of them in memory would be too many.
+                Err(error) if self.view.read().recent.len() > 2 * MAX_UNSEALED => {
+                    return Err(no_space(std::io::Error::other(error)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
+                    break;
+                }
             }
         }
         let number = writer.part.segment.number() + 1;
-        let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
         // What is in the segment must be durable before the next one exists.
         if writer.synced_to != Address::new(number - 1, writer.offset) {
             self.sync_writer(writer)?;

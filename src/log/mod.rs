@@ -13,6 +13,8 @@ mod error;
 mod fold;
 mod follow;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod import;
 mod index;
 mod kind;

@@ -18,6 +18,8 @@ mod other;
 mod record;
 mod segment;
 mod symbol;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use checksum::{Salt, crc_of_body};
 pub(crate) use codec::{Reader, put_str_u8, put_u16, put_u32, put_u64};

@@ -6,6 +6,8 @@ mod directory;
 mod file;
 mod hash;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use directory::{Directory, StreamPlace};
 pub(crate) use file::{IndexFile, StreamRow, index_name};

@@ -1,0 +1,381 @@
+//! The log under faults: torn tails, damage, failing syncs, a full disk, lost derived files.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use atlas::log::{Append, AppendError, Durability, OpenError, Options, Query, ReadError};
+use atlas::storage::{Disk, DiskFile, Environment, MemoryDisk};
+use atlas::{Event, EventStore, Scope, Uuid};
+use bytes::Bytes;
+
+fn options() -> Options {
+    Options { segment_size: 64 << 10, ..Options::default() }
+}
+
+fn open(disk: impl Disk) -> Result<EventStore, OpenError> {
+    EventStore::open_with(Environment::new(disk), options())
+}
+
+fn scope() -> Scope {
+    "bank/loans".parse().unwrap()
+}
+
+fn event(number: u128) -> Event {
+    Event::new("LOAN_OFFER_SENT_COMPLETE_1", format!("loan-{}", number % 7))
+        .id(Uuid::from_u128(number))
+        .data(&serde_json::json!({ "n": number as u64, "text": "x".repeat(200) }))
+}
+
+fn append(store: &EventStore, number: u128) {
+    store.append(Append::to(&scope()).event(event(number))).unwrap();
+}
+
+fn append_deferred(store: &EventStore, number: u128) {
+    let append = Append::to(&scope()).event(event(number)).durability(Durability::Deferred);
+    assert!(!store.append(append).unwrap().durable);
+}
+
+fn ids(store: &EventStore) -> Vec<u128> {
+    store.read(Query::new()).unwrap().map(|event| event.unwrap().id().as_u128()).collect()
+}
+
+/// Every byte of a file.
+fn bytes(disk: &MemoryDisk, name: &str) -> Vec<u8> {
+    let file = disk.open(name, false).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn flip(disk: &MemoryDisk, name: &str, offset: u64) {
+    let file = disk.open(name, true).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(offset, &mut byte).unwrap();
+    file.write_all_at(offset, &[byte[0] ^ 0x40]).unwrap();
+}
+
+/// Where the last byte stands that isn't zero.
+fn end_of_data(disk: &MemoryDisk, name: &str) -> u64 {
+    bytes(disk, name).iter().rposition(|byte| *byte != 0).unwrap() as u64
+}
+
+const SEGMENT: &str = "log/00000001.seg";
+
+#[test]
+fn a_torn_tail_is_cut_at_the_last_whole_frame() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    append(&store, 2);
+    append_deferred(&store, 3);
+    drop(store);
+    flip(&disk, SEGMENT, end_of_data(&disk, SEGMENT) - 20);
+    let store = open(disk.clone()).unwrap();
+    assert_eq!(ids(&store), [1, 2]);
+    // What was cut is gone for good, and what comes after stands where it stood.
+    append(&store, 4);
+    drop(store);
+    assert_eq!(ids(&open(disk).unwrap()), [1, 2, 4]);
+}
+
+#[test]
+fn frames_that_land_out_of_order_are_a_torn_tail_and_not_damage() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    let after_first = end_of_data(&disk, SEGMENT);
+    append_deferred(&store, 2);
+    append_deferred(&store, 3);
+    drop(store);
+    // The second frame was lost, the third landed.
+    flip(&disk, SEGMENT, after_first + 60);
+    let store = open(disk).unwrap();
+    assert_eq!(ids(&store), [1]);
+    append(&store, 5);
+    assert_eq!(ids(&store), [1, 5]);
+}
+
+#[test]
+fn damage_before_what_was_synced_is_reported_and_nothing_is_cut() {
+    for lock_survives in [true, false] {
+        let disk = MemoryDisk::new();
+        let store = open(disk.clone()).unwrap();
+        append(&store, 1);
+        let after_first = end_of_data(&disk, SEGMENT);
+        append(&store, 2);
+        append(&store, 3);
+        drop(store);
+        flip(&disk, SEGMENT, after_first + 60);
+        if !lock_survives {
+            // Then the third frame alone says that the second had been synced.
+            disk.remove("LOCK").unwrap();
+        }
+        let before = bytes(&disk, SEGMENT);
+        match open(disk.clone()) {
+            Err(OpenError::Corrupt { source: ReadError::Corrupt { file, offset, .. }, readable_to }) => {
+                assert_eq!((file.as_str(), readable_to), (SEGMENT, 1));
+                assert!(offset > 64 && offset <= after_first + 8, "{offset}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(bytes(&disk, SEGMENT), before);
+    }
+}
+
+#[test]
+fn damage_of_the_last_synced_frame_is_found_by_lock() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    append(&store, 2);
+    drop(store);
+    flip(&disk, SEGMENT, end_of_data(&disk, SEGMENT) - 20);
+    assert!(matches!(open(disk), Err(OpenError::Corrupt { readable_to: 1, .. })));
+}
+
+#[test]
+fn a_read_never_hands_out_damaged_bytes() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=400).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    let segment = bytes(&disk, SEGMENT);
+    for offset in (64..segment.len() as u64).step_by(509) {
+        flip(&disk, SEGMENT, offset);
+        let store = open(disk.clone()).unwrap();
+        let mut expected = 0;
+        for event in store.read(Query::new()).unwrap() {
+            let Ok(event) = event else { break };
+            expected += 1;
+            assert_eq!(event.id().as_u128(), expected);
+            let data: serde_json::Value = serde_json::from_slice(event.data()).unwrap();
+            assert_eq!(data["n"], expected as u64);
+            assert_eq!(event.stream(), format!("loan-{}", expected % 7));
+        }
+        drop(store);
+        flip(&disk, SEGMENT, offset);
+    }
+}
+
+#[test]
+fn derived_files_are_rebuilt_where_they_are_lost_or_damaged() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=1500).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    let derived: Vec<String> = disk.list("log").unwrap().into_iter().filter(|name| !name.ends_with(".seg")).collect();
+    assert!(derived.iter().any(|name| name.ends_with(".dir")) && derived.iter().any(|name| name.ends_with(".idx")));
+    let check = |disk: &MemoryDisk| {
+        let store = open(disk.clone()).unwrap();
+        assert_eq!(ids(&store), (1..=1500).collect::<Vec<_>>());
+        assert_eq!(store.version(&scope(), "loan-3").unwrap(), 214);
+        assert_eq!(store.event(&scope(), Uuid::from_u128(77)).unwrap().unwrap().position(), 77);
+        assert!(store.event(&scope(), Uuid::from_u128(7777)).unwrap().is_none());
+        store.close().unwrap();
+    };
+    for name in &derived {
+        let name = format!("log/{name}");
+        let length = disk.open(&name, false).unwrap().len().unwrap();
+        flip(&disk, &name, length - 10);
+        check(&disk);
+    }
+    for name in disk.list("log").unwrap().iter().filter(|name| !name.ends_with(".seg")) {
+        disk.remove(&format!("log/{name}")).unwrap();
+    }
+    check(&disk);
+}
+
+#[test]
+fn a_lock_ahead_of_the_log_is_evidence_of_lost_data() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    let short = bytes(&disk, SEGMENT);
+    append(&store, 2);
+    drop(store);
+    disk.create(SEGMENT).unwrap().write_all_at(0, &short).unwrap();
+    assert!(matches!(open(disk), Err(OpenError::Corrupt { readable_to: 1, .. })));
+}
+
+#[test]
+fn what_a_crash_left_unfinished_is_removed() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    drop(store);
+    disk.create("log/00000002.seg.new").unwrap();
+    disk.create("log/00000001.idx.new").unwrap();
+    let store = open(disk.clone()).unwrap();
+    assert_eq!(ids(&store), [1]);
+    assert!(disk.list("log").unwrap().iter().all(|name| !name.ends_with(".new")));
+}
+
+#[test]
+fn a_missing_segment_is_reported() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=600).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    disk.remove("log/00000002.seg").unwrap();
+    let error = open(disk).unwrap_err().to_string();
+    assert!(error.contains("log/00000002.seg"), "{error}");
+}
+
+/// A disk that fails on demand.
+#[derive(Clone, Debug)]
+struct FaultyDisk {
+    inner: MemoryDisk,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct Faults {
+    sync_fails: AtomicBool,
+    write_fails: AtomicBool,
+    /// Bytes by which files may still grow.
+    room: AtomicI64,
+}
+
+impl FaultyDisk {
+    fn new() -> Self {
+        let faults = Faults {
+            sync_fails: AtomicBool::new(false),
+            write_fails: AtomicBool::new(false),
+            room: AtomicI64::new(i64::MAX / 2),
+        };
+        Self { inner: MemoryDisk::new(), faults: Arc::new(faults) }
+    }
+
+    fn file(&self, inner: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(FaultyFile { inner, faults: self.faults.clone() })
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_dir(&self, folder: &str) -> io::Result<()> {
+        self.inner.create_dir(folder)
+    }
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.inner.list(folder)
+    }
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>> {
+        self.inner.open(name, write).map(|file| self.file(file))
+    }
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.inner.create(name).map(|file| self.file(file))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+    fn sync_dir(&self, folder: &str) -> io::Result<()> {
+        self.inner.sync_dir(folder)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Arc<dyn DiskFile>,
+    faults: Arc<Faults>,
+}
+
+impl DiskFile for FaultyFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read_at(offset, buffer)
+    }
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.faults.write_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("injected"));
+        }
+        let grows = (offset + bytes.len() as u64).saturating_sub(self.inner.len()?) as i64;
+        if grows > self.faults.room.load(Ordering::SeqCst) {
+            // Like a file system: what fits is written.
+            let fits = self.faults.room.swap(0, Ordering::SeqCst).max(0) as usize;
+            self.inner.write_all_at(offset, &bytes[..fits.min(bytes.len())])?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.faults.room.fetch_sub(grows, Ordering::SeqCst);
+        self.inner.write_all_at(offset, bytes)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.faults.sync_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("injected"));
+        }
+        self.inner.sync()
+    }
+    fn map(&self, length: usize) -> io::Result<Bytes> {
+        self.inner.map(length)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+}
+
+#[test]
+fn a_failed_sync_or_write_poisons_and_reads_go_on() {
+    for sync in [true, false] {
+        let disk = FaultyDisk::new();
+        let store = open(disk.clone()).unwrap();
+        append(&store, 1);
+        let fault = if sync { &disk.faults.sync_fails } else { &disk.faults.write_fails };
+        fault.store(true, Ordering::SeqCst);
+        let error = store.append(Append::to(&scope()).event(event(2))).unwrap_err();
+        assert!(matches!(error, AppendError::Poisoned { .. }), "{error}");
+        fault.store(false, Ordering::SeqCst);
+        // A sync that succeeds afterwards proves nothing: nothing is acknowledged any more.
+        for number in [2, 3] {
+            let error = store.append(Append::to(&scope()).event(event(number))).unwrap_err();
+            assert!(matches!(error, AppendError::Poisoned { .. }), "{error}");
+        }
+        assert!(matches!(store.sync(), Err(AppendError::Poisoned { .. })));
+        assert_eq!(ids(&store), [1]);
+        assert!(matches!(store.close(), Err(AppendError::Poisoned { .. })));
+        let store = open(disk).unwrap();
+        append(&store, 4);
+        let found = ids(&store);
+        // The outcome of what failed is learnt now: it is in the log or it isn't.
+        assert!(found == [1, 4] || found == [1, 2, 4], "{found:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_poisons_nothing_and_loses_nothing() {
+    let disk = FaultyDisk::new();
+    let store = open(disk.clone()).unwrap();
+    let mut next = 0;
+    for _ in 0..3 {
+        for room in [0, 100, 5_000, 70_000] {
+            disk.faults.room.store(room, Ordering::SeqCst);
+            let refused = loop {
+                next += 1;
+                match store.append(Append::to(&scope()).event(event(next))) {
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(refused, AppendError::NoSpace { .. }), "{refused}");
+            next -= 1;
+            assert_eq!(ids(&store), (1..=next).collect::<Vec<_>>());
+            disk.faults.room.store(i64::MAX / 2, Ordering::SeqCst);
+            next += 1;
+            append(&store, next);
+        }
+    }
+    drop(store);
+    let store = open(disk.clone()).unwrap();
+    assert_eq!(ids(&store), (1..=next).collect::<Vec<_>>());
+    disk.faults.room.store(0, Ordering::SeqCst);
+    // A store that can't write its index at close can be opened all the same.
+    let _ = store.close();
+    disk.faults.room.store(i64::MAX / 2, Ordering::SeqCst);
+    assert_eq!(ids(&open(disk).unwrap()), (1..=next).collect::<Vec<_>>());
+}
