@@ -1,6 +1,6 @@
 //! What has happened, counted from the store: every event's status, every stream, every queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use atlas::dispatch::{Outcome, Phase};
 use atlas::log::{EventStore, Query};
@@ -29,6 +29,9 @@ pub(crate) struct Counts {
     pub(crate) deliveries: Deliveries,
     /// Messages waiting, by queue.
     pub(crate) queues: BTreeMap<String, u64>,
+    /// What each handler calls.
+    #[serde(skip)]
+    pub(crate) targets: BTreeMap<String, String>,
 }
 
 /// What became of deliveries, by handler.
@@ -59,6 +62,7 @@ pub(crate) async fn count(atlas: &Atlas, bar: &ProgressBar) -> Result<Counts, Fa
         counts.queues.insert(queue.name.to_string(), queue.depth);
     }
     let mut tasks = JoinSet::new();
+    let mut types = HashSet::new();
     let mut events = atlas.store().read(Query::new().scope(&scope))?.peekable();
     while events.peek().is_some() {
         let mut ids = Vec::with_capacity(IDS_PER_TASK);
@@ -68,6 +72,10 @@ pub(crate) async fn count(atlas: &Atlas, bar: &ProgressBar) -> Result<Counts, Fa
             match event.causation_id() {
                 None => counts.events += 1,
                 Some(_) => counts.follow_ups += 1,
+            }
+            if types.insert(event.event_type().to_owned()) {
+                let plan = atlas.router().route(&scope, event.variant(), event.event_type())?;
+                counts.targets.extend(plan.handlers.iter().map(|h| (h.name.to_string(), h.target.to_string())));
             }
             ids.push(event.id());
         }

@@ -109,8 +109,8 @@ async fn run(arguments: Arguments) -> Result<Report, Failure> {
     let left = atlas.settled().await?;
     let settled_time = began.elapsed();
     bar.finish_and_clear();
-    if !left.is_empty() {
-        return Err(format!("the handlers could not finish: {left}").into());
+    if left.total() > 0 {
+        return Err(format!("{} deliveries could not be finished: {:?}", left.total(), left.handlers).into());
     }
 
     // The first replay of a stream leaves a keyframe for those that come after it.

@@ -46,11 +46,14 @@ impl Report {
 
     fn deliveries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nDeliveries: one event for one handler")?;
-        writeln!(f, "  {:<18}{:>12}{:>12}{:>12}{:>12}", "handler", "success", "failure", "pending", "skipped")?;
+        let head = ["handler", "calls", "success", "failure", "pending", "skipped"];
+        let [handler, calls, success, failure, pending, skipped] = head;
+        writeln!(f, "  {handler:<18}{calls:<32}{success:>10}{failure:>9}{pending:>9}{skipped:>9}")?;
         for (handler, outcomes) in &self.counts.deliveries {
             let [success, failure, pending, skipped] =
                 [outcomes.success, outcomes.failure, outcomes.pending, outcomes.skipped].map(grouped);
-            writeln!(f, "  {handler:<18}{success:>12}{failure:>12}{pending:>12}{skipped:>12}")?;
+            let calls = self.counts.targets.get(handler).map_or("", |target| target);
+            writeln!(f, "  {handler:<18}{calls:<32}{success:>10}{failure:>9}{pending:>9}{skipped:>9}")?;
         }
         writeln!(f, "  (skipped: the handler's guard, `when`, said no)")?;
         let (turns, employees) = self.turns;
@@ -130,6 +133,7 @@ mod tests {
             streams: 13_087,
             deliveries: [("score-risk".to_owned(), outcomes)].into(),
             queues: [("letters".to_owned(), 37_028)].into(),
+            targets: [("score-risk".to_owned(), "function risk.score".to_owned())].into(),
         };
         let way = |keyframe, events_read, micros| Way { keyframe, events_read, time: Duration::from_micros(micros) };
         let report = Report {
@@ -153,7 +157,8 @@ mod tests {
             "13,087",
             "26,220",
             "13,672",
-            "11,245           7           3       1,842",
+            "function risk.score",
+            "11,245        7        3    1,842",
             "18,285 turns",
             "37,028",
             "0.025 ms",
