@@ -8,7 +8,10 @@ pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, Vocabul
 pub use log::EventStore;
 pub use uuid::Uuid;
 
-/// The code in the guide is compiled and run with the doc tests.
+// The code in the README and in the guide is checked with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/guide.md")]
 mod guide {}

@@ -40,8 +40,8 @@ impl Report {
         row(f, "follow-ups", grouped(self.counts.follow_ups), "emitted by handlers")?;
         row(f, "streams", grouped(self.counts.streams), "one per loan application")?;
         row(f, "events/s", grouped(per_second(self.ingested, self.ingest_time)), "ingested")?;
-        let all = self.ingested + self.counts.follow_ups;
-        row(f, "events/s", grouped(per_second(all, self.settled_time)), "until the last delivery was complete")
+        let settled = format!("{:.2} s", self.settled_time.as_secs_f64());
+        row(f, "all done after", settled, "until the last delivery was complete")
     }
 
     fn deliveries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +78,8 @@ impl Report {
         for (label, way, how) in
             [("with keyframes", from_keyframe, &*keyframe), ("without", from_first, "from the first event")]
         {
-            let read = format!("{} events read, {how}", grouped(way.events_read));
+            let events = if way.events_read == 1 { "event" } else { "events" };
+            let read = format!("{} {events} read, {how}", grouped(way.events_read));
             row(f, label, milliseconds(way.time), &read)?;
         }
         writeln!(f, "  (both ways give the same state)")
@@ -156,7 +157,7 @@ mod tests {
             "11,246",
             "13,087",
             "26,220",
-            "13,672",
+            "20.00 s",
             "function risk.score",
             "11,245        7        3    1,842",
             "18,285 turns",
