@@ -146,7 +146,7 @@ fn say_unbound(unbound: &[Unbound]) {
     for Unbound { function, types } in unbound {
         let types = counted(types.len() as u64, "type", "types");
         message(format_args!(
-            "unbound: function {function}, called for {types}; its deliveries wait for a host that has it"
+            "unbound: function {function}, called for {types}; its deliveries wait for a host with it"
         ));
     }
 }
