@@ -208,7 +208,6 @@ fn a_directory_that_is_held_can_be_read_and_not_written() {
         vec!["stream", "bank/loans", "loan-1"],
         vec!["state", "bank/loans", "loan-1"],
         vec!["get", &id],
-        vec!["status", &id],
         vec!["stats"],
         vec!["verify"],
     ] {
