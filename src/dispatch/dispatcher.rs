@@ -25,7 +25,7 @@ use super::status::{self, DeliveryId, DeliveryStatus, EventStatus, Phase, Status
 use super::{DispatchError, HistoryImport, Obstacle, Options, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope, Timestamp};
-use crate::log::{Append, EventStore, RecordKind, RecordedEvent};
+use crate::log::{Append, AppendError, EventStore, RecordKind, RecordedEvent};
 use crate::routing::Router;
 
 /// Serves the deliveries of a store. Cheap to clone; the last clone that is dropped stops it without waiting for
@@ -198,6 +198,9 @@ impl Dispatcher {
             Thread::Running => return Ok(()),
             Thread::Ended(error) => return Err(error.clone()),
             Thread::Idle => {}
+        }
+        if self.0.context.store.is_read_only() {
+            return Err(AppendError::ReadOnly.into());
         }
         let context = self.0.context.clone();
         let runtime = self.0.serves.then(|| self.0.runtime.clone());
