@@ -51,10 +51,10 @@ fn take(follow: &mut Follow, seen: &mut Vec<String>) {
 fn append(store: &EventStore, number: u64, wanted: &mut Vec<String>) {
     let scope: Scope = "t/a".parse().unwrap();
     let event = Event::new("A_B_C_D_1", format!("s-{}", number % 3)).data(&"x".repeat(700));
-    let durability = if number % 4 == 0 { Durability::Deferred } else { Durability::Sync };
+    let durability = if number.is_multiple_of(4) { Durability::Deferred } else { Durability::Sync };
     let mut append = Append::to(&scope).event(event).durability(durability);
     wanted.push(format!("event {number}"));
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         append = append.record(RecordKind::Queue, format!("k{}", number % 5), format!("{number}"));
         wanted.push(format!("record {number}"));
     }

@@ -409,11 +409,6 @@ impl EventStore {
         &self.inner().environment
     }
 
-    /// The options it was opened with.
-    pub(crate) fn options(&self) -> &Options {
-        &self.inner().options
-    }
-
     /// Whether it was opened for reading only.
     pub(crate) fn is_read_only(&self) -> bool {
         self.inner().is_read_only()
