@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::DispatchError;
-use super::status::{DeliveryStatus, StatusReader, correlated};
+use super::status::DeliveryStatus;
+use super::status_reader::{StatusReader, correlated, find_event};
 use crate::event::Scope;
 use crate::log::{EventStore, RecordedEvent};
 
@@ -91,5 +92,5 @@ pub(super) fn read(
 
 /// The scope that a cascade is in, where only its correlation id is known: that of its first event.
 pub(super) fn scope_of(store: &EventStore, correlation: Uuid) -> Result<Scope, DispatchError> {
-    Ok(super::status::find_event(store, None, correlation)?.scope().clone())
+    Ok(find_event(store, None, correlation)?.scope().clone())
 }

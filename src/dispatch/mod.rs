@@ -18,7 +18,9 @@ mod error;
 mod history;
 mod lanes;
 mod mailbox;
+mod open;
 mod open_event;
+mod operators;
 mod options;
 mod prepare;
 mod queue_record;
@@ -28,20 +30,23 @@ mod retry;
 mod shelf;
 mod state;
 mod status;
+mod status_reader;
 
 use serde::{Deserialize, Serialize};
 
 pub use cascade::{Cascade, CascadeEvent};
 pub(crate) use delivery::Functions;
 pub use delivery::{Delivery, Emit, HandlerError};
+pub use dispatcher::Dispatcher;
 pub(crate) use dispatcher::Rooms;
-pub use dispatcher::{DeliveryFilter, Dispatcher, OpenDelivery, Remaining, RemainingOf};
 pub use error::DispatchError;
 pub use history::HistoryImport;
 pub use lanes::Obstacle;
+pub use open::{DeliveryFilter, OpenDelivery, Remaining, RemainingOf};
 pub use options::Options;
 pub use queues::{QueueInfo, QueueMessage};
-pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, MAX_CASCADE_EVENTS, Phase, StatusReader};
+pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, Phase};
+pub use status_reader::{MAX_CASCADE_EVENTS, StatusReader};
 
 /// How a delivery or an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! Both answer the same questions. Of the active part only what is durable is seen, unless a question says otherwise.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-use super::format::{EventBody, KeyframeBody, RecordHeader, RoomBody, SymbolBody};
+use super::format::{EventBody, KeyframeBody, RecordHeader, RoomBody, SEGMENT_HEADER_LEN, SymbolBody};
 use super::index::{FrameEntry, IndexFile, KeyframeEntry, MemoryIndex, StreamRow, Symbol};
 use super::recorded::{RecordedEvent, RoomRecord};
 use super::segment::{Block, Segment};
@@ -215,13 +216,23 @@ impl Part {
         }
     }
 
-    /// Where it begins.
+    /// Where it begins: the address of its segment, or of where in it an older part ends.
     pub(crate) fn start(&self) -> Address {
         let offset = match self {
             Self::Sealed(_) => 0,
             Self::Memory(part) => part.index.read().start,
         };
-        Address::new(self.segment().number(), offset)
+        let begins_segment = offset <= SEGMENT_HEADER_LEN as u32;
+        Address::new(self.segment().number(), if begins_segment { 0 } else { offset })
+    }
+
+    /// The offset in this part from which on records are at or after `address`; beyond its end where none is.
+    pub(crate) fn offset_from(&self, address: Address) -> u32 {
+        match address.segment().cmp(&self.segment().number()) {
+            Less => 0,
+            Equal => address.offset(),
+            Greater => u32::MAX,
+        }
     }
 
     /// Where it ends, within the horizon.

@@ -191,6 +191,7 @@ fn a_directory_that_is_held_can_be_read_and_not_written() {
     let process = format!("process {}", std::process::id());
     let delivery = format!("{id}/tell");
     sandbox.write("more.ndjson", ndjson(&events(1)));
+    let before = snapshot(&sandbox.dir());
     for arguments in [
         vec!["import", "more.ndjson"],
         vec!["config", "import", "tree", "--scope", "bank/loans"],
@@ -215,6 +216,9 @@ fn a_directory_that_is_held_can_be_read_and_not_written() {
         let run = sandbox.atlas(&arguments).done();
         assert!(!run.stdout.is_empty(), "{arguments:?}");
     }
+    let status = sandbox.atlas(["--json", "status", &id]).done().json();
+    assert_eq!((&status["revision"], &status["skipped"]), (&json!(1), &json!(["tell"])), "routing is known");
+    assert_eq!(snapshot(&sandbox.dir()), before, "looking writes nothing");
     assert_eq!(sandbox.export().len(), 30);
     holder.close().unwrap();
     sandbox.atlas(["import", "more.ndjson"]).done();

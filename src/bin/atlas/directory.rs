@@ -33,6 +33,8 @@ pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
 
 /// How a directory is opened for work.
 pub(crate) enum Opening {
+    /// One that holds a store, to look at it: also while another process holds it.
+    Look,
     /// One that holds a store.
     Existing,
     /// One that is created where it isn't there.
@@ -43,16 +45,21 @@ pub(crate) enum Opening {
 
 /// Runs `work` on `dir`, and closes it.
 pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce(&Atlas) -> Outcome<T>) -> Outcome<T> {
-    let (options, serve) = match opening {
-        Opening::Existing => (Options { create: false, ..Options::default() }, false),
-        Opening::Create => (Options::default(), false),
-        Opening::Serve { segment_size } => (Options { segment_size, ..Options::default() }, true),
+    let existing = Options { create: false, ..Options::default() };
+    let builder = Atlas::builder();
+    let builder = match opening {
+        Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
+        Opening::Create => builder.dispatch(false),
+        Opening::Serve { segment_size } => builder.log_options(Options { segment_size, ..Options::default() }),
     };
-    let atlas =
-        Atlas::builder().log_options(options).dispatch(serve).open(dir).await.map_err(|error| match &error {
-            Error::Open(error) => about(dir, error),
-            _ => error.into(),
-        })?;
+    let opened = match (builder.open(dir).await, opening) {
+        (Err(Error::Open(OpenError::Held { .. })), Opening::Look) => Atlas::builder().read_only(true).open(dir).await,
+        (other, _) => other,
+    };
+    let atlas = opened.map_err(|error| match &error {
+        Error::Open(error) => about(dir, error),
+        _ => error.into(),
+    })?;
     let result = work(&atlas).await;
     let closed = atlas.close().await;
     let result = result?;

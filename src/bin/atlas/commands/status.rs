@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
-    directory::work(dir, Opening::Existing, async |atlas| {
+    directory::work(dir, Opening::Look, async |atlas| {
         let scope = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?.scope().clone();
         let status = atlas.dispatcher().status(Some(&scope), arguments.id).await?;
         if output.json { output.json_line(&status) } else { text(&status, output) }

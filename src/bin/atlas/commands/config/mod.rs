@@ -142,19 +142,23 @@ fn about_tree(folder: &Path, error: ConfigError) -> Failure {
 }
 
 /// Says on stderr which functions only a host has.
-fn say_unbound(unbound: &[Unbound]) {
+fn say_unbound(unbound: &[Unbound], output: &mut Output) -> Outcome {
+    output.flush()?;
     for Unbound { function, types } in unbound {
         let types = counted(types.len() as u64, "type", "types");
         message(format_args!(
-            "unbound: function {function}, called for {types}; its deliveries wait for a host that has it"
+            "unbound: function {function}, called for {types}; its deliveries wait for a host with it"
         ));
     }
+    Ok(())
 }
 
-fn say_warnings(warnings: &[String]) {
+fn say_warnings(warnings: &[String], output: &mut Output) -> Outcome {
+    output.flush()?;
     for warning in warnings {
         message(format_args!("warning: {warning}"));
     }
+    Ok(())
 }
 
 /// The types that enter the catalogue, in words.

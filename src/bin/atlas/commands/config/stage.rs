@@ -65,7 +65,7 @@ fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome 
         let known = if imported.repeated { ", known already" } else { "" };
         let documents = counted(imported.documents as u64, "document", "documents");
         output.line(format_args!("{tree}: revision {} staged ({documents}{known})", imported.revision))?;
-        say_unbound(&imported.unbound);
+        say_unbound(&imported.unbound, output)?;
     }
     let activated = match arguments.activate {
         true => Some(catalog.activate(&[(tree.clone(), imported.revision)])?),
@@ -100,9 +100,8 @@ pub(super) async fn check(arguments: &Check, dir: &Path, output: &mut Output) ->
         Some(tree) => format!("no faults, and complete for {tree} with {}", added(&checked.types_added)),
     };
     output.line(format_args!("{}: {documents}, {whole}", folder.display()))?;
-    say_unbound(&checked.unbound);
-    say_warnings(&checked.warnings);
-    Ok(())
+    say_unbound(&checked.unbound, output)?;
+    say_warnings(&checked.warnings, output)
 }
 
 /// Checks the tree in `folder` by itself, beside an empty store in memory.
@@ -135,6 +134,5 @@ fn tell(activated: &Activated, output: &mut Output) -> Outcome {
     if !activated.types_added.is_empty() {
         output.line(added(&activated.types_added))?;
     }
-    say_warnings(&activated.warnings);
-    Ok(())
+    say_warnings(&activated.warnings, output)
 }

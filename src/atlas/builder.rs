@@ -1,0 +1,134 @@
+//! How a store is opened: functions, options, and the rooms put together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::{Atlas, Inner, blocking};
+use crate::config::{Bindings, Catalog};
+use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError};
+use crate::error::Error;
+use crate::log::{self, EventStore};
+use crate::routing::{Router, check_expression};
+use crate::storage::Environment;
+
+/// How a store is opened.
+#[derive(Debug)]
+pub struct Builder {
+    functions: Functions,
+    log_options: log::Options,
+    dispatch_options: dispatch::Options,
+    serve: bool,
+    read_only: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            functions: Functions::default(),
+            log_options: log::Options::default(),
+            dispatch_options: dispatch::Options::default(),
+            serve: true,
+            read_only: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Registers a function under the name by which configuration trees call it; a second one of the same name takes the
+    /// place of the first. Where none is registered at all, functions are taken to be elsewhere: importing a tree that
+    /// names some is no error then.
+    #[must_use]
+    pub fn function<F, A, E>(mut self, name: impl Into<String>, function: F) -> Self
+    where
+        F: Fn(Delivery) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<E, HandlerError>> + Send + 'static,
+        E: Into<Emit>,
+    {
+        self.functions.insert(name.into(), function);
+        self
+    }
+
+    /// States the options of the log.
+    #[must_use]
+    pub fn log_options(mut self, options: log::Options) -> Self {
+        self.log_options = options;
+        self
+    }
+
+    /// States the options of dispatch.
+    #[must_use]
+    pub fn dispatch_options(mut self, options: dispatch::Options) -> Self {
+        self.dispatch_options = options;
+        self
+    }
+
+    /// States whether deliveries are served. Default true. Where they aren't, events are routed and appended all the
+    /// same, and their deliveries stay Pending.
+    #[must_use]
+    pub fn dispatch(mut self, serve: bool) -> Self {
+        self.serve = serve;
+        self
+    }
+
+    /// States that the store is only looked at, also while another process holds it: takes no lock, writes nothing, serves
+    /// nothing, and sees what is durable when it is opened. Default false. Derived databases are made anew in memory, as
+    /// far as they are needed; questions about queues and open deliveries are refused with
+    /// [`AppendError::ReadOnly`](log::AppendError::ReadOnly).
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Opens the store in `dir`, created where there is none (unless the log's options say otherwise). Handlers run on
+    /// the tokio runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`Error::Open`], [`Error::Config`], [`Error::Dispatch`], [`Error::NoRuntime`].
+    pub async fn open(self, dir: impl AsRef<Path>) -> Result<Atlas, Error> {
+        let (dir, options, read_only) = (PathBuf::from(dir.as_ref()), self.log_options.clone(), self.read_only);
+        self.open_store(move || {
+            Ok(if read_only { EventStore::open_read_only(dir)? } else { EventStore::open_options(dir, options)? })
+        })
+        .await
+    }
+
+    /// Opens a store in a world of the caller's making: a disk in memory, another clock.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(self, environment: Environment) -> Result<Atlas, Error> {
+        let options = self.log_options.clone();
+        self.open_store(move || Ok(EventStore::open_with(environment, options)?)).await
+    }
+
+    async fn open_store(
+        self,
+        store: impl FnOnce() -> Result<EventStore, Error> + Send + 'static,
+    ) -> Result<Atlas, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let on = runtime.clone();
+        blocking(&runtime, move || {
+            let store = store()?;
+            self.open_rooms(store.clone(), on).inspect_err(|_| {
+                // The error that is on its way says more than one of closing would.
+                let _ = store.close();
+            })
+        })
+        .await
+    }
+
+    fn open_rooms(self, store: EventStore, runtime: Handle) -> Result<Atlas, Error> {
+        let mut names = self.functions.names().map(str::to_owned).peekable();
+        let functions = names.peek().is_some().then(|| names.collect());
+        let catalog = Catalog::open(&store, Bindings { functions }, check_expression)?;
+        let router = Router::new(catalog.clone());
+        let close_within = self.dispatch_options.close_within;
+        let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };
+        let serve = self.serve && !self.read_only;
+        let dispatcher = Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), serve)?;
+        Ok(Atlas(Arc::new(Inner { store, catalog, router, dispatcher, runtime, close_within })))
+    }
+}

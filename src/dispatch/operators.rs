@@ -1,0 +1,119 @@
+//! What operators do with a delivery: release it, or give it up. Every act is a record of the log.
+
+use super::DispatchError;
+use super::dispatcher::Dispatcher;
+use super::driver::Message;
+use super::lanes::Start;
+use super::prepare::{cut, with_stopped};
+use super::record::{DeliveryRecord, delivery_key};
+use super::status::{DeliveryId, DeliveryStatus, Phase};
+use crate::event::{Name, Scope};
+use crate::log::{Append, RecordKind, RecordedEvent};
+
+impl Dispatcher {
+    /// Has a parked delivery tried again, with attempts from nought. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotParked`], [`DispatchError::NoSuchDelivery`], [`DispatchError::NoSuchEvent`],
+    /// [`DispatchError::Append`].
+    pub async fn release(&self, scope: Option<&Scope>, id: &DeliveryId) -> Result<(), DispatchError> {
+        let (event, deliveries) = self.deliveries_of(scope, id).await?;
+        let delivery = pick(&deliveries, id)?;
+        if !delivery.parked {
+            let found = delivery.phase.to_string();
+            return Err(DispatchError::NotParked { delivery: id.to_string(), found });
+        }
+        let append = append_of(&event, id, &DeliveryRecord::Released);
+        self.context().store.append_async(append).await?;
+        Ok(())
+    }
+
+    /// Gives a delivery that isn't complete up: Complete, Failure, with `reason` as its error. What it stops on failure is
+    /// stopped. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotDroppable`] where it is complete or runs, [`DispatchError::NoSuchDelivery`],
+    /// [`DispatchError::NoSuchEvent`], [`DispatchError::Append`].
+    pub async fn drop_delivery(
+        &self,
+        scope: Option<&Scope>,
+        id: &DeliveryId,
+        reason: &str,
+    ) -> Result<(), DispatchError> {
+        let (event, deliveries) = self.deliveries_of(scope, id).await?;
+        let delivery = pick(&deliveries, id)?;
+        let refused = |found: Phase| DispatchError::NotDroppable { delivery: id.to_string(), found: found.to_string() };
+        if delivery.phase != Phase::Pending {
+            return Err(refused(delivery.phase));
+        }
+        let position = event.position();
+        let start = if self.is_serving() {
+            let handler = id.handler.clone();
+            let reserved = self.ask(|reply| Message::Reserve { position, handler, reply }).await?;
+            Some(reserved.ok_or_else(|| refused(Phase::InProcess))?)
+        } else {
+            None
+        };
+        let mut reservation = Reservation { dispatcher: self, start };
+        let reason = cut(reason.to_owned(), self.context().options.max_error);
+        let mut append = append_of(&event, id, &DeliveryRecord::Dropped { reason });
+        let stopped = self.stopped_by(&event, &deliveries, &id.handler).await?;
+        append = with_stopped(append, &event, id.handler.as_str(), stopped.iter().map(Name::as_str));
+        self.context().store.append_async(append).await?;
+        reservation.start = None;
+        Ok(())
+    }
+
+    /// The handlers of an event that are stopped when `handler` fails.
+    async fn stopped_by(
+        &self,
+        event: &RecordedEvent,
+        deliveries: &[DeliveryStatus],
+        handler: &Name,
+    ) -> Result<Vec<Name>, DispatchError> {
+        let (of, name) = (event.clone(), handler.clone());
+        let plan = self.read(move |reader| reader.plan(&of)).await?;
+        let stops = plan.is_some_and(|plan| plan.handlers.iter().any(|of| of.name == name && of.stop_on_failure));
+        let later = deliveries.iter().skip_while(|delivery| delivery.handler != *handler).skip(1);
+        let open = later.filter(|delivery| stops && delivery.phase != Phase::Complete);
+        Ok(open.map(|delivery| delivery.handler.clone()).collect())
+    }
+
+    async fn deliveries_of(
+        &self,
+        scope: Option<&Scope>,
+        id: &DeliveryId,
+    ) -> Result<(RecordedEvent, Vec<DeliveryStatus>), DispatchError> {
+        let event = self.find_event(scope, id.event).await?;
+        let of = event.clone();
+        let deliveries = self.read(move |reader| reader.deliveries(&of)).await?;
+        Ok((event, deliveries))
+    }
+}
+
+/// A delivery that is kept from starting until its drop is on record.
+struct Reservation<'a> {
+    dispatcher: &'a Dispatcher,
+    start: Option<Start>,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(start) = self.start.take() {
+            self.dispatcher.tell(Message::GiveBack { starts: vec![start], at: i64::MIN });
+        }
+    }
+}
+
+fn append_of(event: &RecordedEvent, id: &DeliveryId, record: &DeliveryRecord) -> Append {
+    let key = delivery_key(event.scope(), event.id(), id.handler.as_str());
+    Append::of_records().record(RecordKind::Delivery, key, record.encode(event.position()))
+}
+
+fn pick<'d>(deliveries: &'d [DeliveryStatus], id: &DeliveryId) -> Result<&'d DeliveryStatus, DispatchError> {
+    deliveries.iter().find(|delivery| delivery.handler == id.handler).ok_or_else(|| DispatchError::NoSuchDelivery {
+        event: id.event,
+        handler: id.handler.to_string(),
+        deliveries: deliveries.iter().map(|delivery| delivery.handler.to_string()).collect(),
+    })
+}

@@ -1,0 +1,72 @@
+//! History that was recorded elsewhere.
+
+use atlas::Atlas;
+use atlas::dispatch::{Outcome, Phase};
+use atlas::log::Query;
+use atlas::storage::Environment;
+use serde_json::json;
+
+use crate::world::{World, function, ingest, scorer};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_is_imported_has_no_deliveries() {
+    let source = World::new(function("f"));
+    let atlas = source.open(scorer()).await;
+    let receipt = ingest(&atlas, "s", json!({ "amount": 1 })).await;
+    atlas.completion(receipt.id).await.unwrap();
+    let lines: Vec<String> = atlas
+        .store()
+        .read(Query::new())
+        .unwrap()
+        .map(|event| serde_json::to_string(&event.unwrap().envelope()).unwrap())
+        .collect();
+    atlas.close().await.unwrap();
+
+    let copy = World::new(function("f"));
+    let atlas = Atlas::builder().open_with(Environment::new(copy.disk.clone())).await.unwrap();
+    let mut import = atlas.import_as_recorded().await.unwrap();
+    for line in &lines {
+        import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+    }
+    assert_eq!(import.finish().unwrap(), 3);
+    atlas.close().await.unwrap();
+
+    let atlas = copy.open(scorer()).await;
+    assert!(atlas.settled().await.unwrap().is_empty());
+    let status = atlas.completion(receipt.id).await.unwrap();
+    assert_eq!((status.phase, status.outcome, status.imported), (Phase::Complete, Some(Outcome::Success), true));
+    assert!(status.deliveries.is_empty());
+    let copied: Vec<String> = atlas
+        .store()
+        .read(Query::new())
+        .unwrap()
+        .map(|event| serde_json::to_string(&event.unwrap().envelope()).unwrap())
+        .collect();
+    assert_eq!(copied, lines);
+    // What comes after is served.
+    let new = ingest(&atlas, "s", json!({})).await;
+    assert_eq!(atlas.completion(new.id).await.unwrap().caused, 2);
+    assert!(atlas.import_as_recorded().await.is_err(), "only into a store without events");
+    atlas.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_history_that_never_ended_is_history_up_to_where_it_came() {
+    let source = World::new(json!([]));
+    let atlas = source.open(Atlas::builder()).await;
+    ingest(&atlas, "s", json!({})).await;
+    let line = serde_json::to_string(&atlas.store().event_at(1).unwrap().unwrap().envelope()).unwrap();
+    atlas.close().await.unwrap();
+    let copy = World::new(function("f"));
+    let atlas = Atlas::builder().open_with(Environment::new(copy.disk.clone())).await.unwrap();
+    {
+        let mut import = atlas.import_as_recorded().await.unwrap();
+        import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+    }
+    atlas.close().await.unwrap();
+    let atlas = copy.open(scorer()).await;
+    let new = ingest(&atlas, "s", json!({})).await;
+    let done = atlas.completion(new.id).await.unwrap();
+    assert_eq!((done.caused, done.imported), (2, false));
+    atlas.close().await.unwrap();
+}

@@ -1,0 +1,21 @@
+//! Promise 10 and section 7 of the design, through the public API on a disk in memory or a real one: order, retries,
+//! parking, emitted events, queues, restarts. No test waits for a time to pass but for events.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking"
+)]
+
+mod attempts;
+mod cascades;
+mod history;
+mod hosts;
+mod kills;
+mod operators;
+mod order;
+mod queues;
+mod restarts;
+mod world;

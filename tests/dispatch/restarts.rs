@@ -1,0 +1,133 @@
+//! What a restart finds: attempts that died, functions that came, a database that is gone.
+
+use std::time::Duration;
+
+use atlas::dispatch::{Delivery, DeliveryFilter, HandlerError, Obstacle, Options, Phase};
+use atlas::{Atlas, Event, Receipt, Uuid};
+use serde_json::json;
+
+use crate::world::{Calls, SENT, World, function, ingest, loans};
+
+/// The process ends while handlers run: nothing is closed, and their runtime goes.
+fn crash_while_running(world: &World, attempts_before: u32) -> Receipt {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let receipt = runtime.block_on(async {
+        let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+        let hanging = Atlas::builder().function("f", move |delivery: Delivery| {
+            started.send(delivery.attempt()).unwrap();
+            std::future::pending::<Result<(), HandlerError>>()
+        });
+        let atlas = world.open(hanging).await;
+        let receipt = loans(&atlas).ingest(Event::new(SENT, "s").id(Uuid::from_u128(0x7abc << 64))).await.unwrap();
+        assert_eq!(starts.recv().await, Some(attempts_before + 1));
+        assert_eq!(atlas.status(receipt.id).await.unwrap().phase, Phase::InProcess);
+        // Durable, so that the attempt is on record as after the death of a process alone.
+        atlas.store().sync().unwrap();
+        atlas.store().close().unwrap();
+        receipt
+    });
+    runtime.shutdown_background();
+    receipt
+}
+
+#[test]
+fn what_was_in_process_is_tried_again_and_its_attempt_counted() {
+    let world = World::new(function("f"));
+    for attempts_before in 0..3 {
+        crash_while_running(&world, attempts_before);
+    }
+    // Three attempts took the process with them: the fourth isn't made.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(async {
+        let atlas =
+            world.open(Atlas::builder().function("f", |_: Delivery| async { Ok::<(), HandlerError>(()) })).await;
+        let left = atlas.settled().await.unwrap();
+        assert_eq!(left.count(Obstacle::Parked), 1, "{left}");
+        let parked = atlas.deliveries(DeliveryFilter::default()).await.unwrap();
+        assert_eq!(parked[0].delivery.attempts, 3);
+        let why = parked[0].delivery.error.clone().unwrap();
+        assert!(why.contains("attempt 3 was started and never ended"), "{why}");
+        atlas.release(&parked[0].delivery.id).await.unwrap();
+        assert!(atlas.settled().await.unwrap().is_empty());
+        atlas.close().await.unwrap();
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unbound_is_served_by_a_process_that_has_the_function() {
+    let world = World::new(json!([
+        { "name": "f", "weight": 1, "target": { "function": "f" } },
+        { "name": "mail", "weight": 2, "target": { "queue": "mail" } },
+    ]));
+    // Nothing is registered, as on the command line.
+    let atlas = world.open(Atlas::builder()).await;
+    let mut receipts = Vec::new();
+    for number in 0..40 {
+        receipts.push(ingest(&atlas, &format!("s{}", number % 4), json!({})).await);
+    }
+    let left = atlas.settled().await.unwrap();
+    assert_eq!((left.count(Obstacle::Unbound), left.total()), (40, 40), "{left}");
+    let status = atlas.completion(receipts[7].id).await.unwrap();
+    assert_eq!(status.phase, Phase::InProcess, "the queue has its message");
+    assert_eq!(status.blocked_by[0].obstacle, Obstacle::Unbound);
+    assert_eq!(atlas.queues().await.unwrap()[0].depth, 40);
+    atlas.close().await.unwrap();
+
+    let calls = Calls::default();
+    let log = calls.clone();
+    let atlas = world
+        .open(Atlas::builder().function("f", move |delivery: Delivery| {
+            log.add(&delivery);
+            async { Ok::<(), HandlerError>(()) }
+        }))
+        .await;
+    assert!(atlas.settled().await.unwrap().is_empty());
+    let calls = calls.take();
+    assert_eq!(calls.len(), 40);
+    for stream in ["s0", "s1", "s2", "s3"] {
+        let versions: Vec<u64> = calls.iter().filter(|call| call.0 == stream).map(|call| call.1).collect();
+        assert_eq!(versions, (1..=10).collect::<Vec<u64>>());
+    }
+    assert_eq!(atlas.queues().await.unwrap()[0].depth, 40, "no message twice");
+    atlas.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_database_comes_back_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new(json!([
+        { "name": "f", "weight": 1, "target": { "function": "f" }, "retry": { "attempts": 2, "initial": "1ms" } },
+        { "name": "post", "weight": 2, "target": { "queue": "mail" } },
+    ]));
+    let open = || async {
+        let builder = Atlas::builder().function("f", |delivery: Delivery| async move {
+            if delivery.event().stream() == "s1" { Err(HandlerError::Retry("no".into())) } else { Ok(()) }
+        });
+        let options = Options { checkpoint_every: 16, ..Options::default() };
+        let atlas = builder.dispatch_options(options).open(dir.path()).await.unwrap();
+        loans(&atlas).config().import(world.tree.path()).await.unwrap().activate().await.unwrap();
+        atlas
+    };
+    let atlas = open().await;
+    for number in 0..60 {
+        ingest(&atlas, &format!("s{}", number % 3), json!({})).await;
+    }
+    let left = atlas.settled().await.unwrap();
+    for message in loans(&atlas).queue("mail").take(30, Duration::from_secs(3_600)).await.unwrap() {
+        loans(&atlas).queue("mail").ack(message.id).await.unwrap();
+    }
+    loans(&atlas).queue("mail").take(5, Duration::from_secs(3_600)).await.unwrap();
+    let queues = atlas.queues().await.unwrap();
+    let open_deliveries = atlas.deliveries(DeliveryFilter::default()).await.unwrap();
+    assert_eq!((left.total(), queues[0].depth, queues[0].leased), (20, 30, 5));
+    atlas.close().await.unwrap();
+
+    for _ in 0..2 {
+        std::fs::remove_file(dir.path().join("dispatch.redb")).unwrap();
+        let atlas = open().await;
+        assert_eq!(atlas.settled().await.unwrap(), left);
+        assert_eq!(atlas.queues().await.unwrap(), queues);
+        assert_eq!(atlas.deliveries(DeliveryFilter::default()).await.unwrap(), open_deliveries);
+        atlas.close().await.unwrap();
+    }
+}
