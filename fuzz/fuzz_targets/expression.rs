@@ -32,6 +32,9 @@ fuzz_target!(|run: Run<'_>| {
     for output in &outputs {
         serde_json::from_slice::<serde::de::IgnoredAny>(output).expect("each output is JSON");
     }
-    let first_is_true = outputs.first().is_some_and(|first| !matches!(&first[..], b"null" | b"false"));
-    assert_eq!(expression.first_is_true(&input), Ok(first_is_true));
+    // NaN counts as true and is written as null, so null alone says nothing.
+    if outputs.first().is_none_or(|first| &first[..] != b"null") {
+        let is_true = outputs.first().is_some_and(|first| &first[..] != b"false");
+        assert_eq!(expression.first_is_true(&input), Ok(is_true));
+    }
 });
