@@ -107,7 +107,7 @@ fn streams_and_their_events_are_listed() {
     assert_eq!(versions(&["--backward", "--limit", "2"]), [3, 2]);
     let text = sandbox.atlas(["stream", "bank/loans", "loan-1"]).done().stdout;
     assert_eq!(text.lines().count(), 4);
-    assert!(text.contains("2011-10-01T12:00:00Z"), "{text}");
+    assert!(text.contains("2011-10-01T12:00:00.000Z"), "{text}");
 }
 
 #[test]
