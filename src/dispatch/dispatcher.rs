@@ -20,7 +20,7 @@ use super::status_reader::StatusReader;
 use super::{DispatchError, HistoryImport, Options, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope};
-use crate::log::{AppendError, EventStore, RecordedEvent};
+use crate::log::{AppendError, EventStore, ReadError, RecordedEvent};
 use crate::routing::Router;
 
 /// Serves the deliveries of a store. Cheap to clone; the last clone that is dropped stops it without waiting for
@@ -50,6 +50,23 @@ enum Thread {
     Idle,
     Running,
     Ended(DispatchError),
+}
+
+/// Sees to it that nobody waits for a thread that has ended, however it has.
+struct Ending {
+    mailbox: Arc<Mailbox<Message>>,
+    thread: Arc<Mutex<Thread>>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut thread = self.thread.lock();
+        if matches!(*thread, Thread::Running) {
+            *thread = Thread::Ended(DispatchError::Stopped);
+        }
+        drop(thread);
+        self.mailbox.close();
+    }
 }
 
 impl Drop for Inner {
@@ -115,6 +132,7 @@ impl Dispatcher {
         let mut driver = Driver::new(context, runtime)?;
         let (mailbox, thread) = (self.0.context.mailbox.clone(), self.0.thread.clone());
         let work = move || {
+            let ending = Ending { mailbox: mailbox.clone(), thread: thread.clone() };
             let ended = driver.run();
             if let Err(error) = &ended {
                 tracing::error!(%error, "dispatch has stopped");
@@ -122,7 +140,7 @@ impl Dispatcher {
             let closed = driver.take_close_reply().filter(|_| ended.is_ok());
             *thread.lock() = Thread::Ended(ended.err().unwrap_or(DispatchError::Stopped));
             // Whoever waits for an answer learns from its end that there will be none, and then asks why.
-            mailbox.close();
+            drop(ending);
             // Closes the database, so before anybody is told that all is closed.
             drop(driver);
             if let Some(closed) = closed {
@@ -241,8 +259,12 @@ impl Dispatcher {
     /// # Errors
     /// What made dispatch stop before.
     pub async fn close(&self, within: Duration) -> Result<(), DispatchError> {
-        if !matches!(*self.0.thread.lock(), Thread::Running) {
-            return Ok(());
+        match &*self.0.thread.lock() {
+            Thread::Running => {}
+            Thread::Idle | Thread::Ended(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => {
+                return Ok(());
+            }
+            Thread::Ended(error) => return Err(error.clone()),
         }
         let until = self.context().after(within);
         match self.ask(|reply| Message::Close { until, reply: Some(reply) }).await {

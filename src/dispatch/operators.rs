@@ -3,7 +3,7 @@
 use super::DispatchError;
 use super::dispatcher::Dispatcher;
 use super::driver::Message;
-use super::lanes::Start;
+use super::lanes::{Reserved, Start};
 use super::prepare::{cut, with_stopped};
 use super::record::{DeliveryRecord, delivery_key};
 use super::status::{DeliveryId, DeliveryStatus, Phase};
@@ -49,8 +49,11 @@ impl Dispatcher {
         let position = event.position();
         let start = if self.is_serving() {
             let handler = id.handler.clone();
-            let reserved = self.ask(|reply| Message::Reserve { position, handler, reply }).await?;
-            Some(reserved.ok_or_else(|| refused(Phase::InProcess))?)
+            match self.ask(|reply| Message::Reserve { position, handler, reply }).await? {
+                Reserved::Runs => return Err(refused(Phase::InProcess)),
+                Reserved::Kept(start) => Some(start),
+                Reserved::NotNeeded => None,
+            }
         } else {
             None
         };

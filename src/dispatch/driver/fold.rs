@@ -83,6 +83,10 @@ impl Driver {
             }
             RecordKind::Delivery => self.delivery(record),
             RecordKind::Queue => self.queue(record),
+            RecordKind::Configuration => {
+                self.look_at_limits_soon();
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

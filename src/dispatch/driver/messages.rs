@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Closing, Driver};
 use crate::dispatch::database::MessageEntry;
-use crate::dispatch::lanes::{Blocked, Obstacle, Start};
+use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::state::DeliveryState;
 use crate::dispatch::{DispatchError, QueueInfo, Remaining};
 use crate::event::{Name, Scope};
@@ -69,7 +69,7 @@ pub(in crate::dispatch) enum Message {
     Reserve {
         position: u64,
         handler: Name,
-        reply: Reply<Option<Start>>,
+        reply: Reply<Reserved>,
     },
     /// Messages that were taken and not leased.
     Return {
@@ -129,7 +129,7 @@ impl Driver {
             }
             Message::Reserve { position, handler, reply } => {
                 let reserved = self.lanes.reserve(position, handler.as_str());
-                if let Err(Ok(Some(start))) = reply.send(Ok(reserved)) {
+                if let Err(Ok(Reserved::Kept(start))) = reply.send(Ok(reserved)) {
                     self.lanes.give_back(start.position, start.slot);
                 }
             }

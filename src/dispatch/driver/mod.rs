@@ -85,6 +85,10 @@ pub(super) struct Driver {
     stored: Option<Reflects>,
     folded: u64,
     followed_events: u64,
+    /// The generation of the configuration that queues' limits were last looked at for.
+    generation: u64,
+    /// When to look whether it has changed: a little after a record of configuration, which is on record first.
+    generation_due: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -146,6 +150,8 @@ impl Driver {
             stored,
             folded: 0,
             followed_events: 0,
+            generation: context.catalog.generation(),
+            generation_due: None,
             context,
         })
     }
@@ -198,11 +204,11 @@ impl Driver {
             busy |= self.lanes.refill(!busy)?;
         }
         self.answer(now)?;
-        if busy {
-            return Ok(Next::Again);
-        }
         if self.has_closed(now)? {
             return Ok(Next::Stop);
+        }
+        if busy {
+            return Ok(Next::Again);
         }
         if self.has_grown()? { Ok(Next::Again) } else { Ok(Next::Sleep(self.next_time()?)) }
     }
@@ -248,6 +254,10 @@ impl Driver {
             self.given_back.remove(&(at, position, slot));
             self.give_back(position, slot)?;
         }
+        if self.generation_due.is_some_and(|at| at <= now) {
+            self.generation_due = None;
+            self.look_at_limits()?;
+        }
         Ok(())
     }
 
@@ -260,6 +270,7 @@ impl Driver {
             self.sleepers.first_key_value().map(|((at, _), _)| *at),
             self.given_back.first().map(|(at, ..)| *at),
             self.closing.as_ref().map(|closing| closing.until),
+            self.generation_due,
         ];
         Ok(times.into_iter().flatten().min())
     }

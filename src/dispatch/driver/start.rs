@@ -16,6 +16,9 @@ use crate::log::Address;
 /// Batches of messages that are written at once: one is encoded while another is synced.
 const MAX_BATCHES: usize = 4;
 
+/// How long after a record of configuration the queues' limits are looked at, in microseconds.
+const LIMITS_DELAY_MICROS: i64 = 500_000;
+
 /// How much each queue holds and is about to hold.
 #[derive(Debug, Default)]
 pub(super) struct Rooms(HashMap<(Scope, Name), Room>);
@@ -202,6 +205,22 @@ impl Driver {
     pub(super) fn give_back(&mut self, position: u64, slot: usize) -> Result<(), DispatchError> {
         self.lanes.give_back(position, slot);
         self.ended(position, slot)
+    }
+
+    /// The configuration is about to change, and with it perhaps how much queues may hold.
+    pub(super) fn look_at_limits_soon(&mut self) {
+        self.generation_due = Some(self.context.now().saturating_add(LIMITS_DELAY_MICROS));
+    }
+
+    /// Offers the room that an activation may have made.
+    pub(super) fn look_at_limits(&mut self) -> Result<(), DispatchError> {
+        let generation = self.context.catalog.generation();
+        if std::mem::replace(&mut self.generation, generation) == generation {
+            return Ok(());
+        }
+        let queues: Vec<(Scope, Name)> =
+            self.queues.depths().map(|(scope, queue, _)| (scope.clone(), queue.clone())).collect();
+        queues.into_iter().try_for_each(|(scope, queue)| self.offer_room(&scope, &queue))
     }
 
     /// Lets deliveries that found the queue full stand in line again, as far as it has room.

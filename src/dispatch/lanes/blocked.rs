@@ -161,7 +161,7 @@ impl<S: Shelf> Lanes<S> {
 
     /// What a delivery waits for that stands behind one that was set aside.
     fn end_of_lane_aside(&mut self, lane: &LaneKey) -> Result<ChainEnd, S::Error> {
-        let Some(first) = self.shelf.first_in_lane(lane)? else { return Ok(ChainEnd::Active) };
+        let Some(first) = self.first_in_lane(lane)? else { return Ok(ChainEnd::Active) };
         // In memory only for one that is set aside itself: for another, all before the first in memory is set aside.
         if let Some(index) = self.events.get(&first).and_then(|event| event.slot_of(lane.handler.as_str())) {
             return Ok(match self.chain_end(first, index)? {
@@ -171,6 +171,12 @@ impl<S: Shelf> Lanes<S> {
         }
         let Some(event) = self.shelf.get(&lane.scope, first)? else { return Ok(ChainEnd::Active) };
         Ok(Self::alarm(&event).map_or(ChainEnd::Blocked(Obstacle::Behind), ChainEnd::WaitsUntil))
+    }
+
+    /// The first position in a lane, wherever it stands.
+    fn first_in_lane(&mut self, lane: &LaneKey) -> Result<Option<u64>, S::Error> {
+        let in_memory = self.lanes.get(lane).and_then(|members| members.first().copied());
+        Ok([in_memory, self.shelf.first_in_lane(lane)?].into_iter().flatten().min())
     }
 
     fn alarm(event: &OpenEvent) -> Option<i64> {
@@ -189,7 +195,7 @@ impl<S: Shelf> Lanes<S> {
             _ if !slot.bound => ChainEnd::Blocked(Obstacle::Unbound),
             _ => {
                 let lane = event.lane(slot);
-                if self.shelf.first_in_lane(&lane)? != Some(event.position) {
+                if self.first_in_lane(&lane)? != Some(event.position) {
                     return self.end_of_lane_aside(&lane);
                 }
                 let waits_for_room = |queue: &Name| {

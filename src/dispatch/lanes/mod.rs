@@ -50,6 +50,17 @@ pub(super) struct Start {
     pub(super) slot: usize,
 }
 
+/// Whether a delivery is kept from being started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reserved {
+    /// It runs already.
+    Runs,
+    /// It is kept.
+    Kept(Start),
+    /// It isn't in memory, and so isn't started soon.
+    NotNeeded,
+}
+
 /// Handlers with deliveries that wait for a full queue and aren't in memory, and after which stream the search for them
 /// goes on.
 type FullHandlers = BTreeMap<Name, String>;
@@ -240,20 +251,18 @@ impl<S: Shelf> Lanes<S> {
         Ok(false)
     }
 
-    /// Keeps a delivery in memory from being started until it is dropped or [given back](Self::give_back); `None` where it
-    /// runs. What isn't in memory isn't started soon, and needs no keeping.
-    pub(super) fn reserve(&mut self, position: u64, handler: &str) -> Option<Start> {
-        let index = self.events.get(&position).and_then(|event| event.slot_of(handler)).unwrap_or_default();
-        if let Some(slot) = self.events.get(&position).and_then(|event| event.slots.get(index)) {
-            if slot.run == Run::Running {
-                return None;
-            }
-            self.stop_running(position, index);
+    /// Keeps a delivery from being started until it is dropped or [given back](Self::give_back).
+    pub(super) fn reserve(&mut self, position: u64, handler: &str) -> Reserved {
+        let Some(event) = self.events.get(&position) else { return Reserved::NotNeeded };
+        let Some(index) = event.slot_of(handler) else { return Reserved::NotNeeded };
+        if event.slots.get(index).is_some_and(|slot| slot.run == Run::Running) {
+            return Reserved::Runs;
         }
+        self.stop_running(position, index);
         if let Some(slot) = self.events.get_mut(&position).and_then(|event| event.slots.get_mut(index)) {
             slot.run = Run::Reserved;
         }
-        Some(Start { position, slot: index })
+        Reserved::Kept(Start { position, slot: index })
     }
 
     /// Gives back an attempt that did not take place; it may be handed out again.

@@ -354,7 +354,7 @@ impl World {
         } else {
             let slot = event.slot_of(handler.as_str()).unwrap();
             let in_memory = self.lanes.event(event.position).is_some();
-            assert!(self.lanes.reserve(event.position, handler.as_str()).is_some(), "it isn't running");
+            assert_ne!(self.lanes.reserve(event.position, handler.as_str()), Reserved::Runs);
             self.give_up(event, slot, DeliveryRecord::Dropped { reason: String::new() });
             // A row isn't reserved: here the record comes in at once.
             while !in_memory && self.fold_one() {}
