@@ -78,7 +78,10 @@ impl LockFile {
     /// Takes the lock of the directory, creating the file where `create`; gives what the last holder left.
     pub(crate) fn take(disk: &dyn Disk, create: bool) -> Result<(Self, LockState), OpenError> {
         let file = match disk.open(NAME, true) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => {
+                return Err(OpenError::NotFound { dir: String::new() });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let created = disk.create(NAME).and_then(|file| disk.sync_dir("").map(|()| file));
                 created.map_err(ReadError::io(NAME))?
             }

@@ -40,25 +40,23 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
     let create = options.create && mode == Mode::Write;
-    let listed = disk.list("log").map_err(ReadError::io("log"))?;
-    if !create && !listed.iter().any(|name| segment_number(name).is_some()) {
-        return Err(OpenError::NotFound { dir: String::new() });
-    }
     let (lock, state) = match mode {
         Mode::Write => {
-            disk.create_dir("log").map_err(ReadError::io("log"))?;
-            let (lock, state) = LockFile::take(&*disk, true)?;
+            if create {
+                disk.create_dir("log").map_err(ReadError::io("log"))?;
+            }
+            let (lock, state) = LockFile::take(&*disk, create)?;
             (Some(lock), state)
         }
         Mode::Read => (None, LockFile::look(&*disk)?),
     };
-    let last = segments(&*disk, &environment, create, mode)?;
+    let names = disk.list("log").map_err(ReadError::io("log"))?;
+    let last = segments(&*disk, &environment, &names, create, mode)?;
     let tail_segment = Segment::open(&*disk, last, mode == Mode::Write, None)?;
     let store_id = tail_segment.header.store_id;
     let hash = KeyHash::new(store_id);
     let may_write = mode == Mode::Write;
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
-    let names = disk.list("log").map_err(ReadError::io("log"))?;
     let (directory, mut recent) = directory(&sealed, &names, last - 1, may_write)?;
     let before = before_tail(&directory, &recent)?;
     let base = indexed_tail(&sealed, &tail_segment)?;
@@ -84,9 +82,14 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
     Ok(Core::new(Opened { environment, options, view, writer, lock, end, position, open_us }))
 }
 
-/// Lists the segments, removes what was never finished, creates the first where there is none; the last one's number.
-fn segments(disk: &dyn Disk, environment: &Environment, create: bool, mode: Mode) -> Result<u32, OpenError> {
-    let names = disk.list("log").map_err(ReadError::io("log"))?;
+/// Finds the segments among the names in `log/`, removes what was never finished, creates the first where there is none; the last one's number.
+fn segments(
+    disk: &dyn Disk,
+    environment: &Environment,
+    names: &[String],
+    create: bool,
+    mode: Mode,
+) -> Result<u32, OpenError> {
     if mode == Mode::Write {
         for name in names.iter().filter(|name| name.ends_with(".new")) {
             let name = format!("log/{name}");
