@@ -359,7 +359,19 @@ fn history_is_imported_as_it_was_recorded() {
     }
     let good = next(&|_| {});
     import.push(&atlas::Envelope::from_json(good.as_bytes()).unwrap()).unwrap();
-    assert_eq!(import.finish().unwrap(), 301);
+    // Not before one that isn't written yet either.
+    let later = |position: u64, id: u128, recorded_at: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(&good).unwrap();
+        line["stream"] = json!(format!("late-{position}"));
+        (line["position"], line["version"], line["id"]) = (json!(position), json!(1), json!(Uuid::from_u128(id)));
+        line["recorded_at"] = json!(recorded_at);
+        line.to_string()
+    };
+    let late = later(302, 2, "2200-01-01T00:00:20Z");
+    import.push(&atlas::Envelope::from_json(late.as_bytes()).unwrap()).unwrap();
+    let back = later(303, 3, "2200-01-01T00:00:15Z");
+    assert!(import.push(&atlas::Envelope::from_json(back.as_bytes()).unwrap()).is_err());
+    assert_eq!(import.finish().unwrap(), 302);
     assert_eq!(export(&copy)[..300], lines);
     assert!(copy.import_as_recorded().is_err());
 }

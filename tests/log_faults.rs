@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use atlas::log::{Append, AppendError, At, Durability, OpenError, Options, Query, ReadError};
+use atlas::log::{Append, AppendError, At, Durability, OpenError, Options, Query, ReadError, ReadMode};
 use atlas::storage::{Disk, DiskFile, Environment, MemoryDisk};
 use atlas::{Event, EventStore, Scope, Uuid};
 use bytes::Bytes;
@@ -240,6 +240,7 @@ struct FaultyDisk {
 struct Faults {
     sync_fails: AtomicBool,
     write_fails: AtomicBool,
+    read_fails: AtomicBool,
     /// Other threads run between the call and the write.
     write_lingers: AtomicBool,
     /// Bytes by which files may still grow.
@@ -251,6 +252,7 @@ impl FaultyDisk {
         let faults = Faults {
             sync_fails: AtomicBool::new(false),
             write_fails: AtomicBool::new(false),
+            read_fails: AtomicBool::new(false),
             write_lingers: AtomicBool::new(false),
             room: AtomicI64::new(i64::MAX / 2),
         };
@@ -297,6 +299,9 @@ impl DiskFile for FaultyFile {
         self.inner.len()
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.faults.read_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("injected"));
+        }
         self.inner.read_at(offset, buffer)
     }
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -436,4 +441,130 @@ fn readers_beside_writers_never_see_a_frame_that_is_being_written() {
         thread.join().unwrap();
     }
     assert_eq!(store.last_position() as u128, EACH);
+}
+
+fn zero(disk: &MemoryDisk, name: &str, offset: u64, length: usize) {
+    disk.open(name, true).unwrap().write_all_at(offset, &vec![0; length]).unwrap();
+}
+
+/// Where the frames of a segment begin.
+fn frames(disk: &MemoryDisk, name: &str) -> Vec<u64> {
+    let segment = bytes(disk, name);
+    let mut at = 64;
+    let mut frames = Vec::new();
+    while let Some(length) = segment.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().unwrap()) as usize) {
+        if length == 0 {
+            break;
+        }
+        frames.push(at as u64);
+        at += length;
+    }
+    frames
+}
+
+#[test]
+fn zeros_where_a_frame_had_been_synced_are_damage_and_not_an_end() {
+    // In the tail, with no LOCK to tell: a later frame says that it had been synced.
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=30).for_each(|number| append(&store, number));
+    drop(store);
+    disk.remove("LOCK").unwrap();
+    zero(&disk, SEGMENT, frames(&disk, SEGMENT)[10], 48);
+    let before = bytes(&disk, SEGMENT);
+    assert!(matches!(open(disk.clone()), Err(OpenError::Corrupt { readable_to: 10, .. })));
+    assert_eq!(bytes(&disk, SEGMENT), before);
+    // In a sealed segment whose index has to be made anew.
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=600).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    zero(&disk, "log/00000002.seg", frames(&disk, "log/00000002.seg")[20], 48);
+    for name in disk.list("log").unwrap().iter().filter(|name| !name.ends_with(".seg")) {
+        disk.remove(&format!("log/{name}")).unwrap();
+    }
+    let error = open(disk).unwrap_err().to_string();
+    assert!(error.contains("log/00000002.seg"), "{error}");
+}
+
+#[test]
+fn a_segment_of_another_store_is_never_served() {
+    let [disk, other] = [1, 1000].map(|first| {
+        let disk = MemoryDisk::new();
+        let store = open(disk.clone()).unwrap();
+        (first..first + 600).for_each(|number| append(&store, number));
+        store.close().unwrap();
+        disk
+    });
+    disk.create("log/00000002.seg").unwrap().write_all_at(0, &bytes(&other, "log/00000002.seg")).unwrap();
+    let store = open(disk).unwrap();
+    let found: Result<Vec<_>, _> = store.read(Query::new()).unwrap().collect();
+    assert!(matches!(found, Err(ReadError::Corrupt { ref file, .. }) if file == "log/00000002.seg"), "{found:?}");
+}
+
+#[test]
+fn what_was_imported_in_part_never_reaches_a_directory_that_is_anothers() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    let line = r#"{"id":"00000000-0000-0000-0000-000000000001","type":"A_B_C_D_1","tenant":"t","application":"a","stream":"s",
+        "version":1,"position":1,"recorded_at":"2020-01-01T00:00:00Z","data":{}}"#;
+    let mut import = store.import_as_recorded().unwrap();
+    import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+    drop(store);
+    let store = open(disk.clone()).unwrap();
+    append(&store, 7);
+    assert!(matches!(import.finish(), Err(AppendError::Closed)));
+    assert_eq!(ids(&store), [7]);
+    drop(store);
+    assert_eq!(ids(&open(disk).unwrap()), [7]);
+}
+
+#[test]
+fn another_process_sees_nothing_undurable_of_a_fresh_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = EventStore::open(dir.path()).unwrap();
+    append_deferred(&store, 1);
+    assert_eq!(EventStore::open_read_only(dir.path()).unwrap().last_position(), 0);
+    store.sync().unwrap();
+    assert_eq!(EventStore::open_read_only(dir.path()).unwrap().last_position(), 1);
+}
+
+#[test]
+fn a_subscription_goes_on_after_a_read_that_failed_where_it_was() {
+    let disk = FaultyDisk::new();
+    let store = open(disk.clone()).unwrap();
+    (1..=600).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    let options = Options { max_open_segments: 8, read_mode: ReadMode::Pread, ..options() };
+    let store = EventStore::open_with(Environment::new(disk.clone()), options).unwrap();
+    let mut subscription = store.subscribe(Query::new(), 0);
+    let mut failed = 0;
+    for position in 1..=600 {
+        disk.faults.read_fails.store(position % 50 == 0, Ordering::SeqCst);
+        let event = loop {
+            match subscription.try_next() {
+                Ok(event) => break event.unwrap(),
+                Err(_) => {
+                    failed += 1;
+                    disk.faults.read_fails.store(false, Ordering::SeqCst);
+                }
+            }
+        };
+        assert_eq!(event.position(), position);
+    }
+    assert!(failed > 0);
+}
+
+#[test]
+fn more_kinds_of_events_than_two_bytes_can_number_are_told_apart() {
+    let disk = MemoryDisk::new();
+    let store = EventStore::open_with(Environment::new(disk.clone()), Options::default()).unwrap();
+    let events = (0..70_000).map(|number| Event::new(format!("A_B_C_D{number}_1"), "s"));
+    store.append(Append::to(&scope()).events(events)).unwrap();
+    store.close().unwrap();
+    let store = EventStore::open_with(Environment::new(disk), Options::default()).unwrap();
+    for position in [1, 65_536, 65_537, 70_000] {
+        let event = store.event_at(position).unwrap().unwrap();
+        assert_eq!(event.event_type(), format!("A_B_C_D{}_1", position - 1));
+    }
 }

@@ -102,7 +102,7 @@ impl Core {
             opened_by: std::process::id(),
             open_us,
             // What was recovered is written down as closed at the next close.
-            changed: AtomicBool::new(writer.as_ref().is_some_and(|writer| !writer.closed)),
+            changed: AtomicBool::new(writer.as_ref().is_some_and(|writer| !writer.is_closed())),
             writer: writer.map(Mutex::new),
             lock: Mutex::new(lock),
             poison: Mutex::new(None),
@@ -198,6 +198,7 @@ impl Core {
 
     /// Queues a prepared append, commits it where nobody else does, and blocks until it is answered.
     pub(crate) fn commit(self: &Arc<Self>, prepared: Prepared) -> Answer {
+        self.may_append()?;
         if let Some(room) = self.queue.enter(prepared.size) {
             room.wait();
         }
@@ -224,6 +225,7 @@ impl Core {
 
     /// As [`commit`](Self::commit), without blocking.
     pub(crate) async fn commit_async(self: &Arc<Self>, prepared: Prepared) -> Answer {
+        self.may_append()?;
         let size = prepared.size;
         if let Some(ticket) = self.queue.enter(size) {
             let mut door = Door { core: self, size, ticket: ticket.clone(), used: false };
@@ -275,12 +277,18 @@ impl Core {
         if let Some(error) = &*self.poison.lock() {
             return Err(error.clone());
         }
+        // Under the writer's lock: from here on the directory may be another's.
+        if self.lock.lock().is_none() {
+            return Err(AppendError::Closed);
+        }
         let size: usize = batch.iter().filter(|prepared| !prepared.is_empty()).map(|prepared| prepared.size).sum();
         let events: usize = batch.iter().map(|prepared| prepared.events.len()).sum();
         if size > 0 {
             if writer.is_full(size, events, self.options.segment_size) {
                 self.rotate(&mut writer)?;
             }
+            // Even where all that follows is refused, a close gives back what was filled.
+            self.changed.store(true, Ordering::Release);
             writer.fill(size, self.options.segment_size).map_err(|failure| self.fail(failure))?;
         }
         let before = self.view.read().before_tail();
@@ -290,10 +298,7 @@ impl Core {
             u32::try_from(durable).unwrap_or(u32::MAX)
         };
         let written = writer.write_batch(batch, &before, &self.environment, durable_events);
-        let Batch { results, must_sync, wrote } = written.map_err(|failure| self.fail(failure))?;
-        if wrote {
-            self.changed.store(true, Ordering::Release);
-        }
+        let Batch { results, must_sync } = written.map_err(|failure| self.fail(failure))?;
         let undurable = writer.synced_to != Address::new(writer.part.segment.number(), writer.offset);
         if must_sync && undurable {
             self.sync_writer(&mut writer)?;
@@ -352,7 +357,7 @@ impl Core {
         if writer.synced_to != Address::new(number - 1, writer.offset) {
             self.sync_writer(writer)?;
         }
-        if !writer.closed {
+        if !writer.is_closed() {
             writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
             let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
@@ -471,6 +476,7 @@ impl Core {
         self.durable.close();
         self.environment.scheduler.stop();
         // Last, so that nobody else opens what is still being written.
+        let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
         result
     }
@@ -484,7 +490,7 @@ impl Core {
         if !self.changed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let end = if writer.closed {
+        let end = if writer.is_closed() {
             writer.synced_to
         } else {
             writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
@@ -525,6 +531,7 @@ impl Core {
         self.durable.close();
         // What was queued already is still committed.
         self.environment.scheduler.stop();
+        let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
     }
 

@@ -68,13 +68,15 @@ impl Follow {
             let room = part.next_room(from, None)?.filter(|offset| *offset < limit);
             match (event, room) {
                 (Some((ordinal, offset)), room) if room.is_none_or(|room| offset < room) => {
+                    let event = part.event(ordinal, &mut self.cursor)?;
                     self.next = Address::new(segment, offset + 1);
                     self.last_ordinal = Some(ordinal);
-                    return part.event(ordinal, &mut self.cursor).map(LogEntry::Event).map(Some);
+                    return Ok(Some(LogEntry::Event(event)));
                 }
                 (_, Some(offset)) => {
+                    let record = part.room(offset, &mut self.block)?;
                     self.next = Address::new(segment, offset + 1);
-                    return part.room(offset, &mut self.block).map(LogEntry::Record).map(Some);
+                    return Ok(Some(LogEntry::Record(record)));
                 }
                 _ => {
                     // This part has no more: on to the next, or to where the durable end is.
@@ -148,7 +150,14 @@ impl Subscription {
         loop {
             if let Some(reader) = &mut self.reader {
                 // What became durable after the reader was made is left to the next one.
-                let next = reader.next().transpose()?;
+                let next = match reader.next().transpose() {
+                    Ok(next) => next,
+                    Err(error) => {
+                        // A reader ends with its error; the next call begins a new one where this one was.
+                        self.reader = None;
+                        return Err(error);
+                    }
+                };
                 if let Some(event) = next.filter(|event| event.position() <= self.reader_to) {
                     (self.after, self.version) = (event.position(), event.version());
                     return Ok(Some(event));

@@ -51,7 +51,8 @@ impl Import {
             return Err(refuse("the field position doesn't count 1, 2, 3; history has no gaps"));
         }
         let recorded_at = recorded_at.micros();
-        if recorded_at < self.core.last_recorded() {
+        let latest = self.batch.as_ref().and_then(|batch| batch.as_recorded).map(|recorded| recorded.recorded_at);
+        if recorded_at < latest.unwrap_or_else(|| self.core.last_recorded()) {
             return Err(refuse(
                 "the field recorded_at is before that of an earlier line; history never runs backwards",
             ));
@@ -61,7 +62,7 @@ impl Import {
         event.time = event.time.filter(|time| (time.micros(), time.offset_minutes()) != (recorded_at, 0));
         let (data, metadata) = event.check(&self.core.options.limits).map_err(vocabulary)?;
         let same_frame = self.batch.as_ref().is_some_and(|batch| {
-            batch.size < BATCH
+            batch.size + data.bytes.len() + (64 << 10) < BATCH.min(self.core.options.max_commit)
                 && batch.scope.as_ref() == Some(&scope)
                 && batch.as_recorded.is_some_and(|recorded| recorded.recorded_at == recorded_at)
         });

@@ -112,6 +112,11 @@ impl LockFile {
         self.file.write_all_at(0, &state.encode())
     }
 
+    /// States that the log is durable up to `end`, as it was found at open.
+    pub(crate) fn set_found(&self, end: Address) -> io::Result<()> {
+        self.write(|state| state.durable_end = end)
+    }
+
     /// States that the log is durable up to `end`, and open.
     pub(crate) fn set_durable(&self, end: Address) -> io::Result<()> {
         self.write(|state| {

@@ -60,11 +60,9 @@ pub(crate) const MAX_KEY_LEN: usize = 1024;
 /// The largest frame, in bytes: a full commit with its header.
 pub(crate) const MAX_FRAME: usize = (64 << 20) + 4096;
 
-/// The most events of one segment; bounds the memory of the active one.
-pub(crate) const MAX_SEGMENT_EVENTS: usize = 1 << 20;
-
-/// The most pairs of scope and event type in one segment.
-pub(crate) const MAX_SEGMENT_KINDS: usize = u16::MAX as usize;
+/// The most events, streams and records of other rooms of one segment, beyond those of one append; bounds the memory of
+/// the active one.
+pub(crate) const MAX_SEGMENT_ENTRIES: usize = 1 << 20;
 
 /// A version 7 UUID made within this many microseconds of its recording is looked for by its time.
 pub(crate) const NEAR_MICROS: i64 = 60_000_000;

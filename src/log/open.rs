@@ -68,6 +68,9 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
         let source = ReadError::Corrupt { file: name, offset: u64::from(tail.index.end), what };
         return Err(OpenError::Corrupt { source, readable_to: tail.index.next_position().saturating_sub(1) });
     }
+    if let Some(lock) = lock.as_ref().filter(|_| state.durable_end != end) {
+        lock.set_found(end).map_err(ReadError::io("LOCK"))?;
+    }
     let position = tail.index.next_position().saturating_sub(1);
     let last_crc = tail.index.last_crc;
     recent.extend(tail.base.map(Part::Sealed));
@@ -189,8 +192,15 @@ fn recover(
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
+    let closed = clean && u64::from(end) == length;
     match scan.stop {
-        Stop::End => {}
+        Stop::End if closed => {}
+        // Zeros may be what a tear left, or what damage made of a frame that a later one says was synced.
+        Stop::End => {
+            if limit.is_none() && recovery::was_synced(&segment, end)? {
+                return Err(corrupt("zeros where a frame had been synced"));
+            }
+        }
         Stop::Damaged(what) => return Err(corrupt(what)),
         Stop::Bad(what) if state.durable_end > Address::new(segment.number(), end) => return Err(corrupt(what)),
         Stop::Bad(what) => {
@@ -200,7 +210,6 @@ fn recover(
             tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
         }
     }
-    let closed = clean && u64::from(end) == length;
     if mode == Mode::Write && !closed {
         recovery::settle(&segment, &scan)?;
     }

@@ -47,7 +47,7 @@ pub struct Options {
     pub keyframes: KeyframePolicy,
     /// Fewest events between two keyframes of the adaptive policy. Default 32.
     pub keyframe_min_events: u64,
-    /// Sealed segments held open (two mappings each). Default 1,024, at least 8.
+    /// Sealed segments held open (two mappings each). Default 256, at least 8.
     pub max_open_segments: usize,
     /// Whether a directory or store that doesn't exist is created. Default true.
     pub create: bool,
@@ -63,7 +63,7 @@ impl Default for Options {
             read_mode: ReadMode::Map,
             keyframes: KeyframePolicy::Adaptive(8),
             keyframe_min_events: 32,
-            max_open_segments: 1024,
+            max_open_segments: 256,
             create: true,
         }
     }

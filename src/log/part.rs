@@ -90,6 +90,14 @@ impl StreamRef {
     }
 }
 
+/// Where an event stands, and its scope and type.
+struct Located {
+    offset: u32,
+    type_symbol: u32,
+    scope: Arc<Scope>,
+    event_type: Text,
+}
+
 /// What a reader keeps between two events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cursor {
@@ -376,18 +384,20 @@ impl Part {
     }
 
     /// Where an event stands, and its scope and type.
-    fn locate(&self, ordinal: u32, block: &mut Block) -> Result<(u32, Arc<Scope>, Text), ReadError> {
+    fn locate(&self, ordinal: u32, block: &mut Block) -> Result<Located, ReadError> {
         match self {
             Self::Sealed(part) => {
-                let (scope, event_type) = part.index.kind_of(ordinal)?;
+                let (scope, type_symbol) = part.index.kind_of(ordinal)?;
                 let offset = part.index.offset(ordinal)?;
-                Ok((offset, part.scope(scope, block)?, part.event_type(event_type, block)?))
+                let (scope, event_type) = (part.scope(scope, block)?, part.event_type(type_symbol, block)?);
+                Ok(Located { offset, type_symbol, scope, event_type })
             }
             Self::Memory(part) => {
                 let index = part.index.read();
                 let found = index.events.get(ordinal as usize).and_then(|event| {
-                    let (scope, event_type) = *index.kinds.get(event.kind as usize)?;
-                    Some((event.offset, index.scope(scope)?.clone(), index.event_type(event_type)?.clone()))
+                    let (scope, type_symbol) = *index.kinds.get(event.kind as usize)?;
+                    let (scope, event_type) = (index.scope(scope)?.clone(), index.event_type(type_symbol)?.clone());
+                    Some(Located { offset: event.offset, type_symbol, scope, event_type })
                 });
                 found.ok_or_else(|| self.segment().corrupt(0, "an event that the index doesn't hold"))
             }
@@ -420,10 +430,10 @@ impl Part {
 
     /// The event with `ordinal`.
     pub(crate) fn event(&self, ordinal: u32, cursor: &mut Cursor) -> Result<RecordedEvent, ReadError> {
-        let (offset, scope, event_type) = self.locate(ordinal, &mut cursor.block)?;
+        let Located { offset, type_symbol, scope, event_type } = self.locate(ordinal, &mut cursor.block)?;
         let (header, body) = self.record(offset, &mut cursor.block)?;
         let is_event = [RecordKind::Event as u8, RecordKind::Erased as u8].contains(&header.kind);
-        if !is_event {
+        if !is_event || header.type_symbol != type_symbol {
             return Err(self.segment().corrupt(offset, "expected the event that the index says is here"));
         }
         EventBody::decode(&body).map_err(|what| self.segment().corrupt(offset, what))?;

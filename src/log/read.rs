@@ -83,6 +83,9 @@ impl StreamReader {
                     }
                     _ => None,
                 };
+                if self.direction == Direction::Forward && low > self.next {
+                    return Err(part.segment().corrupt(0, "events of the stream are missing before this segment"));
+                }
                 if let Some(from) = from {
                     let from = u32::try_from(from).unwrap_or(u32::MAX);
                     part.ordinals(stream, from, &mut self.ordinals)?;

@@ -192,21 +192,34 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
     let file_len = segment.file.len().map_err(|error| segment.io(error))?;
     let end = u32::try_from(file_len).unwrap_or(u32::MAX);
     let here = Address::new(segment.number(), bad);
+    const STEP: u32 = 256 << 10;
     let mut block = Block::default();
     let mut at = bad.next_multiple_of(8).max(bad + 8);
-    while at.checked_add(FRAME_HEADER_LEN as u32).is_some_and(|after| after <= end) {
-        let head = segment.slice(at as usize, FRAME_HEADER_LEN, end, &mut block)?;
-        let whole = FrameHeader::decode(&head, MAX_FRAME.min((end - at) as usize)).ok().filter(|header| {
-            // Most candidates end here: a frame of this segment states an address of this log.
-            header.synced_to > here && header.synced_to.segment() == segment.number()
-        });
-        if let Some(header) = whole {
-            let frame = segment.slice(at as usize, header.length as usize, end, &mut block)?;
-            if check_frame(&frame, &segment.salt).is_ok() {
-                return Ok(true);
-            }
+    while at < end {
+        // Space that was filled ahead is zeros, and there may be much of it.
+        let step_end = at.saturating_add(STEP).min(end);
+        let bytes = segment.slice(at as usize, (step_end - at) as usize, end, &mut block)?;
+        if bytes.iter().all(|byte| *byte == 0) {
+            at = step_end;
+            continue;
         }
-        at += 8;
+        let mut inside = at;
+        while inside < step_end && end - inside >= FRAME_HEADER_LEN as u32 {
+            let left = (end - inside) as usize;
+            let head = segment.slice(inside as usize, FRAME_HEADER_LEN, end, &mut block)?;
+            let header = FrameHeader::decode(&head, MAX_FRAME.min(left)).ok().filter(|header| {
+                // Most candidates end here: a frame of this segment states an address of this log.
+                header.synced_to > here && header.synced_to.segment() == segment.number()
+            });
+            if let Some(header) = header {
+                let frame = segment.slice(inside as usize, header.length as usize, end, &mut Block::default())?;
+                if check_frame(&frame, &segment.salt).is_ok() {
+                    return Ok(true);
+                }
+            }
+            inside += 8;
+        }
+        at = step_end;
     }
     Ok(false)
 }

@@ -190,7 +190,8 @@ impl Core {
             }
             _ => true,
         };
-        if !due || self.is_read_only() {
+        // A longer name could not be written as it is.
+        if !due || self.is_read_only() || fold.name().len() > 255 {
             return;
         }
         let body = encode_keyframe(&KeyframeBody {

@@ -67,11 +67,12 @@ pub(crate) fn verify_disk(
     disk: Arc<dyn Disk>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Option<Report>, OpenError> {
+    // Before the files are listed, so that nothing it says is durable can be missing from the list.
+    let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     let Some(last) = numbers.last().copied() else { return Ok(None) };
-    let lock = LockFile::look(&*disk)?;
     let mut report = Report::default();
     for (number, expected) in numbers.iter().zip(1..) {
         if *number != expected {
@@ -166,11 +167,11 @@ impl Check {
             Stop::End if !is_tail && file_len(&*self.disk, number) != u64::from(end) => {
                 bad("zeros follow the last frame of a sealed segment");
             }
-            Stop::End => {}
+            Stop::End if !is_tail => {}
             Stop::Damaged(what) => bad(what),
             Stop::Bad(what) if !is_tail => bad(what),
-            Stop::Bad(what) => match recovery::was_synced(segment, end) {
-                Ok(true) => bad(what),
+            Stop::End | Stop::Bad(_) => match recovery::was_synced(segment, end) {
+                Ok(true) => bad("no whole frame where one had been synced"),
                 // A torn tail is what a crash leaves; the next open cuts it.
                 Ok(false) => {}
                 Err(error) => report.add_error(error),

@@ -33,6 +33,21 @@ struct OpenParts {
     clock: u64,
 }
 
+impl OpenParts {
+    /// Takes in a part, and closes those that were used longest ago beyond `max`.
+    fn insert(&mut self, number: u32, part: Part, max: usize) {
+        while self.parts.len() >= max {
+            let oldest = self.parts.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
+            match oldest.and_then(|number| self.parts.remove(&number)) {
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.clock += 1;
+        self.parts.insert(number, (part, self.clock));
+    }
+}
+
 impl SealedSegments {
     pub(crate) fn new(
         disk: Arc<dyn Disk>,
@@ -76,13 +91,7 @@ impl SealedSegments {
             }
         }
         let part = self.open(number)?;
-        let mut open = self.open.lock();
-        if open.parts.len() >= self.max_open {
-            let oldest = open.parts.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number);
-            oldest.map(|number| open.parts.remove(&number));
-        }
-        let now = open.clock;
-        open.parts.insert(number, (part.clone(), now));
+        self.open.lock().insert(number, part.clone(), self.max_open);
         Ok(part)
     }
 
@@ -109,7 +118,11 @@ impl SealedSegments {
     /// Opens the segment's file; mapped up to `end` where it is known and maps are used.
     fn segment(&self, number: u32, end: Option<u32>) -> Result<Arc<Segment>, ReadError> {
         let mapped_len = end.filter(|_| self.read_mode == ReadMode::Map).map(|end| end as usize);
-        Segment::open(self.disk(), number, false, mapped_len).map_err(|error| match error {
+        let corrupt = |offset, what| ReadError::Corrupt { file: segment_name(number), offset, what };
+        let segment = Segment::open(self.disk(), number, false, mapped_len).map_err(|error| match error {
+            OpenError::Read(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+                corrupt(u64::from(end.unwrap_or(0)), "the segment is shorter than its index says")
+            }
             OpenError::Read(error) => error,
             other => ReadError::Corrupt {
                 file: segment_name(number),
@@ -119,7 +132,11 @@ impl SealedSegments {
                     _ => "the segment can't be opened",
                 },
             },
-        })
+        })?;
+        if segment.header.store_id != self.store_id {
+            return Err(corrupt(16, "the segment is of another store"));
+        }
+        Ok(segment)
     }
 
     /// Scans a sealed segment and writes its index anew.
@@ -140,9 +157,7 @@ impl SealedSegments {
     pub(crate) fn sealed(&self, index: Arc<IndexFile>) -> Result<(), ReadError> {
         let segment = self.segment(index.summary.segment, Some(index.summary.end))?;
         let part = Part::Sealed(Arc::new(SealedPart::new(segment.clone(), index)));
-        let mut open = self.open.lock();
-        let now = open.clock;
-        open.parts.insert(segment.number(), (part, now));
+        self.open.lock().insert(segment.number(), part, self.max_open);
         Ok(())
     }
 }
@@ -150,8 +165,10 @@ impl SealedSegments {
 /// Scans a segment that must be whole to its end.
 pub(crate) fn scan_sealed(segment: &Segment, hash: KeyHash) -> Result<recovery::Scan, ReadError> {
     let scan = recovery::scan(segment, hash, &Before::Segment(None), None, |_| {})?;
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
     match scan.stop {
-        Stop::End => Ok(scan),
+        Stop::End if u64::from(scan.index.end) == length => Ok(scan),
+        Stop::End => Err(segment.corrupt(scan.index.end, "zeros where the next frame of a sealed segment should be")),
         Stop::Bad(what) | Stop::Damaged(what) => Err(segment.corrupt(scan.index.end, what)),
     }
 }
@@ -241,7 +258,8 @@ impl View {
         // The last that begins before `from` holds it, unless it is of another stream with the same hash.
         let mut needed = places.iter().rposition(|place| place.base_version < from).unwrap_or(0);
         while let Some(place) = places.get(needed).filter(|_| needed > 0) {
-            if self.sealed.get(place.segment)?.find_stream(hash, scope, stream, Horizon::Durable)?.is_some() {
+            let found = self.sealed.get(place.segment)?.find_stream(hash, scope, stream, Horizon::Durable)?;
+            if found.is_some_and(|found| found.base_version < from) {
                 break;
             }
             needed -= 1;

@@ -12,7 +12,7 @@ use super::part::{Horizon, MemoryPart};
 use super::prepare::{Prepared, PreparedStream};
 use super::segment::{Segment, segment_name};
 use super::view::View;
-use super::{Address, AppendError, Durability, MAX_SEGMENT_EVENTS, MAX_SEGMENT_KINDS, ReadError, RecordKind, Written};
+use super::{Address, AppendError, Durability, MAX_SEGMENT_ENTRIES, ReadError, RecordKind, Written};
 use crate::event::Scope;
 use crate::storage::{Disk, Environment};
 
@@ -35,7 +35,7 @@ pub(crate) struct Writer {
     /// The end of what is durable.
     pub(crate) synced_to: Address,
     /// Whether the last frame written is a closing one.
-    pub(crate) closed: bool,
+    closed: bool,
     frame: Vec<u8>,
     crcs: Vec<u32>,
 }
@@ -54,8 +54,6 @@ pub(crate) struct Batch {
     pub(crate) results: Vec<Result<Committed, AppendError>>,
     /// Whether an answer must not be given before all that is written is durable.
     pub(crate) must_sync: bool,
-    /// Whether a frame was written.
-    pub(crate) wrote: bool,
 }
 
 /// Why a batch could not be written.
@@ -292,6 +290,11 @@ impl Writer {
         })
     }
 
+    /// Whether the segment ends with a closing frame, and its file there too.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed && self.filled == u64::from(self.offset)
+    }
+
     fn segment(&self) -> &Segment {
         &self.part.segment
     }
@@ -300,8 +303,8 @@ impl Writer {
     pub(crate) fn is_full(&self, size: usize, events: usize, segment_size: u64) -> bool {
         let empty = self.offset == SEGMENT_HEADER_LEN as u32;
         let index = self.part.index.read();
-        let too_many = index.events.len() + events > MAX_SEGMENT_EVENTS
-            || index.kinds.len() + events.min(MAX_SEGMENT_KINDS) > MAX_SEGMENT_KINDS;
+        let entries = index.events.len() + index.rooms.len() + index.streams.len();
+        let too_many = entries + events > MAX_SEGMENT_ENTRIES;
         !empty && (u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
     }
 
@@ -390,7 +393,7 @@ impl Writer {
             index.frames.pop();
             index.end = self.offset;
             index.last_crc = self.last_crc;
-            return Ok(Batch { results, must_sync, wrote: false });
+            return Ok(Batch { results, must_sync });
         }
         let events = (index.events.len() - events_before) as u32;
         let header = FrameHeader { records: self.crcs.len() as u32, events, ..header };
@@ -400,7 +403,7 @@ impl Writer {
         drop(index);
         self.put_frame(crc, recorded_at)?;
         self.closed = false;
-        Ok(Batch { results, must_sync, wrote: true })
+        Ok(Batch { results, must_sync })
     }
 
     fn put_frame(&mut self, crc: u32, recorded_at: i64) -> Result<(), Failure> {

@@ -12,13 +12,15 @@ use crate::storage::Disk;
 
 const MAGIC: &[u8; 8] = b"ATLASIX1";
 const HEADER: usize = 256;
+/// The most kinds that two bytes can number.
+const NARROW: usize = 1 << 16;
 
 /// The sections, in the order of their entries in the header.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sections {
     /// u32: offset of each event.
     offsets: Section,
-    /// u16: index into `kinds` of each event.
+    /// u16, or u32 where there are more kinds than that: index into `kinds` of each event.
     event_kinds: Section,
     /// 16: offset u32, first ordinal u32, recorded_at i64.
     frames: Section,
@@ -151,7 +153,12 @@ impl IndexFile {
     fn encode(segment: u32, store_id: [u8; 16], index: &MemoryIndex) -> Vec<u8> {
         let mut w = Writer { out: vec![0; HEADER], sections: Sections::default() };
         w.section(|s| &mut s.offsets, index.events.iter().map(|event| event.offset.to_le_bytes()));
-        w.section(|s| &mut s.event_kinds, index.events.iter().map(|event| (event.kind as u16).to_le_bytes()));
+        let kinds = index.events.iter().map(|event| event.kind);
+        if index.kinds.len() <= NARROW {
+            w.section(|s| &mut s.event_kinds, kinds.map(|kind| (kind as u16).to_le_bytes()));
+        } else {
+            w.section(|s| &mut s.event_kinds, kinds.map(u32::to_le_bytes));
+        }
         let frame_row = |frame: &FrameEntry| {
             let mut row = [0; 16];
             let bytes = pair(frame.offset, frame.first_ordinal).into_iter().chain(frame.recorded_at.to_le_bytes());
@@ -273,12 +280,14 @@ impl IndexFile {
 
     /// The scope and type symbols of an event.
     pub(crate) fn kind_of(&self, ordinal: u32) -> Result<(u32, u32), ReadError> {
-        let kind = u16::from_le_bytes(self.sections.event_kinds.row(&self.file, ordinal)?);
-        self.kind(u32::from(kind))
+        self.kind(self.kind_number(ordinal)?)
     }
 
     /// Index into the kinds of an event.
     pub(crate) fn kind_number(&self, ordinal: u32) -> Result<u32, ReadError> {
+        if self.kinds() as usize > NARROW {
+            return self.sections.event_kinds.u32(&self.file, ordinal);
+        }
         Ok(u32::from(u16::from_le_bytes(self.sections.event_kinds.row(&self.file, ordinal)?)))
     }
 
