@@ -14,3 +14,11 @@ pub use error::Error;
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
 pub use log::EventStore;
 pub use uuid::Uuid;
+
+// The code in the README and in the guide is checked with the doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/guide.md")]
+mod guide {}

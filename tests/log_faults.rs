@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use atlas::log::{Append, AppendError, Durability, OpenError, Options, Query, ReadError};
+use atlas::log::{Append, AppendError, At, Durability, OpenError, Options, Query, ReadError};
 use atlas::storage::{Disk, DiskFile, Environment, MemoryDisk};
 use atlas::{Event, EventStore, Scope, Uuid};
 use bytes::Bytes;
@@ -240,6 +240,8 @@ struct FaultyDisk {
 struct Faults {
     sync_fails: AtomicBool,
     write_fails: AtomicBool,
+    /// Other threads run between the call and the write.
+    write_lingers: AtomicBool,
     /// Bytes by which files may still grow.
     room: AtomicI64,
 }
@@ -249,6 +251,7 @@ impl FaultyDisk {
         let faults = Faults {
             sync_fails: AtomicBool::new(false),
             write_fails: AtomicBool::new(false),
+            write_lingers: AtomicBool::new(false),
             room: AtomicI64::new(i64::MAX / 2),
         };
         Self { inner: MemoryDisk::new(), faults: Arc::new(faults) }
@@ -299,6 +302,9 @@ impl DiskFile for FaultyFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         if self.faults.write_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("injected"));
+        }
+        if self.faults.write_lingers.load(Ordering::SeqCst) {
+            (0..200).for_each(|_| std::thread::yield_now());
         }
         let grows = (offset + bytes.len() as u64).saturating_sub(self.inner.len()?) as i64;
         if grows > self.faults.room.load(Ordering::SeqCst) {
@@ -385,4 +391,49 @@ fn a_full_disk_refuses_poisons_nothing_and_loses_nothing() {
     let _ = store.close();
     disk.faults.room.store(i64::MAX / 2, Ordering::SeqCst);
     assert_eq!(ids(&open(disk).unwrap()), (1..=next).collect::<Vec<_>>());
+}
+
+/// Reading ahead must not keep bytes of a frame that is still being written, nor must an id be compared with one.
+#[test]
+fn readers_beside_writers_never_see_a_frame_that_is_being_written() {
+    const EACH: u128 = 500;
+    let disk = FaultyDisk::new();
+    disk.faults.write_lingers.store(true, Ordering::SeqCst);
+    let store = EventStore::open_with(Environment::new(disk), Options::default()).unwrap();
+    let numbered = |number: u128| {
+        Event::new("LOAN_OFFER_SENT_COMPLETE_1", "s")
+            .id(Uuid::from_u128(number + 1))
+            .data(&"x".repeat(number as usize % 900))
+    };
+    let writers: Vec<_> = (0..3u128)
+        .map(|_| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                // All write the same ids, so that each is looked up while another thread writes it.
+                for number in 0..EACH {
+                    let durability = if number % 3 == 0 { Durability::Sync } else { Durability::Deferred };
+                    store.append(Append::to(&scope()).event(numbered(number)).durability(durability)).unwrap();
+                }
+                store.sync().unwrap();
+            })
+        })
+        .collect();
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let mut subscription = store.subscribe(Query::new(), 0);
+                for number in 1..=EACH as u64 {
+                    assert_eq!(subscription.next_blocking().unwrap().version(), number);
+                    if number % 50 == 0 {
+                        store.state(&scope(), "s", At::Now, true).unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in writers.into_iter().chain(readers) {
+        thread.join().unwrap();
+    }
+    assert_eq!(store.last_position() as u128, EACH);
 }

@@ -20,6 +20,7 @@ pub struct Builder {
     log_options: log::Options,
     dispatch_options: dispatch::Options,
     serve: bool,
+    read_only: bool,
 }
 
 impl Default for Builder {
@@ -29,6 +30,7 @@ impl Default for Builder {
             log_options: log::Options::default(),
             dispatch_options: dispatch::Options::default(),
             serve: true,
+            read_only: false,
         }
     }
 }
@@ -70,14 +72,27 @@ impl Builder {
         self
     }
 
+    /// States that the store is only looked at, also while another process holds it: takes no lock, writes nothing, serves
+    /// nothing, and sees what is durable when it is opened. Default false. Derived databases are made anew in memory, as
+    /// far as they are needed; questions about queues and open deliveries are refused with
+    /// [`AppendError::ReadOnly`](log::AppendError::ReadOnly).
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Opens the store in `dir`, created where there is none (unless the log's options say otherwise). Handlers run on
     /// the tokio runtime that this is called on.
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Config`], [`Error::Dispatch`], [`Error::NoRuntime`].
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<Atlas, Error> {
-        let (dir, options) = (PathBuf::from(dir.as_ref()), self.log_options.clone());
-        self.open_store(move || Ok(EventStore::open_options(dir, options)?)).await
+        let (dir, options, read_only) = (PathBuf::from(dir.as_ref()), self.log_options.clone(), self.read_only);
+        self.open_store(move || {
+            Ok(if read_only { EventStore::open_read_only(dir)? } else { EventStore::open_options(dir, options)? })
+        })
+        .await
     }
 
     /// Opens a store in a world of the caller's making: a disk in memory, another clock.
@@ -112,7 +127,8 @@ impl Builder {
         let router = Router::new(catalog.clone());
         let close_within = self.dispatch_options.close_within;
         let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };
-        let dispatcher = Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), self.serve)?;
+        let serve = self.serve && !self.read_only;
+        let dispatcher = Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), serve)?;
         Ok(Atlas(Arc::new(Inner { store, catalog, router, dispatcher, runtime, close_within })))
     }
 }

@@ -21,7 +21,7 @@ use super::tables::{
 };
 use crate::event::{EventType, Name, TreeScope};
 use crate::log::{Address, EventStore, RecordKind};
-use crate::storage::{Environment, open_database};
+use crate::storage::{Environment, MemoryDisk, open_database};
 
 /// How much of the database redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 16 << 20;
@@ -37,7 +37,11 @@ pub(super) struct Derived {
 impl Derived {
     /// Opens the database; it may reflect less of the log than there is, and never more.
     pub(super) fn open(environment: &Environment, store: &EventStore) -> Result<Self, ConfigError> {
-        let database = open_database(environment.disk.as_ref(), FILE, CACHE_BYTES)?;
+        // A store that is only looked at may be held by another process, and so may its database.
+        let database = match store.is_read_only() {
+            true => open_database(&MemoryDisk::new(), FILE, CACHE_BYTES)?,
+            false => open_database(environment.disk.as_ref(), FILE, CACHE_BYTES)?,
+        };
         let derived = Self { database };
         derived.create_tables()?;
         if let Some(applied) = derived.applied()? {

@@ -20,7 +20,7 @@ use super::status_reader::StatusReader;
 use super::{DispatchError, HistoryImport, Options, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope};
-use crate::log::{EventStore, ReadError, RecordedEvent};
+use crate::log::{AppendError, EventStore, ReadError, RecordedEvent};
 use crate::routing::Router;
 
 /// Serves the deliveries of a store. Cheap to clone; the last clone that is dropped stops it without waiting for
@@ -123,6 +123,9 @@ impl Dispatcher {
             Thread::Running => return Ok(()),
             Thread::Ended(error) => return Err(error.clone()),
             Thread::Idle => {}
+        }
+        if self.0.context.store.is_read_only() {
+            return Err(AppendError::ReadOnly.into());
         }
         let context = self.0.context.clone();
         let runtime = self.0.serves.then(|| self.0.runtime.clone());

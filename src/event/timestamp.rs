@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::VocabularyError;
 
-/// A point in time with the offset from UTC that it was given with. Printed and parsed as RFC 3339; equal only if both
+/// A point in time with the offset from UTC that it was given with. Parsed as RFC 3339 and printed so, with three digits
+/// of a second or, where they are needed, six; equal only if both
 /// the microseconds and the offset are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -58,7 +59,6 @@ impl fmt::Display for Timestamp {
         write!(f, "{:04}-{:02}-{:02}T", d.year(), d.month(), d.day())?;
         write!(f, "{:02}:{:02}:{:02}", t.hour(), t.minute(), t.second())?;
         match self.micros.rem_euclid(1_000_000) {
-            0 => {}
             us if us % 1_000 == 0 => write!(f, ".{:03}", us / 1_000)?,
             us => write!(f, ".{us:06}")?,
         }
@@ -128,10 +128,12 @@ mod tests {
             "2011-10-01T00:38:44.546+02:00",
             "2011-10-01T00:38:44.546123-11:30",
             "1969-12-31T23:59:59.999Z",
-            "2011-10-01T00:38:44Z",
+            "2011-10-01T00:38:44.000Z",
         ] {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         }
+        let whole: Timestamp = "2011-10-01T00:38:44Z".parse().unwrap();
+        assert_eq!(whole.to_string(), "2011-10-01T00:38:44.000Z");
         let cut: Timestamp = "2011-10-01T00:00:00.123456789Z".parse().unwrap();
         assert_eq!(cut.to_string(), "2011-10-01T00:00:00.123456Z");
         for bad in ["", "yesterday", "2011-10-01", "2011-10-01T00:00:00", "2011-13-01T00:00:00Z"] {

@@ -62,7 +62,7 @@ impl Follow {
                 continue;
             };
             let segment = part.segment().number();
-            let from = if self.next.segment() == segment { self.next.offset() } else { 0 };
+            let from = part.offset_from(self.next);
             let limit = if end.segment() == segment { end.offset() } else { u32::MAX };
             let event = self.next_event(&part, from)?.filter(|(_, offset)| *offset < limit);
             let room = part.next_room(from, None)?.filter(|offset| *offset < limit);

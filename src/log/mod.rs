@@ -12,6 +12,8 @@ mod durable;
 mod error;
 mod fold;
 mod follow;
+#[cfg(test)]
+mod follow_tests;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -2,6 +2,7 @@
 //!
 //! Both answer the same questions. Of the active part only what is durable is seen, unless a question says otherwise.
 
+use std::cmp::Ordering::{Equal, Greater, Less};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
-use super::format::{EventBody, KeyframeBody, RecordHeader, RoomBody, SymbolBody};
+use super::format::{EventBody, KeyframeBody, RecordHeader, RoomBody, SEGMENT_HEADER_LEN, SymbolBody};
 use super::index::{FrameEntry, IndexFile, KeyframeEntry, MemoryIndex, StreamRow, Symbol};
 use super::recorded::{RecordedEvent, RoomRecord};
 use super::segment::{Block, Segment};
@@ -23,7 +24,8 @@ use crate::event::Scope;
 pub(crate) enum Horizon {
     /// Those that are durable: what readers may see.
     Durable,
-    /// All that have their place in the log: what the next append follows.
+    /// All that have their place in the log and stand in the file: what the next append follows, but for the frame that
+    /// is being written, which only the committer sees.
     Written,
 }
 
@@ -41,8 +43,26 @@ pub(crate) struct SealedPart {
 pub(crate) struct MemoryPart {
     pub(crate) segment: Arc<Segment>,
     pub(crate) index: RwLock<MemoryIndex>,
-    durable_events: AtomicU32,
-    durable_end: AtomicU32,
+    durable: Extent,
+    written: Extent,
+}
+
+/// How far something reaches: events, and an offset.
+#[derive(Debug)]
+struct Extent {
+    events: AtomicU32,
+    end: AtomicU32,
+}
+
+impl Extent {
+    fn of(index: &MemoryIndex) -> Self {
+        Self { events: AtomicU32::new(index.events.len() as u32), end: AtomicU32::new(index.end) }
+    }
+
+    fn set(&self, index: &MemoryIndex) {
+        self.events.store(index.events.len() as u32, Ordering::Release);
+        self.end.store(index.end, Ordering::Release);
+    }
 }
 
 /// Either.
@@ -82,30 +102,33 @@ pub(crate) struct Cursor {
 
 impl MemoryPart {
     pub(crate) fn new(segment: Arc<Segment>, index: MemoryIndex) -> Self {
-        let durable_events = AtomicU32::new(index.events.len() as u32);
-        let durable_end = AtomicU32::new(index.end);
-        Self { segment, index: RwLock::new(index), durable_events, durable_end }
+        let (durable, written) = (Extent::of(&index), Extent::of(&index));
+        Self { segment, index: RwLock::new(index), durable, written }
     }
 
     /// Makes all that is indexed so far visible to readers.
     pub(crate) fn publish(&self) {
-        let index = self.index.read();
-        self.durable_events.store(index.events.len() as u32, Ordering::Release);
-        self.durable_end.store(index.end, Ordering::Release);
+        self.durable.set(&self.index.read());
     }
 
-    fn events(&self, horizon: Horizon, index: &MemoryIndex) -> u32 {
+    /// States that all that is indexed so far stands in the file.
+    pub(crate) fn set_written(&self) {
+        self.written.set(&self.index.read());
+    }
+
+    fn extent(&self, horizon: Horizon) -> &Extent {
         match horizon {
-            Horizon::Durable => self.durable_events.load(Ordering::Acquire),
-            Horizon::Written => index.events.len() as u32,
+            Horizon::Durable => &self.durable,
+            Horizon::Written => &self.written,
         }
+    }
+
+    fn events(&self, horizon: Horizon) -> u32 {
+        self.extent(horizon).events.load(Ordering::Acquire)
     }
 
     fn end(&self, horizon: Horizon) -> u32 {
-        match horizon {
-            Horizon::Durable => self.durable_end.load(Ordering::Acquire),
-            Horizon::Written => self.index.read().end,
-        }
+        self.extent(horizon).end.load(Ordering::Acquire)
     }
 }
 
@@ -193,13 +216,23 @@ impl Part {
         }
     }
 
-    /// Where it begins.
+    /// Where it begins: the address of its segment, or of where in it an older part ends.
     pub(crate) fn start(&self) -> Address {
         let offset = match self {
             Self::Sealed(_) => 0,
             Self::Memory(part) => part.index.read().start,
         };
-        Address::new(self.segment().number(), offset)
+        let begins_segment = offset <= SEGMENT_HEADER_LEN as u32;
+        Address::new(self.segment().number(), if begins_segment { 0 } else { offset })
+    }
+
+    /// The offset in this part from which on records are at or after `address`; beyond its end where none is.
+    pub(crate) fn offset_from(&self, address: Address) -> u32 {
+        match address.segment().cmp(&self.segment().number()) {
+            Less => 0,
+            Equal => address.offset(),
+            Greater => u32::MAX,
+        }
     }
 
     /// Where it ends, within the horizon.
@@ -221,7 +254,7 @@ impl Part {
     pub(crate) fn events(&self, horizon: Horizon) -> u32 {
         match self {
             Self::Sealed(part) => part.index.summary.events,
-            Self::Memory(part) => part.events(horizon, &part.index.read()),
+            Self::Memory(part) => part.events(horizon),
         }
     }
 
@@ -257,7 +290,7 @@ impl Part {
             })),
             Self::Memory(part) => {
                 let index = part.index.read();
-                let visible = part.events(horizon, &index);
+                let visible = part.events(horizon);
                 let found = index.find_stream(scope, stream).and_then(|number| {
                     let entry = index.streams.get(number as usize)?;
                     let events = entry.events.partition_point(|ordinal| *ordinal < visible) as u32;
@@ -299,7 +332,11 @@ impl Part {
             }
             (Self::Memory(part), _) => {
                 let index = part.index.read();
-                Ok(index.streams.get(stream.number as usize).map(|s| s.keyframes.clone()).unwrap_or_default())
+                let mut keyframes =
+                    index.streams.get(stream.number as usize).map(|s| s.keyframes.clone()).unwrap_or_default();
+                let end = part.end(Horizon::Written);
+                keyframes.retain(|keyframe| keyframe.offset < end);
+                Ok(keyframes)
             }
             _ => Ok(Vec::new()),
         }
@@ -307,7 +344,7 @@ impl Part {
 
     /// A keyframe's record: its version, and its body, which decodes.
     pub(crate) fn keyframe(&self, entry: &KeyframeEntry, stream: &StreamRef) -> Result<Bytes, ReadError> {
-        let (header, body) = self.segment().record(entry.offset, self.end(Horizon::Written), &mut Block::default())?;
+        let (header, body) = self.record(entry.offset, &mut Block::default())?;
         let is_it = header.kind == RecordKind::Keyframe as u8
             && header.version == entry.version
             && header.stream_symbol == stream.symbol;
@@ -405,7 +442,11 @@ impl Part {
     }
 
     fn record(&self, offset: u32, block: &mut Block) -> Result<(RecordHeader, Bytes), ReadError> {
-        self.segment().record(offset, self.end(Horizon::Written), block)
+        // No further than what is durable, where that suffices: a block that was read ahead is kept, and behind the
+        // durable end a frame may be half written.
+        let durable = self.end(Horizon::Durable);
+        let end = if offset < durable { durable } else { self.end(Horizon::Written) };
+        self.segment().record(offset, end, block)
     }
 
     /// The ordinal of the event of `scope` with `id`.
@@ -433,7 +474,7 @@ impl Part {
             }
             Self::Memory(part) => {
                 let index = part.index.read();
-                let visible = part.events(horizon, &index);
+                let visible = part.events(horizon);
                 found.extend(index.find_id(id).filter(|ordinal| {
                     let kind = index.events.get(*ordinal as usize).map(|event| event.kind as usize);
                     let of = kind.and_then(|kind| index.scope(index.kinds.get(kind)?.0));
@@ -450,7 +491,7 @@ impl Part {
             Self::Sealed(part) => part.index.correlations_hashed(hash)?.collect(),
             Self::Memory(part) => {
                 let index = part.index.read();
-                let visible = part.events(Horizon::Durable, &index);
+                let visible = part.events(Horizon::Durable);
                 Ok(index.correlated(id).iter().copied().filter(|ordinal| *ordinal < visible).collect())
             }
         }
@@ -462,7 +503,7 @@ impl Part {
             Self::Sealed(part) => part.index.causations_hashed(hash)?.collect(),
             Self::Memory(part) => {
                 let index = part.index.read();
-                let visible = part.events(Horizon::Durable, &index);
+                let visible = part.events(Horizon::Durable);
                 Ok(index.caused_by(id).iter().copied().filter(|ordinal| *ordinal < visible).collect())
             }
         }
@@ -628,7 +669,7 @@ impl Part {
             }
             Self::Memory(part) => {
                 let index = part.index.read();
-                let visible = part.events(Horizon::Durable, &index);
+                let visible = part.events(Horizon::Durable);
                 let is_visible = |ordinal: &u32| *ordinal < visible;
                 let entry = index.streams.get(number as usize);
                 let entry = entry.filter(|entry| entry.is_new() && entry.events.first().is_some_and(is_visible));

@@ -409,11 +409,6 @@ impl EventStore {
         &self.inner().environment
     }
 
-    /// The options it was opened with.
-    pub(crate) fn options(&self) -> &Options {
-        &self.inner().options
-    }
-
     /// Whether it was opened for reading only.
     pub(crate) fn is_read_only(&self) -> bool {
         self.inner().is_read_only()
@@ -443,8 +438,7 @@ impl EventStore {
             loop {
                 let Some(part) = view.part(number)? else { return Ok(None) };
                 let segment = part.segment().number();
-                let offset = if next.segment() == segment { next.offset() } else { 0 };
-                if let Some(offset) = part.next_room(offset, Some(kind))? {
+                if let Some(offset) = part.next_room(part.offset_from(next), Some(kind))? {
                     next = Address::new(segment, offset + 1);
                     return part.room(offset, &mut block).map(Some);
                 }

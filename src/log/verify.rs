@@ -185,7 +185,7 @@ impl Check {
         self.last_recorded = self.last_recorded.max(scan.last_recorded);
         self.next_position = (scan.stop == Stop::End || is_tail).then(|| scan.index.next_position());
         self.check_streams(number, scan, report);
-        self.check_index(number, scan, is_tail, report);
+        self.check_index(number, scan, report);
     }
 
     /// Each stream goes on where the segment that is named before it left it.
@@ -213,12 +213,13 @@ impl Check {
     }
 
     /// The index, where there is one, says what the segment says.
-    fn check_index(&self, number: u32, scan: &Scan, is_tail: bool, report: &mut Report) {
+    fn check_index(&self, number: u32, scan: &Scan, report: &mut Report) {
         let Some(sealed) = &self.sealed else { return };
         let name = super::index::index_name(number);
         match IndexFile::open(&*self.disk, number, sealed.store_id()) {
-            // The tail's is of the last clean close, and passed over once the log has gone on.
-            Ok(index) if is_tail && index.summary.end != scan.index.end => {}
+            // Of the last clean close, and passed over since the log went on: of the tail, or of a segment that a kill left
+            // before it was indexed anew.
+            Ok(index) if index.summary.end < scan.index.end => {}
             Ok(index) => match index.says(sealed.store_id(), &scan.index) {
                 Ok(true) => {}
                 Ok(false) => report.add(name, 0, "the index doesn't say what its segment says"),

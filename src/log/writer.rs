@@ -409,6 +409,7 @@ impl Writer {
         self.offset += self.frame.len() as u32;
         self.last_crc = crc;
         self.last_recorded = recorded_at;
+        self.part.set_written();
         Ok(())
     }
 

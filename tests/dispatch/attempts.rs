@@ -39,7 +39,7 @@ async fn several_outputs_are_several_calls_and_a_retry_goes_on_at_the_first_unfi
     assert_eq!(done.deliveries[0].attempts, 2);
     let made: Vec<(u32, u32)> = calls.take().iter().map(|call| (call.2, call.3)).collect();
     assert_eq!(made, [(1, 1), (2, 1), (2, 2), (3, 2)]);
-    let keys = keys.lock().unwrap();
+    let keys = keys.lock().unwrap().clone();
     assert_eq!(keys[1], keys[2]);
     assert_eq!(keys[0], format!("dutch-bank/loans:{}:f:1", receipt.id));
     // No output at all: Success without a call.

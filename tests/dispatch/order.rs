@@ -28,7 +28,7 @@ async fn a_stream_keeps_its_order_through_retries() {
                 log.add(&delivery);
                 running.lock().unwrap().retain(|other| *other != stream);
                 // Every third event needs three attempts.
-                if delivery.event().version() % 3 == 0 && delivery.attempt() < 3 {
+                if delivery.event().version().is_multiple_of(3) && delivery.attempt() < 3 {
                     return Err(HandlerError::Retry("not yet".into()));
                 }
                 Ok(())
@@ -43,7 +43,7 @@ async fn a_stream_keeps_its_order_through_retries() {
     let all = seen.take();
     for stream in ["s0", "s1", "s2"] {
         let of: Vec<(u64, u32)> = all.iter().filter(|call| call.0 == stream).map(|call| (call.1, call.3)).collect();
-        let attempts = |version: u64| if version % 3 == 0 { 1..=3 } else { 1..=1 };
+        let attempts = |version: u64| if version.is_multiple_of(3) { 1..=3 } else { 1..=1 };
         let expected: Vec<(u64, u32)> =
             (1..=20).flat_map(|version| attempts(version).map(move |attempt| (version, attempt))).collect();
         assert_eq!(of, expected, "{stream}");

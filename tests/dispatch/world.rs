@@ -111,9 +111,12 @@ pub(crate) fn events(atlas: &Atlas) -> Vec<(String, String, u64)> {
     all.map(|event| (event.event_type().to_owned(), event.stream().to_owned(), event.version())).collect()
 }
 
+/// Stream, version, call and attempt.
+type Call = (String, u64, u32, u32);
+
 /// What a function saw, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Calls(Arc<Mutex<Vec<(String, u64, u32, u32)>>>);
+pub(crate) struct Calls(Arc<Mutex<Vec<Call>>>);
 
 impl Calls {
     pub(crate) fn add(&self, delivery: &Delivery) {

@@ -23,6 +23,7 @@ fn jq_as_its_users_know_it() {
     for (expression, expected) in [
         (".data.amount > 10000", "true"),
         ("{loan: .stream, amount: .data.amount}", r#"{"loan":"loan-1","amount":20000}"#),
+        ("01.1", "1.1"),
         (".data.missing.deeper", "null"),
         (".data.missing // \"none\"", "\"none\""),
         (".data.items[].n", "\"a\" \"b\""),

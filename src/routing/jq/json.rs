@@ -112,7 +112,9 @@ fn number_text(number: &Num) -> String {
     match number {
         Num::Int(number) => number.to_string(),
         Num::BigInt(number) => number.to_string(),
-        Num::Dec(text) => text.to_string(),
+        Num::Dec(text) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => text.to_string(),
+        // jq reads literals that JSON doesn't know, such as `01.1`.
+        Num::Dec(text) => number_text(&Num::Float(text.parse().unwrap_or(f64::NAN))),
         Num::Float(number) if number.is_nan() => "null".to_owned(),
         Num::Float(number) if number.is_infinite() && *number > 0.0 => "1.7976931348623157e308".to_owned(),
         Num::Float(number) if number.is_infinite() => "-1.7976931348623157e308".to_owned(),

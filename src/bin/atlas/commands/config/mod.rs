@@ -1,0 +1,170 @@
+//! `atlas config`: configuration trees.
+
+mod init;
+mod revisions;
+mod stage;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use atlas::TreeScope;
+use atlas::config::{ConfigError, Unbound};
+
+use crate::failure::{Failure, Outcome};
+use crate::output::{Output, message};
+use crate::table::{counted, joined};
+
+/// Configuration trees: which handlers each event type has, for a tenant and application
+///
+/// On disk a tree is a folder with a JSON document for each event type,
+/// VERSION/TYPE/FLOW/OPERATION/RESULT.json, such as 1/loan/offer/sent/complete.json. Importing it stages a revision;
+/// activating a revision makes it the one that routes, at once and as a whole.
+#[derive(Debug, clap::Subcommand)]
+#[command(verbatim_doc_comment)]
+pub(crate) enum Command {
+    Init(Init),
+    Import(Import),
+    Check(Check),
+    Show(Show),
+    Activate(Activate),
+    History(History),
+}
+
+/// Write a first tree: types.json and a document with no handlers for each type in a file of events
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  atlas config init tree --from events.ndjson.gz")]
+pub(crate) struct Init {
+    /// The folder to write; must be empty or not be there
+    folder: PathBuf,
+    /// The file of events, NDJSON or gzipped, of one application; or - for stdin
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+}
+
+/// Stage a tree as a revision; equal content is the same revision. Creates the data directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atlas config import tree --scope bank/loans --activate
+  atlas config import pilot --scope bank/loans/pilot      a variant's tree
+  atlas config import base --scope _/loans                serves all tenants without a tree of their own")]
+pub(crate) struct Import {
+    /// The folder of the tree
+    folder: PathBuf,
+    /// Whose tree it is: TENANT/APPLICATION or TENANT/APPLICATION/VARIANT, where TENANT may be _
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+    /// Activate it as well, if it is complete
+    #[arg(long)]
+    activate: bool,
+}
+
+/// Check a tree and write nothing; with --scope also whether it could be activated
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+All faults are listed, each with its file, line and column and what was expected.
+
+Examples:
+  atlas config check tree
+  atlas config check tree --scope bank/loans")]
+pub(crate) struct Check {
+    /// The folder of the tree
+    folder: PathBuf,
+    /// Whose tree it would be; its form alone is checked without, and no data directory is needed
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<TreeScope>,
+}
+
+/// Show the active tree of a scope: each type with its handlers
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// Whose tree
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+}
+
+/// Activate staged revisions: all of them at once, or none
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atlas config activate bank/loans@3
+  atlas config activate bank/loans@3 other/loans@4        a new type enters both at once")]
+pub(crate) struct Activate {
+    /// Which revision of which tree, SCOPE@REVISION
+    #[arg(required = true, value_name = "SCOPE@REVISION")]
+    trees: Vec<Staged>,
+}
+
+/// List the revisions of a tree, and when each was staged and activated
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {
+    /// Whose tree
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+}
+
+#[derive(Clone, Debug)]
+struct Staged {
+    tree: TreeScope,
+    revision: u32,
+}
+
+impl FromStr for Staged {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} names no revision; expected SCOPE@REVISION, such as bank/loans@3");
+        let (tree, revision) = text.rsplit_once('@').ok_or_else(wrong)?;
+        Ok(Self { tree: tree.parse().map_err(|_| wrong())?, revision: revision.parse().map_err(|_| wrong())? })
+    }
+}
+
+pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
+    match command {
+        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Import(arguments) => stage::import(&arguments, dir, output).await,
+        Command::Check(arguments) => stage::check(&arguments, dir, output).await,
+        Command::Activate(arguments) => stage::activate(&arguments, dir, output).await,
+        Command::Show(arguments) => revisions::show(&arguments, dir, output).await,
+        Command::History(arguments) => revisions::history(&arguments, dir, output).await,
+    }
+}
+
+/// An error about the tree in `folder`: each fault begins with a path that an editor can open.
+fn about_tree(folder: &Path, error: ConfigError) -> Failure {
+    let ConfigError::Faults(faults) = &error else {
+        return error.into();
+    };
+    let lines: Vec<String> = faults.iter().map(|fault| folder.join(fault.to_string()).display().to_string()).collect();
+    Failure::Located(lines.join("\n"))
+}
+
+/// Says on stderr which functions only a host has.
+fn say_unbound(unbound: &[Unbound], output: &mut Output) -> Outcome {
+    output.flush()?;
+    for Unbound { function, types } in unbound {
+        let types = counted(types.len() as u64, "type", "types");
+        message(format_args!(
+            "unbound: function {function}, called for {types}; its deliveries wait for a host with it"
+        ));
+    }
+    Ok(())
+}
+
+fn say_warnings(warnings: &[String], output: &mut Output) -> Outcome {
+    output.flush()?;
+    for warning in warnings {
+        message(format_args!("warning: {warning}"));
+    }
+    Ok(())
+}
+
+/// The types that enter the catalogue, in words.
+fn added(types: &[atlas::EventType]) -> String {
+    match types {
+        [] => "no new types".to_owned(),
+        types => format!("{}: {}", counted(types.len() as u64, "new type", "new types"), joined(types)),
+    }
+}

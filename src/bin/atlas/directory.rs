@@ -1,0 +1,68 @@
+//! Opening the data directory: only commands that say so create it, and one that another process holds can still be
+//! read.
+
+use std::path::Path;
+
+use atlas::log::{EventStore, OpenError, Options};
+use atlas::{Atlas, Error};
+
+use crate::failure::{Failure, Outcome};
+
+/// Says which directory an error of opening is about.
+fn about(dir: &Path, error: &OpenError) -> Failure {
+    match error {
+        OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        _ => Failure::new(format!("{}: {error}", dir.display())),
+    }
+}
+
+/// Runs `work` on the log of `dir`, which it may only read.
+pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
+    let existing = Options { create: false, ..Options::default() };
+    let store = match EventStore::open_options(dir, existing) {
+        Err(OpenError::Held { .. }) => EventStore::open_read_only(dir),
+        other => other,
+    };
+    let store = store.map_err(|error| about(dir, &error))?;
+    let result = work(&store);
+    let closed = store.close();
+    let result = result?;
+    closed?;
+    Ok(result)
+}
+
+/// How a directory is opened for work.
+pub(crate) enum Opening {
+    /// One that holds a store, to look at it: also while another process holds it.
+    Look,
+    /// One that holds a store.
+    Existing,
+    /// One that is created where it isn't there.
+    Create,
+    /// As [`Create`](Self::Create), with segments of this size, and deliveries are served.
+    Serve { segment_size: u64 },
+}
+
+/// Runs `work` on `dir`, and closes it.
+pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce(&Atlas) -> Outcome<T>) -> Outcome<T> {
+    let existing = Options { create: false, ..Options::default() };
+    let builder = Atlas::builder();
+    let builder = match opening {
+        Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
+        Opening::Create => builder.dispatch(false),
+        Opening::Serve { segment_size } => builder.log_options(Options { segment_size, ..Options::default() }),
+    };
+    let opened = match (builder.open(dir).await, opening) {
+        (Err(Error::Open(OpenError::Held { .. })), Opening::Look) => Atlas::builder().read_only(true).open(dir).await,
+        (other, _) => other,
+    };
+    let atlas = opened.map_err(|error| match &error {
+        Error::Open(error) => about(dir, error),
+        _ => error.into(),
+    })?;
+    let result = work(&atlas).await;
+    let closed = atlas.close().await;
+    let result = result?;
+    closed?;
+    Ok(result)
+}

@@ -1,0 +1,110 @@
+//! Results on stdout, messages on stderr; colour only where a person looks.
+
+use std::fmt::Display;
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Outcome};
+
+/// How many bytes of results are gathered before they are written.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Where a command's results go.
+pub(crate) struct Output {
+    stdout: BufWriter<Stdout>,
+    /// Results are for machines: JSON.
+    pub(crate) json: bool,
+    /// Colours of stdout.
+    pub(crate) paint: Paint,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let stdout = io::stdout();
+        let paint = Paint { on: !json && colours_on(stdout.is_terminal()) };
+        Self { stdout: BufWriter::with_capacity(BUFFER_BYTES, stdout), json, paint }
+    }
+
+    /// Writes one line.
+    pub(crate) fn line(&mut self, text: impl Display) -> Outcome {
+        writeln!(self.stdout, "{text}").map_err(|error| Failure::writing(&error))
+    }
+
+    /// Writes a value as one line of JSON.
+    pub(crate) fn json_line(&mut self, value: &(impl Serialize + ?Sized)) -> Outcome {
+        serde_json::to_writer(&mut self.stdout, value).map_err(|error| Failure::writing(&error.into()))?;
+        self.line("")
+    }
+
+    /// Writes values as one JSON array, an element a line, without holding them all.
+    pub(crate) fn json_array<T: Serialize>(&mut self, values: impl IntoIterator<Item = Outcome<T>>) -> Outcome {
+        let mut before = "[";
+        for value in values {
+            let value = value?;
+            write!(self.stdout, "{before}").map_err(|error| Failure::writing(&error))?;
+            serde_json::to_writer(&mut self.stdout, &value).map_err(|error| Failure::writing(&error.into()))?;
+            before = ",\n ";
+        }
+        self.line(if before == "[" { "[]" } else { "]" })
+    }
+
+    /// Writes JSON indented, for people.
+    pub(crate) fn json_pretty(&mut self, value: &(impl Serialize + ?Sized)) -> Outcome {
+        serde_json::to_writer_pretty(&mut self.stdout, value).map_err(|error| Failure::writing(&error.into()))?;
+        self.line("")
+    }
+
+    /// Hands on what was gathered.
+    pub(crate) fn flush(&mut self) -> Outcome {
+        self.stdout.flush().map_err(|error| Failure::writing(&error))
+    }
+}
+
+/// Writes a message to stderr. A stderr that nobody reads is nobody's loss.
+pub(crate) fn message(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes an error to stderr.
+pub(crate) fn error(text: impl Display) {
+    let paint = Paint { on: colours_on(io::stderr().is_terminal()) };
+    message(format_args!("{}: {text}", paint.bad("error")));
+}
+
+fn colours_on(terminal: bool) -> bool {
+    // https://no-color.org: any value but the empty one.
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+pub(crate) struct Paint {
+    on: bool,
+}
+
+impl Paint {
+    fn with(self, code: &str, text: impl Display) -> String {
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    pub(crate) fn heading(self, text: impl Display) -> String {
+        self.with("1", text)
+    }
+
+    pub(crate) fn faint(self, text: impl Display) -> String {
+        self.with("2", text)
+    }
+
+    pub(crate) fn good(self, text: impl Display) -> String {
+        self.with("32", text)
+    }
+
+    pub(crate) fn waiting(self, text: impl Display) -> String {
+        self.with("33", text)
+    }
+
+    pub(crate) fn bad(self, text: impl Display) -> String {
+        self.with("31", text)
+    }
+}

@@ -1,0 +1,74 @@
+//! Queues and deliveries from the command line.
+
+use serde_json::{Value, json};
+
+use crate::sandbox::{SCOPE, SCORED, SUBMITTED, Sandbox, event};
+
+fn three_messages() -> Sandbox {
+    let sandbox = Sandbox::with_tree();
+    let given: Vec<Value> =
+        (1..=3).map(|n| event(SUBMITTED, &format!("loan-{n}"), json!({ "amount": n * 2_000 }))).collect();
+    sandbox.import(&given).done();
+    sandbox
+}
+
+#[test]
+fn messages_are_peeked_taken_and_acknowledged() {
+    let sandbox = three_messages();
+    let list = || sandbox.atlas(["--json", "queue", "list", "--scope", SCOPE]).done().json();
+    let messages = |command: &str, max: &str| {
+        let run = sandbox.atlas(["--json", "queue", command, "mail", "--scope", SCOPE, "--max", max]).done();
+        run.json().as_array().unwrap().clone()
+    };
+    let row = |depth: u64, leased: u64| json!([{ "scope": SCOPE, "name": "mail", "depth": depth, "leased": leased }]);
+    assert_eq!(list(), row(3, 0));
+    assert_eq!(messages("peek", "10").len(), 3);
+    assert_eq!(messages("peek", "10")[0]["data"], json!({ "loan": "loan-1", "amount": 2_000 }));
+    assert_eq!(list(), row(3, 0), "a look takes nothing");
+
+    let taken = messages("take", "2");
+    assert_eq!(taken.len(), 2);
+    assert_eq!(list(), row(3, 2));
+    assert_eq!(messages("take", "10").len(), 1, "what is leased is not taken again");
+    assert_eq!(messages("take", "10").len(), 0);
+
+    let id = taken[0]["id"].as_str().unwrap();
+    sandbox.atlas(["queue", "ack", id]).done();
+    assert_eq!(list(), row(2, 2));
+    let text = sandbox.atlas(["queue", "list"]).done().stdout;
+    assert!(text.contains("mail"), "{text}");
+}
+
+#[test]
+fn a_lease_that_ran_out_gives_the_message_back() {
+    let sandbox = three_messages();
+    let take = || {
+        let arguments = ["--json", "queue", "take", "mail", "--scope", SCOPE, "--max", "10", "--lease", "1ms"];
+        sandbox.atlas(arguments).done().json().as_array().unwrap().len()
+    };
+    assert_eq!(take(), 3);
+    // By the time another process has started, a millisecond is over.
+    assert_eq!(take(), 3);
+}
+
+#[test]
+fn what_cannot_be_served_here_is_left_and_listed() {
+    let sandbox = Sandbox::with_tree();
+    let run = sandbox.import(&[event(SCORED, "loan-1", json!({})), event(SCORED, "loan-2", json!({}))]).done();
+    assert!(run.stdout.contains("2 deliveries"), "{}", run.stdout);
+    let deliveries = sandbox.atlas(["--json", "deliveries", "--scope", SCOPE]).done().json();
+    let deliveries = deliveries.as_array().unwrap();
+    assert_eq!(deliveries.len(), 2);
+    assert!(deliveries.iter().all(|d| d["handler"] == "score" && d["phase"] == "Pending"), "{deliveries:?}");
+    assert_eq!(sandbox.atlas(["--json", "deliveries", "--parked"]).done().json(), json!([]));
+
+    let id = deliveries[0]["id"].as_str().unwrap();
+    let message = sandbox.atlas(["release", id]).refused();
+    assert!(message.contains("parked"), "{message}");
+    sandbox.atlas(["drop", id, "--reason", "asked for twice"]).done();
+    let event_id = id.split_once('/').unwrap().0;
+    let status = sandbox.atlas(["--json", "status", event_id]).done().json();
+    assert_eq!((&status["phase"], &status["outcome"]), (&json!("Complete"), &json!("Failure")));
+    assert!(status.to_string().contains("asked for twice"), "{status}");
+    assert_eq!(sandbox.atlas(["--json", "deliveries"]).done().json().as_array().unwrap().len(), 1);
+}
