@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use atlas::dispatch::{Delivery, DeliveryFilter, DispatchError, Emit, HandlerError, Obstacle, Options, Outcome, Phase};
+use atlas::log::Query;
 use atlas::{Atlas, Error, Event, Uuid};
 use serde_json::json;
 
@@ -120,5 +121,47 @@ async fn what_can_not_be_emitted_is_a_fatal_failure_and_emits_nothing() {
         assert!(why.contains("emitted event 2") || why.contains("event 1 of the append"), "{stream}: {why}");
     }
     assert_eq!(events(&atlas).len(), 4);
+    atlas.close().await.unwrap();
+}
+
+/// Ids follow from the cause's id and the call alone: so a call that is made again, anywhere, emits the same events.
+#[tokio::test(flavor = "multi_thread")]
+async fn emitted_ids_follow_from_the_cause_and_the_call() {
+    let id: Uuid = "018f0000-1234-7abc-8def-0123456789ab".parse().unwrap();
+    let mut emitted = Vec::new();
+    for _ in 0..2 {
+        let world = World::new(function("f"));
+        let atlas = world.open(scorer()).await;
+        let receipt = loans(&atlas).ingest(Event::new(SENT, "s").id(id)).await.unwrap();
+        atlas.completion(receipt.id).await.unwrap();
+        let caused = atlas.store().caused_by(&scope(), id).unwrap();
+        emitted.push(caused.iter().map(|event| event.id()).collect::<Vec<_>>());
+        atlas.close().await.unwrap();
+    }
+    assert_eq!(emitted[0].len(), 2);
+    assert_ne!(emitted[0][0], emitted[0][1]);
+    assert_eq!(emitted[0], emitted[1]);
+}
+
+/// Nobody ever sees an emitted event without the record that the call which emitted it succeeded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_emitted_becomes_visible_together_with_its_completion() {
+    let world = World::new(function("f"));
+    let atlas = world.open(scorer()).await;
+    let watcher = std::thread::spawn({
+        let (host, runtime) = (atlas.clone(), tokio::runtime::Handle::current());
+        move || {
+            let mut emitted = host.store().subscribe(Query::new().type_prefix(SCORED), 0);
+            for _ in 0..50 {
+                let cause = emitted.next_blocking().unwrap().causation_id().unwrap();
+                let status = runtime.block_on(host.status(cause)).unwrap();
+                assert_eq!(status.deliveries[0].outcome, Some(Outcome::Success));
+            }
+        }
+    });
+    for number in 0..50 {
+        ingest(&atlas, &format!("s{number}"), json!({})).await;
+    }
+    tokio::task::spawn_blocking(move || watcher.join().unwrap()).await.unwrap();
     atlas.close().await.unwrap();
 }

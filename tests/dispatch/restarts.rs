@@ -131,3 +131,32 @@ async fn a_deleted_database_comes_back_from_the_log() {
         atlas.close().await.unwrap();
     }
 }
+
+/// More of the log has to be followed again than is followed at a time: nothing may start before all of it is in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_complete_never_runs_again_however_much_is_followed_again() {
+    let world = World::new(json!([
+        { "name": "f", "weight": 1, "target": { "function": "f" } },
+        { "name": "post", "weight": 2, "target": { "queue": "mail" } },
+    ]));
+    let calls = Calls::default();
+    let builder = |log: Calls| {
+        Atlas::builder().function("f", move |delivery: Delivery| {
+            log.add(&delivery);
+            async { Ok::<(), HandlerError>(()) }
+        })
+    };
+    let atlas = world.open(builder(calls.clone())).await;
+    let events = (0..2_000).map(|number| Event::new(SENT, format!("s{number}"))).collect();
+    loans(&atlas).ingest_all(events).await.unwrap();
+    assert!(atlas.settled().await.unwrap().is_empty());
+    assert_eq!(calls.take().len(), 2_000);
+    // Without dispatch knowing: nothing of this is in its file.
+    atlas.store().close().unwrap();
+
+    let atlas = world.open(builder(calls.clone())).await;
+    assert!(atlas.settled().await.unwrap().is_empty());
+    assert_eq!(calls.take(), []);
+    assert_eq!(atlas.queues().await.unwrap()[0].depth, 2_000);
+    atlas.close().await.unwrap();
+}
