@@ -62,6 +62,8 @@ pub struct Event {
     pub(crate) actor: Option<String>,
     pub(crate) metadata: Option<Result<Bytes, String>>,
     pub(crate) data: Result<Data, String>,
+    /// The data were stated, and are not the default.
+    pub(crate) data_is_stated: bool,
     /// The revision of the tree that routed it.
     pub(crate) revision: Option<u32>,
     /// Data and metadata are known to be valid JSON: they came out of a JSON parser.
@@ -82,6 +84,7 @@ impl Event {
             actor: None,
             metadata: None,
             data: Ok(Data { content_type: None, bytes: Bytes::from_static(b"{}") }),
+            data_is_stated: false,
             revision: None,
             parsed: false,
         }
@@ -93,6 +96,7 @@ impl Event {
         self.data = serde_json::to_vec(data)
             .map(|json| Data { content_type: None, bytes: json.into() })
             .map_err(|error| error.to_string());
+        self.data_is_stated = true;
         self
     }
 
@@ -100,6 +104,7 @@ impl Event {
     #[must_use]
     pub fn json(mut self, json: impl Into<Bytes>) -> Self {
         self.data = Ok(Data { content_type: None, bytes: json.into() });
+        self.data_is_stated = true;
         self.parsed = false;
         self
     }
@@ -108,6 +113,7 @@ impl Event {
     #[must_use]
     pub fn bytes(mut self, content_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         self.data = Ok(Data { content_type: Some(content_type.into()), bytes: bytes.into() });
+        self.data_is_stated = true;
         self
     }
 
@@ -235,19 +241,39 @@ fn check_json(what: &'static str, json: &[u8], parsed: bool) -> Result<(), Vocab
         serde_json::from_slice::<&serde_json::value::RawValue>(json)
             .map_err(|error| VocabularyError::Json { what, why: error.to_string() })?;
     }
-    let depth = json_depth(json);
+    let Shape { depth, has_doubtful } = shape_of(json);
     if depth > MAX_JSON_DEPTH {
         return Err(VocabularyError::JsonDepth { what, depth, limit: MAX_JSON_DEPTH });
+    }
+    if has_doubtful {
+        serde_json::from_slice::<serde_json::Value>(json)
+            .map_err(|error| VocabularyError::Json { what, why: error.to_string() })?;
     }
     Ok(())
 }
 
-/// How deep arrays and objects are nested in `json`, which is valid.
-fn json_depth(json: &[u8]) -> usize {
+/// What a look at each byte of valid JSON tells.
+struct Shape {
+    /// How deep arrays and objects are nested.
+    depth: usize,
+    /// Whether it holds what a parser may still not make a value of: an escape such as `\\ud83d`, which may be half a
+    /// character, or a number that may be too large.
+    has_doubtful: bool,
+}
+
+fn shape_of(json: &[u8]) -> Shape {
+    /// No number of fewer digits and without an exponent is too large.
+    const DIGITS: usize = 300;
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    let (mut digits, mut has_doubtful) = (0usize, false);
     for byte in json {
+        let digits_before = digits;
+        digits = if byte.is_ascii_digit() && !in_string { digits + 1 } else { 0 };
         match byte {
-            _ if escaped => escaped = false,
+            _ if escaped => {
+                escaped = false;
+                has_doubtful |= *byte == b'u';
+            }
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
             b'[' | b'{' if !in_string => {
@@ -255,10 +281,11 @@ fn json_depth(json: &[u8]) -> usize {
                 deepest = deepest.max(depth);
             }
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
+            b'e' | b'E' if !in_string => has_doubtful |= digits_before > 0,
+            _ => has_doubtful |= digits > DIGITS,
         }
     }
-    deepest
+    Shape { depth: deepest, has_doubtful }
 }
 
 #[cfg(test)]
@@ -289,6 +316,13 @@ mod tests {
         assert!(event().json("[".repeat(121) + &"]".repeat(121)).check(&limits).is_err());
         assert!(event().json("\"".to_owned() + &"[".repeat(300) + "\"").check(&limits).is_ok());
         assert!(event().bytes("text/plain", "{").check(&limits).is_ok());
+        // Nor may it be what no parser makes a value of.
+        for bad in ["{\"a\":1e400}", "\"cut \\ud83d\"", &"9".repeat(400)] {
+            assert!(event().json(bad.to_owned()).check(&limits).is_err(), "{bad}");
+        }
+        for good in ["{\"a\":1e300}", "\"whole \\ud83d\\ude00\"", "[true,false]", &"9".repeat(200)] {
+            assert!(event().json(good.to_owned()).check(&limits).is_ok(), "{good}");
+        }
     }
 
     #[test]

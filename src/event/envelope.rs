@@ -118,6 +118,7 @@ impl<'a> Envelope<'a> {
             actor: owned(&self.actor),
             metadata: self.metadata.map(|raw| Ok(json(raw))),
             data: Ok(data),
+            data_is_stated: true,
             revision: None,
             parsed: true,
         })

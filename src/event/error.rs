@@ -41,7 +41,7 @@ pub enum VocabularyError {
         found: String,
     },
     /// A stream id is not well formed.
-    #[error("stream id {found:?} is not valid; expected text without control characters")]
+    #[error("stream id {found:?} is not valid; expected 1 to 255 bytes of text without control characters")]
     StreamId {
         /// The text found.
         found: String,

@@ -115,6 +115,9 @@ impl Core {
 
     /// The log as it is now.
     pub(crate) fn current(&self) -> Result<Arc<View>, ReadError> {
+        if self.opened_by != std::process::id() {
+            return Err(ReadError::Forked { opened_by: self.opened_by });
+        }
         if self.closing.load(Ordering::Acquire) {
             return Err(ReadError::Closed);
         }
@@ -362,7 +365,8 @@ impl Core {
             let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
-        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number).map_err(no_space)?;
+        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number)
+            .map_err(|failure| self.fail(failure))?;
         let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
             let source = std::io::Error::other(error);
             self.fail(Failure::Poisoned { operation: "write", source })
@@ -374,7 +378,10 @@ impl Core {
         let index = MemoryIndex::new(hash, super::format::SEGMENT_HEADER_LEN as u32, 1, next_position);
         let part = Arc::new(MemoryPart::new(segment.clone(), index));
         let last_crc = super::recovery::header_crc(&segment);
-        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false)?;
+        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false).map_err(|error| {
+            let source = std::io::Error::other(error);
+            self.fail(Failure::Poisoned { operation: "write", source })
+        })?;
         {
             let mut view = self.view.write();
             let mut changed = (**view).clone();
@@ -470,6 +477,7 @@ impl Core {
         if let Err(error) = self.seal_all() {
             tracing::warn!(%error, "a segment could not be indexed; the next open does it");
         }
+        self.remove_damaged();
         if self.closing.swap(true, Ordering::AcqRel) {
             return result;
         }
@@ -479,6 +487,24 @@ impl Core {
         let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
         result
+    }
+
+    /// Removes derived files in which damage was found, so that the next open makes them anew.
+    fn remove_damaged(&self) {
+        let view = self.view.read().clone();
+        let tail = view.recent.iter().filter(|part| part.index_is_damaged());
+        let mut names: Vec<String> = tail.map(|part| super::index::index_name(part.segment().number())).collect();
+        names.extend(self.sealed.damaged());
+        names.extend(view.directory.damaged().map(str::to_owned));
+        if self.is_read_only() {
+            return;
+        }
+        for name in names {
+            tracing::warn!(name, "removes a damaged file that is derived");
+            if let Err(error) = self.sealed.disk().remove(&name) {
+                tracing::warn!(%error, name, "it could not be removed");
+            }
+        }
     }
 
     fn close_log(&self) -> Result<(), AppendError> {

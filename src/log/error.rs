@@ -125,6 +125,12 @@ pub enum ReadError {
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
+    /// The call comes from a forked child of the process that opened the store.
+    #[error("the store was opened by process {opened_by}; a forked child can't use it")]
+    Forked {
+        /// The process id that opened it.
+        opened_by: u32,
+    },
     /// What is asked for is not well formed.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
@@ -173,7 +179,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The log is damaged where it had been synced. Nothing was changed.
-    #[error("{source}; events up to position {readable_to} can still be read")]
+    #[error("{source}; nothing was changed, and the {readable_to} events before it in the log are whole")]
     Corrupt {
         /// Where and what.
         #[source]

@@ -10,7 +10,7 @@ use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name, segment_number};
 use super::view::{SealedSegments, View};
-use super::writer::{Writer, create_segment};
+use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
 use crate::storage::{Disk, Environment};
 
@@ -57,10 +57,25 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
     let hash = KeyHash::new(store_id);
     let may_write = mode == Mode::Write;
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
-    let (directory, mut recent) = directory(&sealed, &names, last - 1, may_write)?;
-    let before = before_tail(&directory, &recent)?;
+    let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
+    let before = match before_tail(&directory, &recent) {
+        Err(ReadError::Corrupt { file, .. }) if may_write && file.ends_with(".dir") => {
+            tracing::warn!(file, "makes the directory anew, as it is damaged");
+            for name in names.iter().filter(|name| name.ends_with(".dir")) {
+                let name = format!("log/{name}");
+                if let Err(error) = disk.remove(&name)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    return Err(ReadError::io(&name)(error).into());
+                }
+            }
+            (directory, recent) = self::directory(&sealed, &[], last - 1, may_write)?;
+            before_tail(&directory, &recent)?
+        }
+        other => other?,
+    };
     let base = indexed_tail(&sealed, &tail_segment)?;
-    let tail = recover(tail_segment, base, hash, before.0, &state, mode)?;
+    let tail = recover(tail_segment, base, hash, before.0, &state, mode, &*disk)?;
     let end = Address::new(last, tail.index.end);
     if state.durable_end > end {
         let name = segment_name(last);
@@ -105,7 +120,10 @@ fn segments(
         let mut store_id = [0; 16];
         let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());
         store_id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
-        create_segment(disk, environment, store_id, 1).map_err(ReadError::io(segment_name(1)))?;
+        create_segment(disk, environment, store_id, 1).map_err(|failure| match failure {
+            Failure::Refused(error) => ReadError::io(segment_name(1))(std::io::Error::other(error)),
+            Failure::Poisoned { source, .. } => ReadError::io(segment_name(1))(source),
+        })?;
         numbers.push(1);
     }
     // Segments are never removed: a gap is lost data.
@@ -163,8 +181,11 @@ fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), Rea
 fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Option<Arc<SealedPart>>, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id()) else { return Ok(None) };
-    let fits = u64::from(index.summary.end) <= length;
-    Ok(fits.then(|| Arc::new(SealedPart::new(segment.clone(), index))))
+    if u64::from(index.summary.end) > length {
+        let end = index.summary.end;
+        return Err(segment.corrupt(end, "the segment is shorter than its index says"));
+    }
+    Ok(Some(Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
 /// Scans the tail after what is indexed of it, decides what of it is whole, and makes that certain. After a clean close
@@ -176,6 +197,7 @@ fn recover(
     first_position: u64,
     state: &LockState,
     mode: Mode,
+    disk: &dyn Disk,
 ) -> Result<Tail, OpenError> {
     // Of a store that another process writes to, what is durable by its word and no more.
     let limit = (mode == Mode::Read && state.durable_end != Address::START).then(|| {
@@ -184,11 +206,19 @@ fn recover(
     });
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
-    let before = match &base {
-        Some(part) => Before::Indexed(part),
-        None => Before::Segment(Some(first_position)),
+    let whole = Before::Segment(Some(first_position));
+    let after_base =
+        base.as_ref().map(|part| recovery::scan(&segment, hash.clone(), &Before::Indexed(part), limit, |_| {}));
+    let (base, scan) = match after_base {
+        Some(Ok(scan)) => (base, scan),
+        // An index that is damaged is passed over, and made anew at close.
+        Some(Err(ReadError::Corrupt { file, .. })) if file.ends_with(".idx") => {
+            tracing::warn!(file, "passes over a damaged index");
+            (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?)
+        }
+        Some(Err(error)) => return Err(error.into()),
+        None => (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?),
     };
-    let scan = recovery::scan(&segment, hash, &before, limit, |_| {})?;
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
@@ -211,9 +241,12 @@ fn recover(
         }
     }
     if mode == Mode::Write && !closed {
+        // A crash may have left names that are not durable.
+        disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
         recovery::settle(&segment, &scan)?;
     }
     let mut index = scan.index;
     index.last_crc = scan.last_crc;
+    let closed = closed && base.is_some();
     Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed })
 }

@@ -96,11 +96,11 @@ pub(crate) fn verify_disk(
     }
     if let Some(sealed) = &check.sealed {
         match Directory::open(&*disk, sealed.store_id(), &names, last - 1, false) {
-            Ok(directory) => report.problems.extend(directory.check_all().err().map(|error| Problem {
-                file: "log/*.dir".to_owned(),
-                offset: 0,
-                what: error.to_string(),
-            })),
+            Ok(directory) => {
+                if let Err(error) = directory.check_all() {
+                    report.add_error(error);
+                }
+            }
             Err(error) => report.add_error(error),
         }
     }
@@ -220,7 +220,11 @@ impl Check {
         match IndexFile::open(&*self.disk, number, sealed.store_id()) {
             // Of the last clean close, and passed over since the log went on: of the tail, or of a segment that a kill left
             // before it was indexed anew.
-            Ok(index) if index.summary.end < scan.index.end => {}
+            Ok(index) if index.summary.end < scan.index.end => {
+                if let Err(error) = index.check_all() {
+                    report.add_error(error);
+                }
+            }
             Ok(index) => match index.says(sealed.store_id(), &scan.index) {
                 Ok(true) => {}
                 Ok(false) => report.add(name, 0, "the index doesn't say what its segment says"),

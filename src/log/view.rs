@@ -1,13 +1,13 @@
 //! What the log consists of at one moment: sealed segments, found through the directory, and the parts after them that
 //! are indexed in memory. A view is immutable; readers take the current one and keep it as long as they read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
-use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
+use super::index::{Directory, IndexFile, KeyHash, StreamPlace, index_name, v7_micros};
 use super::part::{Horizon, MemoryPart, Part, SealedPart, StreamRef};
 use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name};
@@ -25,6 +25,8 @@ pub(crate) struct SealedSegments {
     max_open: usize,
     may_write: bool,
     open: Mutex<OpenParts>,
+    /// Segments in whose index a damaged block was found, until it is made anew.
+    damaged: Mutex<HashSet<u32>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +66,7 @@ impl SealedSegments {
             max_open: options.max_open_segments,
             may_write,
             open: Mutex::default(),
+            damaged: Mutex::default(),
         }
     }
 
@@ -85,10 +88,13 @@ impl SealedSegments {
             let mut open = self.open.lock();
             open.clock += 1;
             let now = open.clock;
-            if let Some((part, used)) = open.parts.get_mut(&number) {
+            if let Some((part, used)) = open.parts.get_mut(&number).filter(|(part, _)| !part.index_is_damaged()) {
                 *used = now;
                 return Ok(part.clone());
             }
+        }
+        if self.open.lock().parts.contains_key(&number) {
+            self.damaged.lock().insert(number);
         }
         let part = self.open(number)?;
         self.open.lock().insert(number, part.clone(), self.max_open);
@@ -100,6 +106,9 @@ impl SealedSegments {
     fn open(&self, number: u32) -> Result<Part, ReadError> {
         match IndexFile::open(self.disk(), number, self.store_id) {
             Ok(index) => {
+                if self.damaged.lock().contains(&number) {
+                    return self.rebuild(number);
+                }
                 let segment = self.segment(number, Some(index.summary.end))?;
                 let length = segment.file.len().map_err(|error| segment.io(error))?;
                 if length != u64::from(index.summary.end) {
@@ -148,9 +157,18 @@ impl SealedSegments {
         }
         let end = scan.index.end;
         let index = IndexFile::write(self.disk(), number, self.store_id, &scan.index)?;
+        self.damaged.lock().remove(&number);
         let segment = self.segment(number, Some(end))?;
         segment.set_verified();
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
+    }
+
+    /// Names of the index files in which a damaged block was found.
+    pub(crate) fn damaged(&self) -> Vec<String> {
+        let open = self.open.lock();
+        let found = open.parts.iter().filter(|(_, (part, _))| part.index_is_damaged()).map(|(number, _)| *number);
+        let all: HashSet<u32> = found.chain(self.damaged.lock().iter().copied()).collect();
+        all.into_iter().map(index_name).collect()
     }
 
     /// Takes in a segment that was sealed just now.

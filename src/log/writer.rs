@@ -463,24 +463,28 @@ impl Writer {
 }
 
 /// Creates the file of segment `number`, durably, with its header and nothing else; it gets its name only when it is
-/// whole.
+/// whole. Once it may have its name there is no way back.
 pub(crate) fn create_segment(
     disk: &dyn Disk,
     environment: &Environment,
     store_id: [u8; 16],
     number: u32,
-) -> Result<(), io::Error> {
+) -> Result<(), Failure> {
     let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64() };
     let temporary = format!("log/{number:08}.seg.new");
-    let create = || {
+    let write = || {
         let file = disk.create(&temporary)?;
         file.write_all_at(0, &header.encode())?;
-        file.sync()?;
+        file.sync()
+    };
+    write().map_err(|source| {
+        // A file that was never named; an open would remove it as well.
+        let _ = disk.remove(&temporary);
+        Failure::Refused(AppendError::NoSpace { needed: SEGMENT_HEADER_LEN as u64, source: Arc::new(source) })
+    })?;
+    let name = || {
         disk.rename(&temporary, &segment_name(number))?;
         disk.sync_dir("log")
     };
-    create().inspect_err(|_| {
-        // A file that was never named; an open would remove it as well.
-        let _ = disk.remove(&temporary);
-    })
+    name().map_err(|source| Failure::Poisoned { operation: "sync", source })
 }

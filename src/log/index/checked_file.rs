@@ -8,7 +8,7 @@
 //! Such files are derived: written under another name, synced, and renamed into place; never changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -18,6 +18,8 @@ use crate::storage::{Disk, DiskFile};
 
 const BLOCK: usize = 4096;
 const FOOTER: usize = 24;
+const DAMAGED_BLOCK: &str = "a block's CRC doesn't match; the file is derived: remove it, or close the store, and the next \
+                             open makes it anew";
 /// A multiple of [`BLOCK`].
 const BUFFER: usize = 64 * BLOCK;
 
@@ -29,6 +31,8 @@ pub(crate) struct CheckedFile {
     data_len: usize,
     /// One bit a block: already checked.
     checked: Box<[AtomicU64]>,
+    /// A block was found damaged.
+    damaged: AtomicBool,
 }
 
 /// Writes a file front to back, in memory of a fixed size.
@@ -121,7 +125,7 @@ impl CheckedFile {
         };
         let _ = table;
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Arc::new(Self { name: name.to_owned(), bytes, data_len, checked }))
+        Ok(Arc::new(Self { name: name.to_owned(), bytes, data_len, checked, damaged: AtomicBool::new(false) }))
     }
 
     /// Bytes of data.
@@ -155,7 +159,8 @@ impl CheckedFile {
         let data = self.bytes.get(start..self.data_len.min(start + BLOCK)).unwrap_or_default();
         let crc = self.bytes.get(self.data_len + block * 4..).and_then(|rest| rest.first_chunk::<4>());
         if crc != Some(&crc32fast::hash(data).to_le_bytes()) {
-            return Err(self.corrupt(start, "a block's CRC doesn't match"));
+            self.damaged.store(true, Ordering::Relaxed);
+            return Err(self.corrupt(start, DAMAGED_BLOCK));
         }
         word.fetch_or(bit, Ordering::Relaxed);
         Ok(())
@@ -166,6 +171,15 @@ impl CheckedFile {
         (0..self.data_len.div_ceil(BLOCK)).try_for_each(|block| self.check(block))
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether a block was found damaged since the file was opened.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn corrupt(&self, offset: usize, what: &'static str) -> ReadError {
         ReadError::Corrupt { file: self.name.clone(), offset: offset as u64, what }
     }
@@ -174,7 +188,7 @@ impl CheckedFile {
 /// A section of a checked file: `count` rows of a fixed size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Section {
-    pub(crate) offset: u32,
+    pub(crate) offset: u64,
     pub(crate) count: u32,
 }
 

@@ -139,9 +139,13 @@ impl Run {
         if covers != (first, last) || found != store_id || summaries != last - first + 1 {
             return Err(corrupt());
         }
-        let summaries = Section { offset: HEADER as u32, count: summaries };
-        let streams = Section { offset: summaries.offset + summaries.count * Summary::LEN as u32, count: streams };
-        let keys = Section { offset: streams.offset.saturating_add(streams.count.saturating_mul(24)), count: keys };
+        let after = |section: Section, row: u64| section.offset + u64::from(section.count) * row;
+        let summaries = Section { offset: HEADER as u64, count: summaries };
+        let streams = Section { offset: after(summaries, Summary::LEN as u64), count: streams };
+        let keys = Section { offset: after(streams, 24), count: keys };
+        if after(keys, 16) != file.len() as u64 {
+            return Err(corrupt());
+        }
         Ok(Arc::new(Self { first, last, file, summaries, streams, keys }))
     }
 
@@ -258,7 +262,10 @@ impl Directory {
     /// and the names of the files that are no longer needed.
     pub(crate) fn merged(&self, disk: &dyn Disk, store_id: [u8; 16]) -> Result<Option<(Self, [String; 2])>, ReadError> {
         let size = |run: &Run| run.last - run.first + 1;
-        let due = self.runs.windows(2).position(|pair| matches!(pair, [a, b] if size(b) >= size(a)));
+        let fits = |a: u32, b: u32| a.checked_add(b).is_some();
+        let mergeable = |a: &Run, b: &Run| fits(a.streams.count, b.streams.count) && fits(a.keys.count, b.keys.count);
+        let is_due = |pair: &[Arc<Run>]| matches!(pair, [a, b] if size(b) >= size(a) && mergeable(a, b));
+        let due = self.runs.windows(2).position(is_due);
         let Some((at, [a, b])) = due.and_then(|at| Some((at, self.runs.get(at..)?.first_chunk()?))) else {
             return Ok(None);
         };
@@ -326,6 +333,11 @@ impl Directory {
             }
         }
         Ok(streams)
+    }
+
+    /// The files in which a block was found damaged since they were opened.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = &str> {
+        self.runs.iter().filter(|run| run.file.is_damaged()).map(|run| run.file.name())
     }
 
     /// Checks every block of every run.

@@ -134,7 +134,7 @@ impl Writer {
         rows: impl Iterator<Item = [u8; N]>,
     ) {
         self.out.resize(self.out.len().next_multiple_of(8), 0);
-        let offset = self.out.len() as u32;
+        let offset = self.out.len() as u64;
         let mut count = 0;
         for row in rows {
             self.out.extend_from_slice(&row);
@@ -226,7 +226,8 @@ impl IndexFile {
         let mut header = summary.encode();
         header.extend_from_slice(&store_id);
         for section in w.sections.fields() {
-            header.extend_from_slice(&pair(section.offset, section.count));
+            // The index of one segment is far below 4 GiB.
+            header.extend_from_slice(&pair(section.offset as u32, section.count));
         }
         w.out.iter_mut().zip(header).for_each(|(to, from)| *to = from);
         w.out
@@ -256,7 +257,7 @@ impl IndexFile {
             let found: [u8; 16] = fields.array()?;
             let mut sections = Sections::default();
             for section in sections.fields() {
-                *section = Section { offset: fields.u32()?, count: fields.u32()? };
+                *section = Section { offset: u64::from(fields.u32()?), count: fields.u32()? };
             }
             Some((summary, found, sections))
         })();
@@ -266,6 +267,16 @@ impl IndexFile {
             }
             _ => Err(file.corrupt(0, "the index is of another segment or store")),
         }
+    }
+
+    /// Checks every block.
+    pub(crate) fn check_all(&self) -> Result<(), ReadError> {
+        self.file.check_all()
+    }
+
+    /// Whether a block was found damaged since the file was opened.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.file.is_damaged()
     }
 
     /// Whether the file says, byte for byte, what the segment says.
