@@ -33,8 +33,8 @@ pub trait Fold {
 }
 
 /// The fold that needs no code: JSON Merge Patch (RFC 7396) of each event's data, in order, starting from `{}`. Events
-/// whose data are not JSON leave the state as it is. Numbers beyond 64 bits are kept in the log digit by digit, but in a state
-as the nearest 64-bit float.
+/// whose data are not JSON leave the state as it is. Numbers beyond 64 bits are kept in the log digit by digit, but in a
+/// state as the nearest 64-bit float.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MergeFold;
 
