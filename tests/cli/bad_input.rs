@@ -276,3 +276,29 @@ fn what_is_not_there_is_said() {
         assert!(message.contains(says), "{arguments:?}: {message}");
     }
 }
+
+#[test]
+fn a_damaged_database_is_named_and_can_be_removed() {
+    use std::fs;
+    let sandbox = Sandbox::with_tree();
+    sandbox.import(&events(30)).done();
+    let queues = sandbox.atlas(["--json", "queue", "list"]).done().stdout;
+    for file in ["catalog.redb", "dispatch.redb"] {
+        let path = sandbox.dir().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        // All but the header: redb can only find out by reading on.
+        bytes[4096..].iter_mut().for_each(|byte| *byte ^= 0xff);
+        fs::write(&path, &bytes).unwrap();
+        let run = sandbox.atlas(["--json", "verify"]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let problem = &run.json()["problems"][0];
+        assert_eq!((&problem["file"], &problem["offset"]), (&json!(file), &json!(0)));
+        assert!(problem["what"].as_str().unwrap().contains("remove it"), "{problem}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "verifying writes nothing");
+        let message = sandbox.atlas(["queue", "list"]).refused();
+        assert!(message.contains(file) && message.contains("the next open makes it anew"), "{message}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(sandbox.atlas(["--json", "queue", "list"]).done().stdout, queues);
+        sandbox.atlas(["verify"]).done();
+    }
+}
