@@ -121,13 +121,16 @@ fn an_id_that_is_known_with_other_content_is_a_bad_line() {
 }
 
 #[test]
-fn an_unreadable_file_leaves_no_directory_behind() {
+fn a_file_that_cannot_be_imported_leaves_no_directory_behind() {
     let sandbox = Sandbox::new();
     sandbox.write("folder/file", "");
     for file in ["missing.ndjson", "folder"] {
         let message = sandbox.atlas(["import", file]).refused();
         assert!(message.starts_with(&format!("{file}: ")), "{message}");
     }
+    sandbox.write("no-tree.ndjson", ndjson(&events(2)));
+    let message = sandbox.atlas(["import", "no-tree.ndjson"]).refused();
+    assert!(message.starts_with("no-tree.ndjson:1: ") && message.contains("no active configuration tree"), "{message}");
     assert!(!sandbox.dir().exists());
 }
 
