@@ -101,6 +101,15 @@ impl fmt::Display for Gap {
     }
 }
 
+/// What helps where the damage is in the derived database; nothing does where it is in the log.
+fn hint(place: &str) -> &'static str {
+    if place.starts_with("catalog.redb") {
+        "; remove the file while the store is closed, and the next open makes it anew"
+    } else {
+        ""
+    }
+}
+
 fn lines<T: fmt::Display>(items: &[T]) -> String {
     let lines: Vec<String> = items.iter().map(ToString::to_string).collect();
     lines.join("\n")
@@ -183,7 +192,9 @@ pub enum ConfigError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The derived database can't be read or written.
-    #[error("{0}")]
+    #[error(
+        "{0}; the file is derived from the log: remove it while the store is closed, and the next open makes it anew"
+    )]
     Database(Arc<dyn std::error::Error + Send + Sync>),
     /// The derived database reflects more than the log holds: the log lost what had been durable.
     #[error("catalog.redb reflects the log up to {applied}, but the log ends at {end}; the log has lost data")]
@@ -194,7 +205,7 @@ pub enum ConfigError {
         end: String,
     },
     /// A record or an entry can't be read.
-    #[error("{place}: {what}")]
+    #[error("{place}: {what}{hint}", hint = hint(.place))]
     Damaged {
         /// The record's address, or the table of catalog.redb.
         place: String,

@@ -5,10 +5,13 @@ use std::io::BufRead;
 use std::path::Path;
 
 use super::fault::ConfigError;
-use crate::event::{Envelope, EventType, Name};
+use crate::event::{Envelope, EventType, Name, excerpt};
 
 /// The longest line that is read, in bytes: the largest event with room for escapes and envelope.
 const MAX_LINE: u64 = 64 << 20;
+
+/// The longest that is said of a line whole, in bytes.
+const MAX_SAID: usize = 600;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -70,7 +73,15 @@ fn scan(mut lines: impl BufRead) -> Result<(Name, u64, BTreeSet<EventType>), Con
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let event = Envelope::from_json(&line).map_err(|error| bad(format!("{error}; expected one event in JSON")))?;
+        if line.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(bad("the line is no JSON object; expected one event in JSON".to_owned()));
+        }
+        let event = Envelope::from_json(&line).map_err(|error| {
+            let text = error.to_string();
+            // A field's name out of the line may be of any length.
+            let what = if text.len() > MAX_SAID { excerpt(&text) } else { text };
+            bad(format!("{what}; expected one event in JSON"))
+        })?;
         let scope = event.scope().map_err(|error| bad(error.to_string()))?;
         match &application {
             None => application = Some(scope.application().clone()),
@@ -127,6 +138,7 @@ mod tests {
                 "line 2: the application is cards; expected loans",
             ),
             (good.clone() + "{", "line 2: EOF"),
+            (good.clone() + "[1]", "line 2: the line is no JSON object; expected one event"),
             (
                 good.clone() + &line("loans", "LOAN_OFFER_SENT_1"),
                 "line 2: event type \"LOAN_OFFER_SENT_1\" has 4 parts",

@@ -9,7 +9,9 @@ use super::document::{
 use super::fault::{ExpressionCheck, Fault};
 use super::json::{Node, Source, Value};
 use super::nearest::nearest;
-use super::read::{array, boolean, duration, integer, name, number, object, string, unsupported, wrong_kind};
+use super::read::{
+    array, boolean, duration, integer, name, number, object, object_of, string, unsupported, wrong_kind,
+};
 use crate::event::{Name, excerpt};
 
 const DOCUMENT_KEYS: [&str; 2] = ["description", "handlers"];
@@ -137,10 +139,11 @@ impl Reader<'_, '_> {
     }
 
     fn target(&mut self, node: &Node) -> Option<Target> {
-        let entries = object(self.source, node, "target", &TARGET_KEYS)?;
+        let expected = "function or queue (http and command are not supported yet)";
+        let entries = object_of(self.source, node, "target", &TARGET_KEYS, expected)?;
         let [(key, value)] = entries.0 else {
             let what = format!("target has {} keys", entries.0.len());
-            self.source.fault(node.offset, what, "exactly one of function, queue");
+            self.source.fault(node.offset, what, "exactly one of function or queue");
             return None;
         };
         match key.text.as_str() {
@@ -299,7 +302,7 @@ mod tests {
             "f.json:6:84: retry: initial is longer than max",
             "f.json:7:5: the key \"name\" of a handler is missing",
             "f.json:7:16: weight is a string",
-            "f.json:7:31: target has 0 keys; expected exactly one of function, queue",
+            "f.json:7:31: target has 0 keys; expected exactly one of function or queue",
             "f.json:7:54: stop_on_failure is a number; expected true or false",
             "f.json:7:76: out_of_attempts is \"stop\"; expected \"park\" or \"fail\"",
             "f.json:7:95: timeout is 0",

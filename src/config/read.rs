@@ -10,6 +10,18 @@ use crate::event::{Name, VocabularyError, excerpt};
 
 /// The entries of an object; each key that isn't known is a fault.
 pub(super) fn object<'n>(source: &mut Source<'_>, node: &'n Node, what: &str, known: &[&str]) -> Option<Entries<'n>> {
+    let expected = if known.is_empty() { "no keys".to_owned() } else { format!("one of {}", known.join(", ")) };
+    object_of(source, node, what, known, &expected)
+}
+
+/// As [`object`], where what is expected is said in other words.
+pub(super) fn object_of<'n>(
+    source: &mut Source<'_>,
+    node: &'n Node,
+    what: &str,
+    known: &[&str],
+    expected: &str,
+) -> Option<Entries<'n>> {
     let Value::Object(entries) = &node.value else {
         wrong_kind(source, node, what, "an object");
         return None;
@@ -18,8 +30,8 @@ pub(super) fn object<'n>(source: &mut Source<'_>, node: &'n Node, what: &str, kn
         if !known.contains(&key.text.as_str()) {
             let near = nearest(&key.text, known.iter().copied());
             let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-            let expected = if known.is_empty() { "no keys".to_owned() } else { format!("one of {}", known.join(", ")) };
-            source.fault(key.offset, format!("unknown key {:?} in {what}", excerpt(&key.text)), expected + &near);
+            let unknown = format!("unknown key {:?} in {what}", excerpt(&key.text));
+            source.fault(key.offset, unknown, format!("{expected}{near}"));
         }
     }
     Some(Entries(entries))

@@ -1,12 +1,20 @@
 //! redb over the seam: the derived databases live on the same disk as the log.
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, StorageBackend};
+use redb::{Database, StorageBackend, StorageError};
 use thiserror::Error;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, MemoryDisk};
+
+/// Up to this size a file is checked whole when it is opened, in bytes; a larger one takes too long.
+const CHECKED_AT_OPEN_BYTES: u64 = 32 << 20;
+/// How much of a database is kept in memory while it is verified, in bytes.
+const VERIFY_CACHE_BYTES: usize = 16 << 20;
 
 /// A derived database cannot be read or written. The log is unharmed; `atlas rebuild` makes the file anew.
 #[derive(Debug, Error)]
@@ -66,8 +74,104 @@ pub(crate) fn open_database(
         }
         other => other.map_err(|e| of(e.into()))?,
     };
-    Database::builder()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(Backend(opened))
-        .map_err(DatabaseError::of(file))
+    let length = opened.len().map_err(|e| of(e.into()))?;
+    unpanicked(file, || {
+        let mut database = open_file(opened, cache_bytes)?;
+        if (1..=CHECKED_AT_OPEN_BYTES).contains(&length) {
+            // What it mends it mends by going back to an earlier commit: the log has what is missing then.
+            database.check_integrity()?;
+        }
+        Ok(database)
+    })
+}
+
+/// Checks the database `file` in the folder `dir` whole, on a copy in memory: writes nothing. A file that is not there is
+/// fine: it is derived. Nobody may write to it meanwhile.
+///
+/// # Errors
+/// The file can't be read, or is damaged.
+pub fn verify_database(dir: &Path, file: &'static str) -> Result<(), DatabaseError> {
+    let of = DatabaseError::of::<StorageError>(file);
+    let bytes = match std::fs::read(dir.join(file)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|e| of(e.into()))?,
+    };
+    let copy = MemoryDisk::new().create(file).map_err(|e| of(e.into()))?;
+    copy.write_all_at(0, &bytes).map_err(|e| of(e.into()))?;
+    drop(bytes);
+    unpanicked(file, || {
+        let whole = open_file(copy, VERIFY_CACHE_BYTES)?.check_integrity()?;
+        if whole { Ok(()) } else { Err(StorageError::Corrupted("a page isn't what was written".to_owned()).into()) }
+    })
+}
+
+fn open_file(file: Arc<dyn DiskFile>, cache_bytes: usize) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend(file))
+}
+
+/// Runs `work` on `file`. redb panics on some damage, which is an error like any other here.
+fn unpanicked<T>(
+    file: &'static str,
+    work: impl FnOnce() -> Result<T, redb::DatabaseError>,
+) -> Result<T, DatabaseError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(DatabaseError::of(file)),
+        Err(panic) => Err(DatabaseError::of(file)(StorageError::Corrupted(said(panic.as_ref())))),
+    }
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    crate::event::excerpt(text.unwrap_or("no reason is known")).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "catalog.redb";
+
+    fn written() -> Vec<u8> {
+        let disk = MemoryDisk::new();
+        let database = open_database(&disk, FILE, 1 << 20).unwrap();
+        for round in 0..4u64 {
+            let transaction = database.begin_write().unwrap();
+            let mut table = transaction.open_table(redb::TableDefinition::<u64, u64>::new("t")).unwrap();
+            for key in 0..500 {
+                table.insert(key * 4 + round, key).unwrap();
+            }
+            drop(table);
+            transaction.commit().unwrap();
+        }
+        drop(database);
+        let file = disk.open(FILE, false).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_no_panic() {
+        let whole = written();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, &whole).unwrap();
+        verify_database(folder.path(), FILE).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "verifying writes nothing");
+        verify_database(folder.path(), "dispatch.redb").unwrap();
+        let mut found = 0;
+        // Every place of the header, then places all over.
+        for offset in (0..320).chain((320..whole.len()).step_by(whole.len() / 200)) {
+            let mut damaged = whole.clone();
+            damaged[offset] ^= 0xff;
+            std::fs::write(&path, &damaged).unwrap();
+            found += usize::from(verify_database(folder.path(), FILE).is_err());
+            let disk = MemoryDisk::new();
+            disk.create(FILE).unwrap().write_all_at(0, &damaged).unwrap();
+            if let Err(error) = open_database(&disk, FILE, 1 << 20) {
+                assert!(error.to_string().starts_with("catalog.redb: "), "{error}");
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
 }

@@ -11,7 +11,8 @@ mod memory;
 mod real;
 
 pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
-pub(crate) use database::{DatabaseError, open_database};
+pub(crate) use database::open_database;
+pub use database::{DatabaseError, verify_database};
 pub use disk::{Disk, DiskFile};
 pub use environment::Environment;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};

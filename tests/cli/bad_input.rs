@@ -29,10 +29,14 @@ fn with(field: &str, value: impl Into<Value>) -> Value {
 fn bad_lines() -> Vec<Bad> {
     vec![
         bad("{\"type\":", "EOF while parsing a value; expected one JSON object"),
-        bad("not json", "expected"),
-        bad("[1, 2]", "expected"),
+        bad("not json", "expected one JSON object"),
+        bad("[1, 2]", "expected one JSON object"),
+        bad(" 17", "expected one JSON object"),
+        bad(json!([null, SENT, "bank", "loans", null, "loan-1", null]), "expected one JSON object"),
+        bad(with(&"x".repeat(3 << 20), json!({})), "unknown field `xxx"),
         bad("{} {}", "expected"),
         bad(with("Data", json!({})), "unknown field `Data`"),
+        bad(with(&"x \n".repeat(1 << 20), json!({})), "unknown field `x "),
         bad(without("tenant"), "tenant is missing"),
         bad(without("application"), "application is missing"),
         bad(without("stream"), "missing field `stream`"),
@@ -67,6 +71,7 @@ fn an_import_stops_at_the_first_bad_line_and_says_what_is_durable() {
         let message = sandbox.atlas(["import", "bad.ndjson"]).refused();
         assert!(message.starts_with("bad.ndjson:3: "), "{shown}: {message}");
         assert!(message.contains(bad.says), "{shown}: {message}");
+        assert!(message.len() < 1_000 && !message.contains("struct"), "{shown}: {} bytes", message.len());
         assert!(message.ends_with("(1 line before it is durable)"), "{shown}: {message}");
         expected += 1;
         assert_eq!(sandbox.export().len(), expected, "{shown}: the line before, and nothing after");
@@ -116,13 +121,16 @@ fn an_id_that_is_known_with_other_content_is_a_bad_line() {
 }
 
 #[test]
-fn an_unreadable_file_leaves_no_directory_behind() {
+fn a_file_that_cannot_be_imported_leaves_no_directory_behind() {
     let sandbox = Sandbox::new();
     sandbox.write("folder/file", "");
     for file in ["missing.ndjson", "folder"] {
         let message = sandbox.atlas(["import", file]).refused();
         assert!(message.starts_with(&format!("{file}: ")), "{message}");
     }
+    sandbox.write("no-tree.ndjson", ndjson(&events(2)));
+    let message = sandbox.atlas(["import", "no-tree.ndjson"]).refused();
+    assert!(message.starts_with("no-tree.ndjson:1: ") && message.contains("no active configuration tree"), "{message}");
     assert!(!sandbox.dir().exists());
 }
 
@@ -274,5 +282,31 @@ fn what_is_not_there_is_said() {
     ] {
         let message = sandbox.atlas(&arguments).refused();
         assert!(message.contains(says), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_damaged_database_is_named_and_can_be_removed() {
+    use std::fs;
+    let sandbox = Sandbox::with_tree();
+    sandbox.import(&events(30)).done();
+    let queues = sandbox.atlas(["--json", "queue", "list"]).done().stdout;
+    for file in ["catalog.redb", "dispatch.redb"] {
+        let path = sandbox.dir().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        // All but the header: redb can only find out by reading on.
+        bytes[4096..].iter_mut().for_each(|byte| *byte ^= 0xff);
+        fs::write(&path, &bytes).unwrap();
+        let run = sandbox.atlas(["--json", "verify"]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let problem = &run.json()["problems"][0];
+        assert_eq!((&problem["file"], &problem["offset"]), (&json!(file), &json!(0)));
+        assert!(problem["what"].as_str().unwrap().contains("remove it"), "{problem}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "verifying writes nothing");
+        let message = sandbox.atlas(["queue", "list"]).refused();
+        assert!(message.contains(file) && message.contains("the next open makes it anew"), "{message}");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(sandbox.atlas(["--json", "queue", "list"]).done().stdout, queues);
+        sandbox.atlas(["verify"]).done();
     }
 }

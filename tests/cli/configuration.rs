@@ -100,9 +100,17 @@ fn a_tree_without_a_type_of_the_catalogue_is_not_activated() {
     let message = sandbox.atlas(["config", "import", "tree", "--scope", "other/loans", "--activate"]);
     assert_eq!(message.code, 1);
     assert!(message.stderr.contains(SENT), "{}", message.stderr);
+    let history = sandbox.atlas(["--json", "config", "history", "--scope", "other/loans"]);
+    assert!(!history.stdout.contains("revision"), "nothing was staged: {}", history.stdout);
     let mut lost = event(SENT, "s", json!({}));
     lost["tenant"] = json!("other");
     sandbox.import(&[lost]).refused();
+    let before = sandbox.atlas(["--json", "config", "history", "--scope", SCOPE]).done().stdout;
+    assert_eq!(sandbox.atlas(["config", "import", "tree", "--scope", SCOPE, "--activate"]).code, 1);
+    let after = sandbox.atlas(["--json", "config", "history", "--scope", SCOPE]).done().stdout;
+    assert_eq!(after, before);
+    sandbox.atlas(["--dir", "new", "config", "import", "tree", "--scope", SCOPE, "--activate"]).refused();
+    assert!(!sandbox.path("new").exists());
 }
 
 #[test]

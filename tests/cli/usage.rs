@@ -5,7 +5,7 @@ use crate::sandbox::{Sandbox, snapshot};
 #[test]
 fn wrong_usage_ends_with_2_and_touches_nothing() {
     let sandbox = Sandbox::new();
-    let arguments: [&[&str]; 13] = [
+    let arguments: [&[&str]; 15] = [
         &[],
         &["imprt"],
         &["import"],
@@ -18,6 +18,8 @@ fn wrong_usage_ends_with_2_and_touches_nothing() {
         &["state", "bank/loans", "loan-1", "--at", "yesterday"],
         &["get", "not-an-id"],
         &["queue", "take", "mail"],
+        &["queue", "take", "mail", "--scope", "bank/loans", "--max", "0"],
+        &["queue", "take", "mail", "--scope", "bank/loans", "--lease", "0s"],
         &["export", "--format", "xml"],
     ];
     for arguments in arguments {

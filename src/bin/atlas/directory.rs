@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use atlas::log::{EventStore, OpenError, Options};
+use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, Error};
 
 use crate::failure::{Failure, Outcome};
@@ -32,6 +33,7 @@ pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
 }
 
 /// How a directory is opened for work.
+#[derive(Clone, Copy)]
 pub(crate) enum Opening {
     /// One that holds a store, to look at it: also while another process holds it.
     Look,
@@ -41,6 +43,8 @@ pub(crate) enum Opening {
     Create,
     /// As [`Create`](Self::Create), with segments of this size, and deliveries are served.
     Serve { segment_size: u64 },
+    /// As [`Serve`](Self::Serve), in memory: for work that is refused where there is no store, and leaves none behind.
+    Rehearse { segment_size: u64 },
 }
 
 /// Runs `work` on `dir`, and closes it.
@@ -50,9 +54,15 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
     let builder = match opening {
         Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
         Opening::Create => builder.dispatch(false),
-        Opening::Serve { segment_size } => builder.log_options(Options { segment_size, ..Options::default() }),
+        Opening::Serve { segment_size } | Opening::Rehearse { segment_size } => {
+            builder.log_options(Options { segment_size, ..Options::default() })
+        }
     };
-    let opened = match (builder.open(dir).await, opening) {
+    let opened = match opening {
+        Opening::Rehearse { .. } => builder.open_with(Environment::new(MemoryDisk::new())).await,
+        _ => builder.open(dir).await,
+    };
+    let opened = match (opened, opening) {
         (Err(Error::Open(OpenError::Held { .. })), Opening::Look) => Atlas::builder().read_only(true).open(dir).await,
         (other, _) => other,
     };

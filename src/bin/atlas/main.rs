@@ -8,6 +8,7 @@ mod directory;
 mod failure;
 mod lines;
 mod output;
+mod panics;
 mod pipeline;
 mod progress;
 mod sizes;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_USAGE } else { 0 });
         }
     };
-    match run(arguments) {
+    match panics::caught(|| run(arguments)) {
         Ok(()) | Err(Failure::BrokenPipe) => return ExitCode::SUCCESS,
         Err(Failure::Message(text)) => output::error(text),
         Err(Failure::Located(text)) => output::message(text),

@@ -1,5 +1,6 @@
 //! Results on stdout, messages on stderr; colour only where a person looks.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
@@ -63,7 +64,29 @@ impl Output {
 
 /// Writes a message to stderr. A stderr that nobody reads is nobody's loss.
 pub(crate) fn message(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = writeln!(io::stderr().lock(), "{}", bounded(&text.to_string()));
+}
+
+/// The longest word of a message, in characters: a name out of the input may have megabytes.
+const LONGEST_WORD: usize = 200;
+
+/// The text with its longest words cut short.
+fn bounded(text: &str) -> Cow<'_, str> {
+    if text.split_whitespace().all(|word| word.len() <= LONGEST_WORD) {
+        return text.into();
+    }
+    let (mut cut, mut length) = (String::new(), 0);
+    for c in text.chars() {
+        length = if c.is_whitespace() { 0 } else { length + 1 };
+        match length {
+            ..=LONGEST_WORD => cut.push(c),
+            _ if length == LONGEST_WORD + 1 => cut.push('…'),
+            // The quote that a long word ends with.
+            _ if matches!(c, '`' | '"') => cut.push(c),
+            _ => {}
+        }
+    }
+    cut.into()
 }
 
 /// Writes an error to stderr.

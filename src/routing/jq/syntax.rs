@@ -33,16 +33,16 @@ impl Wrong {
     }
 }
 
-/// Words that belong to jq's syntax and are not available, with the reason.
+/// Words that belong to jq's syntax and are not available, with what is expected instead.
 const REFUSED: [(&str, &str); 8] = [
-    ("def", "a definition could call itself for ever"),
-    ("label", "use first(f) or limit(n; f)"),
-    ("break", "use first(f) or limit(n; f)"),
-    ("import", "there are no modules"),
-    ("include", "there are no modules"),
-    ("module", "there are no modules"),
-    ("__loc__", "write the value"),
-    ("..", "name the path; a walk over all values is not available"),
+    ("def", "one expression; a definition could call itself for ever"),
+    ("label", "first(f) or limit(n; f)"),
+    ("break", "first(f) or limit(n; f)"),
+    ("import", "an expression that stands alone"),
+    ("include", "an expression that stands alone"),
+    ("module", "an expression that stands alone"),
+    ("__loc__", "the value itself"),
+    ("..", "the path by name; a walk over all values is not available"),
 ];
 
 /// Reads `source` as one expression. Also says how deep it is.
@@ -57,7 +57,7 @@ pub(crate) fn parse(source: &str) -> Result<(Term<&str>, usize), Wrong> {
     check_brackets(source)?;
     let tokens = Lexer::new(source).lex().map_err(|errors| match errors.into_iter().next() {
         Some((expected, rest)) => {
-            let found = rest.chars().next().map_or("the end".to_owned(), |c| format!("{c:?}"));
+            let found = rest.chars().next().map_or("end".to_owned(), |c| format!("{c:?}"));
             Wrong::at(source, rest, format!("unexpected {found}"), expected.as_str())
         }
         None => Wrong::new(0, "not readable", "jq"),

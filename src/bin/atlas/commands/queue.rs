@@ -45,8 +45,8 @@ pub(crate) struct Peek {
     #[arg(long, value_name = "SCOPE")]
     scope: Scope,
     /// At most so many messages
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    max: usize,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    max: u32,
 }
 
 /// Take messages from a queue under a lease
@@ -69,10 +69,10 @@ pub(crate) struct Take {
     #[arg(long, value_name = "SCOPE")]
     scope: Scope,
     /// At most so many messages
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    max: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    max: u32,
     /// How long they are hidden from others
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = sizes::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = sizes::some_duration)]
     lease: Duration,
 }
 
@@ -106,11 +106,11 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
     directory::work(dir, Opening::Existing, async |atlas| match command {
         Command::List(arguments) => list(atlas, &arguments, output).await,
         Command::Peek(Peek { queue, scope, max }) => {
-            let messages = atlas.dispatcher().peek(&scope, &queue, max).await?;
+            let messages = atlas.dispatcher().peek(&scope, &queue, max as usize).await?;
             show(atlas, &scope, &queue, &messages, output)
         }
         Command::Take(Take { queue, scope, max, lease }) => {
-            let messages = atlas.dispatcher().take(&scope, &queue, max, lease).await?;
+            let messages = atlas.dispatcher().take(&scope, &queue, max as usize, lease).await?;
             show(atlas, &scope, &queue, &messages, output)
         }
         Command::Ack(arguments) => {

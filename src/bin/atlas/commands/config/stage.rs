@@ -53,13 +53,18 @@ impl<'a> Switch<'a> {
 }
 
 pub(super) async fn import(arguments: &Import, dir: &Path, output: &mut Output) -> Outcome {
-    // Before the directory is made: a tree with faults leaves nothing behind.
-    on_its_own(&arguments.folder).await?;
+    // Before the directory is made: a tree with faults, or one that can't be the first, leaves nothing behind.
+    let first = (arguments.activate && !dir.exists()).then_some(&arguments.scope);
+    on_its_own(&arguments.folder, first).await?;
     directory::work(dir, Opening::Create, async |atlas| stage(atlas.catalog(), arguments, output)).await
 }
 
 fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome {
     let (folder, tree) = (&arguments.folder, &arguments.scope);
+    if arguments.activate {
+        // Before anything is staged: a tree that is not complete leaves no revision behind.
+        catalog.check(folder, Some(tree)).map_err(|error| about_tree(folder, error))?;
+    }
     let imported = catalog.import(folder, tree).map_err(|error| about_tree(folder, error))?;
     if !output.json {
         let known = if imported.repeated { ", known already" } else { "" };
@@ -83,7 +88,7 @@ fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome 
 pub(super) async fn check(arguments: &Check, dir: &Path, output: &mut Output) -> Outcome {
     let folder = &arguments.folder;
     let checked = match &arguments.scope {
-        None => on_its_own(folder).await?,
+        None => on_its_own(folder, None).await?,
         Some(tree) => {
             let work = async |atlas: &Atlas| {
                 atlas.catalog().check(folder, Some(tree)).map_err(|error| about_tree(folder, error))
@@ -104,10 +109,10 @@ pub(super) async fn check(arguments: &Check, dir: &Path, output: &mut Output) ->
     say_warnings(&checked.warnings, output)
 }
 
-/// Checks the tree in `folder` by itself, beside an empty store in memory.
-async fn on_its_own(folder: &Path) -> Outcome<atlas::config::Checked> {
+/// Checks the tree in `folder` by itself, beside an empty store in memory; also whether it is complete as `tree`.
+async fn on_its_own(folder: &Path, tree: Option<&TreeScope>) -> Outcome<atlas::config::Checked> {
     let atlas = Atlas::builder().dispatch(false).open_with(Environment::new(MemoryDisk::new())).await?;
-    let checked = atlas.catalog().check(folder, None).map_err(|error| about_tree(folder, error));
+    let checked = atlas.catalog().check(folder, tree).map_err(|error| about_tree(folder, error));
     atlas.close().await?;
     checked
 }

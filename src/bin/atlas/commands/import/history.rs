@@ -2,12 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use atlas::event::Envelope;
 use atlas::log::AppendError;
 use atlas::{Atlas, Error};
 
 use super::Counts;
-use super::reader::{not_an_event, too_long};
+use super::reader::{envelope_of, too_long};
 use crate::failure::{Failure, Outcome};
 use crate::lines::{Input, Line};
 use crate::progress::Progress;
@@ -58,7 +57,7 @@ pub(super) async fn run(atlas: &Atlas, mut input: Input) -> Outcome<Counts> {
 
 /// Adds a line to history; says whether a stream begins with it.
 fn push(history: &mut atlas::dispatch::HistoryImport, line: &[u8]) -> Result<bool, String> {
-    let envelope = Envelope::from_json(line).map_err(|error| not_an_event(&error))?;
+    let envelope = envelope_of(line)?;
     match history.push(&envelope) {
         Ok(()) => Ok(envelope.version == Some(1)),
         Err(AppendError::Event { source, .. }) => Err(source.to_string()),

@@ -24,7 +24,7 @@ use crate::sizes;
 /// Takes NDJSON, plain or gzipped: one event a line, with type, stream, tenant, application and data, and whatever else
 /// of the envelope there is; version, position, recorded_at and revision are ignored. Events get positions in the order
 /// of the file. A line with an id that is known, with the same content, writes nothing, so an import that was
-/// interrupted can be repeated if its lines have ids. Creates the data directory.
+/// interrupted can be repeated if its lines have ids. With --as-recorded it creates the data directory.
 ///
 /// Stops at the first bad line, says where it is, what was expected and how many lines before it are durable, and ends
 /// with exit code 1. With --skip-bad bad lines are listed and left out, and the exit code is 0.
@@ -66,7 +66,12 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be read leaves nothing behind.
     let input = Input::open(&arguments.file)?;
-    let opening = Opening::Serve { segment_size: arguments.segment_size };
+    let segment_size = arguments.segment_size;
+    let opening = match arguments.as_recorded || dir.exists() {
+        true => Opening::Serve { segment_size },
+        // No scope has a tree there, so each line is refused, which takes no directory.
+        false => Opening::Rehearse { segment_size },
+    };
     directory::work(dir, opening, async |atlas| import(atlas, input, &arguments, output).await).await
 }
 

@@ -88,21 +88,37 @@ pub(super) fn too_long() -> String {
 }
 
 fn event_of(line: &[u8]) -> Result<(Scope, Event), String> {
-    let envelope = Envelope::from_json(line).map_err(|error| not_an_event(&error))?;
+    let envelope = envelope_of(line)?;
     let scope = envelope.scope().map_err(|error| error.to_string())?;
     let event = envelope.to_event().map_err(|error| error.to_string())?;
     Ok((scope, event))
 }
 
+/// Reads a line as an event's envelope.
+pub(super) fn envelope_of(line: &[u8]) -> Result<Envelope<'_>, String> {
+    // Without this an array would be taken for the fields in their order.
+    match line.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => Envelope::from_json(line).map_err(|error| not_an_event(&error)),
+        _ => Err(format!("the line is no JSON object; {EXPECTED}")),
+    }
+}
+
+/// The longest that is said of a line whole, in characters, and to how many it is cut otherwise.
+const MAX_SAID: usize = 600;
+const CUT_TO: usize = 200;
+const EXPECTED: &str = "expected one JSON object with type, stream, tenant, application and data";
+
 /// What serde_json says, without the line number (it is always 1) and with what was expected.
-pub(super) fn not_an_event(error: &serde_json::Error) -> String {
+fn not_an_event(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-    let expected = if what.contains("expected") {
-        ""
-    } else {
-        "; expected one JSON object with type, stream, tenant, application and data"
+    // A field's name out of the line, of any length and of any characters.
+    let what = match what.char_indices().nth(MAX_SAID) {
+        Some(_) => what.chars().take(CUT_TO).chain(['…']).collect(),
+        None => what.to_owned(),
     };
+    let what = what.replace(char::is_control, "\u{fffd}");
+    let expected = if what.contains("expected") { String::new() } else { format!("; {EXPECTED}") };
     match error.column() {
         0 => format!("{what}{expected}"),
         column => format!("column {column}: {what}{expected}"),
