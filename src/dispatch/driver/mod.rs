@@ -79,6 +79,8 @@ pub(super) struct Driver {
     watches: HashMap<u64, Vec<Watch>>,
     /// Watched events to look at.
     touched: BTreeSet<u64>,
+    /// Something has changed since all watches were last looked at.
+    moved: bool,
     /// With the durable end when they were asked: they are answered once the log is followed up to there.
     questions: Vec<(Address, Question)>,
     closing: Option<Closing>,
@@ -145,6 +147,7 @@ impl Driver {
             given_back: BTreeSet::new(),
             watches: HashMap::new(),
             touched: BTreeSet::new(),
+            moved: false,
             questions: Vec::new(),
             closing: None,
             stored,
@@ -187,9 +190,12 @@ impl Driver {
                 return Ok(Next::Stop);
             }
         }
+        let followed = self.follow.position();
         let more = self.fold()?;
+        self.moved |= self.follow.position() != followed;
         if !self.serving && self.runtime.is_some() && self.follow.position() >= self.history {
             self.serving = true;
+            self.moved = true;
             self.lanes.serve();
         }
         if self.folded >= self.context.options.checkpoint_every.max(1) {
@@ -202,6 +208,7 @@ impl Driver {
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
             busy |= self.lanes.refill(!busy)?;
+            self.moved |= busy;
         }
         self.answer(now)?;
         if self.has_closed(now)? {
@@ -210,6 +217,12 @@ impl Driver {
         if busy {
             return Ok(Next::Again);
         }
+        // What has moved may have left another event blocked of which there is no record of its own: one that came in
+        // from overflow, or became the head of its lane.
+        if std::mem::take(&mut self.moved) {
+            self.touched.extend(self.watches.keys());
+        }
+        self.tell_watches()?;
         if self.has_grown()? { Ok(Next::Again) } else { Ok(Next::Sleep(self.next_time()?)) }
     }
 
@@ -231,7 +244,7 @@ impl Driver {
 
     /// Does what is due by the clock.
     fn time_passes(&mut self, now: i64) -> Result<(), DispatchError> {
-        self.lanes.due(now)?;
+        self.moved |= self.lanes.due(now)?;
         while let Some((at, position, slot)) = self.deadlines.first().copied()
             && at <= now
         {
@@ -252,6 +265,7 @@ impl Driver {
             && at <= now
         {
             self.given_back.remove(&(at, position, slot));
+            self.moved = true;
             self.give_back(position, slot)?;
         }
         if self.generation_due.is_some_and(|at| at <= now) {
