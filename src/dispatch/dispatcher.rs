@@ -1,7 +1,7 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -98,7 +98,7 @@ impl Dispatcher {
     ) -> Result<Self, DispatchError> {
         let Rooms { store, catalog, router } = rooms;
         history::end_unfinished(&store)?;
-        let imported = Arc::new(AtomicU64::new(history::imported(&store)?));
+        let imported = AtomicU64::new(history::imported(&store)?);
         let plans = Plans { router, functions: Arc::new(functions) };
         let context = Context {
             store,
@@ -107,6 +107,7 @@ impl Dispatcher {
             options,
             mailbox: Arc::new(Mailbox::default()),
             imported,
+            import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
         };
         let thread = Arc::new(Mutex::new(Thread::Idle));
@@ -246,11 +247,25 @@ impl Dispatcher {
 
     /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
     pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
-        let (store, imported) = (self.context().store.clone(), self.context().imported.clone());
-        let import = blocking(self.runtime(), move || HistoryImport::begin(store, imported)).await?;
+        let context = self.context().clone();
+        let import = blocking(self.runtime(), move || HistoryImport::begin(context)).await?;
         // The thread must know before the first event comes.
         self.ask(|reply| Message::History { reply }).await?;
         Ok(import)
+    }
+
+    /// Refuses what is ingested while an import of history is under way; one that was abandoned is ended first.
+    ///
+    /// # Errors
+    /// [`DispatchError::ImportUnderWay`].
+    pub(crate) async fn check_ingest(&self) -> Result<(), DispatchError> {
+        if self.context().imported.load(Ordering::Acquire) != u64::MAX {
+            return Ok(());
+        }
+        if !self.context().import_abandoned.load(Ordering::Acquire) {
+            return Err(DispatchError::ImportUnderWay);
+        }
+        self.ask(|reply| Message::EndHistory { import: None, reply: Some(reply) }).await
     }
 
     /// Stops dispatch: nothing more starts, what runs may end for `within`, and what is open is kept. Does nothing where

@@ -118,6 +118,9 @@ pub enum DispatchError {
     /// Deliveries aren't served here, so waiting for them would never end.
     #[error("deliveries are not served: the store was opened with dispatch(false)")]
     NotServing,
+    /// What is ingested while history is imported would count as history.
+    #[error("an import of history is under way; expected events only after its end")]
+    ImportUnderWay,
     /// The runtime on which handlers ran is gone, and dispatch with it; the store goes on.
     #[error("the runtime that dispatch ran on is shut down; open the store again to serve deliveries")]
     RuntimeGone,
