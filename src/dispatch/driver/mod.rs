@@ -27,7 +27,7 @@ use super::mailbox::Mailbox;
 use super::record::{PROGRESS_KEY, Progress};
 use super::{DispatchError, history};
 use crate::event::{Name, Scope};
-use crate::log::{Address, Append, Durability, Follow, ReadError, RecordKind};
+use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, RecordKind};
 
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, Question, Reply, Taken};
@@ -303,10 +303,14 @@ impl Driver {
         self.stored = Some(reflects);
         // Only after events, or this record would be a reason for the next one.
         if self.serving && self.followed_events >= self.context.options.checkpoint_every {
-            self.followed_events = 0;
             let progress = Progress { followed, open_from };
             let append = Append::of_records().record(RecordKind::Delivery, PROGRESS_KEY, progress.encode());
-            self.context.store.append(append.durability(Durability::Deferred))?;
+            match self.context.store.append(append.durability(Durability::Deferred)) {
+                Ok(_) => self.followed_events = 0,
+                // It only saves following the log from further back: the next checkpoint tries again.
+                Err(AppendError::NoSpace { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
