@@ -62,7 +62,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let mut thread = self.thread.lock();
         if matches!(*thread, Thread::Running) {
-            *thread = Thread::Ended(DispatchError::Stopped);
+            *thread = Thread::Ended(DispatchError::Panicked);
         }
         drop(thread);
         self.mailbox.close();
@@ -138,13 +138,14 @@ impl Dispatcher {
             if let Err(error) = &ended {
                 tracing::error!(%error, "dispatch has stopped");
             }
-            let closed = driver.take_close_reply().filter(|_| ended.is_ok());
+            let closed = driver.take_close_replies();
+            let is_ok = ended.is_ok();
             *thread.lock() = Thread::Ended(ended.err().unwrap_or(DispatchError::Stopped));
             // Whoever waits for an answer learns from its end that there will be none, and then asks why.
             drop(ending);
             // Closes the database, so before anybody is told that all is closed.
             drop(driver);
-            if let Some(closed) = closed {
+            for closed in closed.into_iter().filter(|_| is_ok) {
                 let _ = closed.send(Ok(()));
             }
         };
@@ -282,8 +283,8 @@ impl Dispatcher {
             Thread::Ended(error) => return Err(error.clone()),
         }
         let until = self.context().after(within);
-        match self.ask(|reply| Message::Close { until, reply: Some(reply) }).await {
-            Err(DispatchError::Stopped) => Ok(()),
+        match self.ask(|reply| Message::Close { until, reply }).await {
+            Err(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => Ok(()),
             other => other,
         }
     }

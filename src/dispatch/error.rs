@@ -127,6 +127,9 @@ pub enum DispatchError {
     /// The thread of dispatch could not be started.
     #[error("the thread of dispatch can't be started: {0}")]
     Thread(std::sync::Arc<std::io::Error>),
+    /// The thread of dispatch panicked, which is a fault of Atlas; the store goes on.
+    #[error("the thread of dispatch has panicked; open the store again to serve deliveries")]
+    Panicked,
     /// Dispatch was stopped.
     #[error("dispatch is stopped")]
     Stopped,

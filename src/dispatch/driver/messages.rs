@@ -90,7 +90,7 @@ pub(in crate::dispatch) enum Message {
     Ask(Question),
     Close {
         until: i64,
-        reply: Option<Reply<()>>,
+        reply: Reply<()>,
     },
     Stop,
 }
@@ -153,7 +153,11 @@ impl Driver {
                 }
             }
             Message::Ask(question) => self.questions.push((self.context.store.durable_end(), question)),
-            Message::Close { until, reply } => self.closing = Some(Closing { until, reply }),
+            Message::Close { until, reply } => {
+                let closing = self.closing.get_or_insert_with(|| Closing { until, replies: Vec::new() });
+                closing.until = closing.until.min(until);
+                closing.replies.push(reply);
+            }
             Message::Stop => return Ok(ControlFlow::Break(())),
         }
         Ok(ControlFlow::Continue(()))

@@ -96,7 +96,7 @@ pub(super) struct Driver {
 #[derive(Debug)]
 struct Closing {
     until: i64,
-    reply: Option<Reply<()>>,
+    replies: Vec<Reply<()>>,
 }
 
 enum Next {
@@ -333,8 +333,8 @@ impl Driver {
     }
 
     /// Who is to be told once all is closed.
-    pub(super) fn take_close_reply(&mut self) -> Option<Reply<()>> {
-        self.closing.as_mut().and_then(|closing| closing.reply.take())
+    pub(super) fn take_close_replies(&mut self) -> Vec<Reply<()>> {
+        self.closing.take().map(|closing| closing.replies).unwrap_or_default()
     }
 }
 
