@@ -39,6 +39,12 @@ impl<E: Into<DispatchError>> From<E> for Interrupted {
 /// Tells dispatch should the attempt vanish: its future is dropped with the runtime.
 struct Vigil(Option<Arc<Context>>);
 
+impl Vigil {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Vigil {
     fn drop(&mut self) {
         if let Some(context) = self.0.take() {
@@ -48,14 +54,22 @@ impl Drop for Vigil {
 }
 
 /// Makes the attempt and records how it ended; `time_is_up` resolves when it has taken too long.
-pub(super) async fn run(context: Arc<Context>, job: Job, runtime: Handle, time_is_up: oneshot::Receiver<()>) {
-    let mut vigil = Vigil(Some(context.clone()));
-    match attempt(&context, &job, &runtime, time_is_up).await {
-        Ok(()) => {}
-        Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
-        Err(Interrupted::Gone) => return,
+pub(super) fn run(
+    context: Arc<Context>,
+    job: Job,
+    runtime: Handle,
+    time_is_up: oneshot::Receiver<()>,
+) -> impl Future<Output = ()> + Send {
+    // Before the future is first polled: a runtime that shuts down may drop it without.
+    let vigil = Vigil(Some(context.clone()));
+    async move {
+        match attempt(&context, &job, &runtime, time_is_up).await {
+            Ok(()) => {}
+            Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
+            Err(Interrupted::Gone) => return,
+        }
+        vigil.end();
     }
-    vigil.0 = None;
 }
 
 async fn attempt(
