@@ -20,7 +20,7 @@ use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
 use crate::event::Event;
 use crate::log::{Append, AppendError, Durability, RecordedEvent};
-use crate::routing::Handler;
+use crate::routing::{Handler, RouteError};
 
 /// Why an attempt did not come to an end on record.
 enum Interrupted {
@@ -201,6 +201,10 @@ async fn succeeded(
     let events = match prepare_events(context, job, event, call, emit.events) {
         Ok(events) => events,
         Err(EmitError::Read(error)) => return Err(error.into()),
+        // The catalog can't be read now, which says nothing about the event.
+        Err(error @ EmitError::Route { source: RouteError::Config(_), .. }) => {
+            return Ok(Err(HandlerError::Retry(error.to_string())));
+        }
         Err(error) => return Ok(Err(HandlerError::fatal(error))),
     };
     let append = append_of_success(job, event, (call, is_last), output, events);
