@@ -30,6 +30,7 @@ async fn messages_are_leased_acknowledged_and_kept_across_reopening() {
     assert_eq!(taken.iter().map(|m| m.id).collect::<Vec<_>>(), [seen[0].id, seen[1].id]);
     let rest = mail.take(10, Duration::from_secs(60)).await.unwrap();
     assert_eq!(rest.iter().map(|m| m.id).collect::<Vec<_>>(), [seen[2].id], "what is leased isn't given out again");
+    assert!(loans(&atlas).queue("slim").ack(taken[0].id).await.is_err(), "it stands in another queue");
     mail.ack(taken[0].id).await.unwrap();
     let error = mail.ack(taken[0].id).await.unwrap_err();
     assert!(matches!(error, Error::Dispatch(DispatchError::NoSuchMessage { .. })), "{error}");
