@@ -67,6 +67,7 @@ pub(in crate::dispatch) enum Message {
     },
     /// Asks that no attempt of a delivery starts; says whether that could be had.
     Reserve {
+        scope: Scope,
         position: u64,
         handler: Name,
         reply: Reply<Reserved>,
@@ -132,8 +133,8 @@ impl Driver {
                 self.watches.entry(position).or_default().push(Watch { scope, reply });
                 self.touched.insert(position);
             }
-            Message::Reserve { position, handler, reply } => {
-                let reserved = self.lanes.reserve(position, handler.as_str());
+            Message::Reserve { scope, position, handler, reply } => {
+                let reserved = self.lanes.reserve(&scope, position, handler.as_str())?;
                 if let Err(Ok(Reserved::Kept(start))) = reply.send(Ok(reserved)) {
                     self.lanes.give_back(start.position, start.slot);
                 }

@@ -294,7 +294,7 @@ impl<S: Shelf> Lanes<S> {
         }
         for (index, (slot, head)) in event.slots.iter_mut().zip(heads).enumerate() {
             slot.head = head;
-            slot.run = Run::Held;
+            slot.run = if self.reserved.remove(&(position, index)) { Run::Reserved } else { Run::Held };
             if let Stage::Waiting(until) = slot.state.stage {
                 self.waiting.insert((until, position, index));
             }
