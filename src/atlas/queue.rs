@@ -43,12 +43,12 @@ impl QueueHandle {
         Ok(self.atlas.0.dispatcher.take(scope, name, count, lease).await?)
     }
 
-    /// Removes a message that was worked on.
+    /// Removes a message of this queue that was worked on.
     ///
     /// # Errors
-    /// [`Error::Dispatch`].
+    /// [`Error::Dispatch`], also where another queue holds the message.
     pub async fn ack(&self, id: Uuid) -> Result<(), Error> {
-        let (scope, _) = self.checked()?;
-        Ok(self.atlas.0.dispatcher.acknowledge(Some(scope), id).await?)
+        let (scope, name) = self.checked()?;
+        Ok(self.atlas.0.dispatcher.acknowledge_in(Some(scope), Some(name), id).await?)
     }
 }

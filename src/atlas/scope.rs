@@ -57,8 +57,8 @@ impl ScopeHandle {
     /// after that doesn't take the event back.
     ///
     /// # Errors
-    /// [`Error::Route`] where the event has no configuration, [`Error::Append`]; nothing is written then but where that
-    /// says so.
+    /// [`Error::Route`] where the event has no configuration, [`Error::Append`], [`Error::Dispatch`] while history is
+    /// imported; nothing is written then but where that says so.
     pub fn ingest(&self, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
         let this = self.clone();
         async move {
@@ -79,6 +79,7 @@ impl ScopeHandle {
 
     async fn append(&self, mut events: Vec<Event>) -> Result<Vec<Receipt>, Error> {
         let scope = self.checked()?;
+        self.atlas.0.dispatcher.check_ingest().await?;
         let store = &self.atlas.0.store;
         let mut revisions = Vec::with_capacity(events.len());
         for event in &mut events {

@@ -20,7 +20,7 @@ use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
 use crate::event::Event;
 use crate::log::{Append, AppendError, Durability, RecordedEvent};
-use crate::routing::Handler;
+use crate::routing::{Handler, RouteError};
 
 /// Why an attempt did not come to an end on record.
 enum Interrupted {
@@ -39,6 +39,12 @@ impl<E: Into<DispatchError>> From<E> for Interrupted {
 /// Tells dispatch should the attempt vanish: its future is dropped with the runtime.
 struct Vigil(Option<Arc<Context>>);
 
+impl Vigil {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Vigil {
     fn drop(&mut self) {
         if let Some(context) = self.0.take() {
@@ -48,14 +54,22 @@ impl Drop for Vigil {
 }
 
 /// Makes the attempt and records how it ended; `time_is_up` resolves when it has taken too long.
-pub(super) async fn run(context: Arc<Context>, job: Job, runtime: Handle, time_is_up: oneshot::Receiver<()>) {
-    let mut vigil = Vigil(Some(context.clone()));
-    match attempt(&context, &job, &runtime, time_is_up).await {
-        Ok(()) => {}
-        Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
-        Err(Interrupted::Gone) => return,
+pub(super) fn run(
+    context: Arc<Context>,
+    job: Job,
+    runtime: Handle,
+    time_is_up: oneshot::Receiver<()>,
+) -> impl Future<Output = ()> + Send {
+    // Before the future is first polled: a runtime that shuts down may drop it without.
+    let vigil = Vigil(Some(context.clone()));
+    async move {
+        match attempt(&context, &job, &runtime, time_is_up).await {
+            Ok(()) => {}
+            Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
+            Err(Interrupted::Gone) => return,
+        }
+        vigil.end();
     }
-    vigil.0 = None;
 }
 
 async fn attempt(
@@ -187,6 +201,10 @@ async fn succeeded(
     let events = match prepare_events(context, job, event, call, emit.events) {
         Ok(events) => events,
         Err(EmitError::Read(error)) => return Err(error.into()),
+        // The catalog can't be read now, which says nothing about the event.
+        Err(error @ EmitError::Route { source: RouteError::Config(_), .. }) => {
+            return Ok(Err(HandlerError::Retry(error.to_string())));
+        }
         Err(error) => return Ok(Err(HandlerError::fatal(error))),
     };
     let append = append_of_success(job, event, (call, is_last), output, events);

@@ -110,14 +110,19 @@ fn append(context: &Context, entries: Vec<Entry>) -> Result<(), DispatchError> {
         }
         Err(error @ AppendError::TooLarge { .. }) => {
             let error = HandlerError::Fatal(format!("the message: {error}"));
-            context.store.append(failure(context, &first.job, &first.event, &error))?;
-            Ok(())
+            match context.store.append(failure(context, &first.job, &first.event, &error)) {
+                Ok(_) => Ok(()),
+                Err(AppendError::NoSpace { .. }) => give_back(context, entries),
+                Err(error) => Err(error.into()),
+            }
         }
-        Err(AppendError::NoSpace { .. }) => {
-            let starts = entries.into_iter().map(|entry| entry.job.start).collect();
-            context.mailbox.send(Message::GiveBack { starts, at: context.after(NO_SPACE_WAIT) });
-            Ok(())
-        }
+        Err(AppendError::NoSpace { .. }) => give_back(context, entries),
         Err(error) => Err(error.into()),
     }
+}
+
+fn give_back(context: &Context, entries: Vec<Entry>) -> Result<(), DispatchError> {
+    let starts = entries.into_iter().map(|entry| entry.job.start).collect();
+    context.mailbox.send(Message::GiveBack { starts, at: context.after(NO_SPACE_WAIT) });
+    Ok(())
 }

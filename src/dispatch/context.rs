@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,8 +29,10 @@ pub(super) struct Context {
     pub(super) catalog: Catalog,
     pub(super) options: Options,
     pub(super) mailbox: Arc<Mailbox<Message>>,
-    /// Up to this position events are history without deliveries.
-    pub(super) imported: Arc<AtomicU64>,
+    /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way.
+    pub(super) imported: AtomicU64,
+    /// The import of history that is under way was dropped, and is to be ended.
+    pub(super) import_abandoned: AtomicBool,
     /// Functions that run: position of the event, handler.
     pub(super) in_process: Mutex<HashSet<(u64, Name)>>,
 }

@@ -1,7 +1,7 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -62,7 +62,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         let mut thread = self.thread.lock();
         if matches!(*thread, Thread::Running) {
-            *thread = Thread::Ended(DispatchError::Stopped);
+            *thread = Thread::Ended(DispatchError::Panicked);
         }
         drop(thread);
         self.mailbox.close();
@@ -98,7 +98,7 @@ impl Dispatcher {
     ) -> Result<Self, DispatchError> {
         let Rooms { store, catalog, router } = rooms;
         history::end_unfinished(&store)?;
-        let imported = Arc::new(AtomicU64::new(history::imported(&store)?));
+        let imported = AtomicU64::new(history::imported(&store)?);
         let plans = Plans { router, functions: Arc::new(functions) };
         let context = Context {
             store,
@@ -107,6 +107,7 @@ impl Dispatcher {
             options,
             mailbox: Arc::new(Mailbox::default()),
             imported,
+            import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
         };
         let thread = Arc::new(Mutex::new(Thread::Idle));
@@ -137,13 +138,14 @@ impl Dispatcher {
             if let Err(error) = &ended {
                 tracing::error!(%error, "dispatch has stopped");
             }
-            let closed = driver.take_close_reply().filter(|_| ended.is_ok());
+            let closed = driver.take_close_replies();
+            let is_ok = ended.is_ok();
             *thread.lock() = Thread::Ended(ended.err().unwrap_or(DispatchError::Stopped));
             // Whoever waits for an answer learns from its end that there will be none, and then asks why.
             drop(ending);
             // Closes the database, so before anybody is told that all is closed.
             drop(driver);
-            if let Some(closed) = closed {
+            for closed in closed.into_iter().filter(|_| is_ok) {
                 let _ = closed.send(Ok(()));
             }
         };
@@ -246,11 +248,25 @@ impl Dispatcher {
 
     /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
     pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
-        let (store, imported) = (self.context().store.clone(), self.context().imported.clone());
-        let import = blocking(self.runtime(), move || HistoryImport::begin(store, imported)).await?;
+        let context = self.context().clone();
+        let import = blocking(self.runtime(), move || HistoryImport::begin(context)).await?;
         // The thread must know before the first event comes.
         self.ask(|reply| Message::History { reply }).await?;
         Ok(import)
+    }
+
+    /// Refuses what is ingested while an import of history is under way; one that was abandoned is ended first.
+    ///
+    /// # Errors
+    /// [`DispatchError::ImportUnderWay`].
+    pub(crate) async fn check_ingest(&self) -> Result<(), DispatchError> {
+        if self.context().imported.load(Ordering::Acquire) != u64::MAX {
+            return Ok(());
+        }
+        if !self.context().import_abandoned.load(Ordering::Acquire) {
+            return Err(DispatchError::ImportUnderWay);
+        }
+        self.ask(|reply| Message::EndHistory { import: None, reply: Some(reply) }).await
     }
 
     /// Stops dispatch: nothing more starts, what runs may end for `within`, and what is open is kept. Does nothing where
@@ -267,8 +283,8 @@ impl Dispatcher {
             Thread::Ended(error) => return Err(error.clone()),
         }
         let until = self.context().after(within);
-        match self.ask(|reply| Message::Close { until, reply: Some(reply) }).await {
-            Err(DispatchError::Stopped) => Ok(()),
+        match self.ask(|reply| Message::Close { until, reply }).await {
+            Err(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => Ok(()),
             other => other,
         }
     }

@@ -118,12 +118,18 @@ pub enum DispatchError {
     /// Deliveries aren't served here, so waiting for them would never end.
     #[error("deliveries are not served: the store was opened with dispatch(false)")]
     NotServing,
+    /// What is ingested while history is imported would count as history.
+    #[error("an import of history is under way; expected events only after its end")]
+    ImportUnderWay,
     /// The runtime on which handlers ran is gone, and dispatch with it; the store goes on.
     #[error("the runtime that dispatch ran on is shut down; open the store again to serve deliveries")]
     RuntimeGone,
     /// The thread of dispatch could not be started.
     #[error("the thread of dispatch can't be started: {0}")]
     Thread(std::sync::Arc<std::io::Error>),
+    /// The thread of dispatch panicked, which is a fault of Atlas; the store goes on.
+    #[error("the thread of dispatch has panicked; open the store again to serve deliveries")]
+    Panicked,
     /// Dispatch was stopped.
     #[error("dispatch is stopped")]
     Stopped,

@@ -5,9 +5,11 @@
 //! events that are dispatched.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::DispatchError;
+use super::context::Context;
+use super::driver::Message;
 use super::record::{IMPORTED_KEY, decode_imported, encode_imported};
 use crate::event::Envelope;
 use crate::log::{Append, AppendError, EventStore, Import, ReadError, RecordKind};
@@ -16,22 +18,23 @@ use crate::log::{Append, AppendError, EventStore, Import, ReadError, RecordKind}
 const UNFINISHED: &str = "import.unfinished";
 
 /// An import of history, into a store without events. Push events in order of their positions, from 1 on and without
-/// gaps, then [`finish`](Self::finish). Both may block.
+/// gaps, then [`finish`](Self::finish). Both may block. Dropped without, it ends at the last event that was pushed. No
+/// event is ingested while it is under way.
 #[derive(Debug)]
 pub struct HistoryImport {
-    store: EventStore,
-    import: Import,
-    /// Up to which position events are history, as `status` tells it.
-    imported: Arc<AtomicU64>,
+    context: Arc<Context>,
+    /// `None` once it has ended.
+    import: Option<Import>,
 }
 
 impl HistoryImport {
-    pub(super) fn begin(store: EventStore, imported: Arc<AtomicU64>) -> Result<Self, DispatchError> {
-        let import = store.import_as_recorded()?;
-        let disk = &store.environment().disk;
+    pub(super) fn begin(context: Arc<Context>) -> Result<Self, DispatchError> {
+        let import = context.store.import_as_recorded()?;
+        let disk = &context.store.environment().disk;
         disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
-        imported.store(u64::MAX, Ordering::Release);
-        Ok(Self { store, import, imported })
+        context.import_abandoned.store(false, Ordering::Release);
+        context.imported.store(u64::MAX, Ordering::Release);
+        Ok(Self { context, import: Some(import) })
     }
 
     /// Adds the next event.
@@ -39,19 +42,54 @@ impl HistoryImport {
     /// # Errors
     /// [`AppendError`] where the envelope isn't complete or isn't the next one.
     pub fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), AppendError> {
-        self.import.push(envelope)
+        match &mut self.import {
+            Some(import) => import.push(envelope),
+            None => Err(AppendError::Closed),
+        }
     }
 
     /// Makes all of it durable; returns how many events it has.
     ///
     /// # Errors
     /// [`DispatchError::Append`] where the log can't be written.
-    pub fn finish(self) -> Result<u64, DispatchError> {
-        let events = self.import.finish()?;
-        end(&self.store, events)?;
-        self.imported.store(events, Ordering::Release);
-        Ok(events)
+    pub fn finish(mut self) -> Result<u64, DispatchError> {
+        let Some(import) = self.import.take() else { return Err(DispatchError::Stopped) };
+        let ended = finish(&self.context, import);
+        if ended.is_err() {
+            self.abandon(None);
+        }
+        ended
     }
+
+    /// Leaves it to the thread of dispatch to end the import, since that may block.
+    fn abandon(&mut self, import: Option<Import>) {
+        self.context.import_abandoned.store(true, Ordering::Release);
+        self.context.mailbox.send(Message::EndHistory { import, reply: None });
+    }
+}
+
+impl Drop for HistoryImport {
+    fn drop(&mut self) {
+        if let Some(import) = self.import.take() {
+            self.abandon(Some(import));
+        }
+    }
+}
+
+/// Ends the import with all that was pushed; returns how many events that were.
+pub(super) fn finish(context: &Context, import: Import) -> Result<u64, DispatchError> {
+    let events = import.finish()?;
+    end(&context.store, events)?;
+    context.imported.store(events, Ordering::Release);
+    Ok(events)
+}
+
+/// Ends an import that was abandoned, with what came of it: nothing was ingested meanwhile. Does nothing where it has
+/// ended.
+pub(super) fn end_abandoned(context: &Context) -> Result<(), DispatchError> {
+    end_unfinished(&context.store)?;
+    context.imported.store(imported(&context.store)?, Ordering::Release);
+    Ok(())
 }
 
 /// Records up to which position events are history.

@@ -48,8 +48,8 @@ impl Dispatcher {
         }
         let position = event.position();
         let start = if self.is_serving() {
-            let handler = id.handler.clone();
-            match self.ask(|reply| Message::Reserve { position, handler, reply }).await? {
+            let (scope, handler) = (event.scope().clone(), id.handler.clone());
+            match self.ask(|reply| Message::Reserve { scope, position, handler, reply }).await? {
                 Reserved::Runs => return Err(refused(Phase::InProcess)),
                 Reserved::Kept(start) => Some(start),
                 Reserved::NotNeeded => None,
@@ -57,14 +57,18 @@ impl Dispatcher {
         } else {
             None
         };
-        let mut reservation = Reservation { dispatcher: self, start };
+        let reservation = Reservation { dispatcher: self.clone(), start };
         let reason = cut(reason.to_owned(), self.context().options.max_error);
         let mut append = append_of(&event, id, &DeliveryRecord::Dropped { reason });
         let stopped = self.stopped_by(&event, &deliveries, &id.handler).await?;
         append = with_stopped(append, &event, id.handler.as_str(), stopped.iter().map(Name::as_str));
-        self.context().store.append_async(append).await?;
-        reservation.start = None;
-        Ok(())
+        let dropped = async move {
+            reservation.dispatcher.context().store.append_async(append).await?;
+            reservation.end();
+            Ok(())
+        };
+        // In a task of its own: whoever stops waiting doesn't take the append back, nor the reservation.
+        self.runtime().spawn(dropped).await.map_err(|_| DispatchError::RuntimeGone)?
     }
 
     /// The handlers of an event that are stopped when `handler` fails.
@@ -95,12 +99,18 @@ impl Dispatcher {
 }
 
 /// A delivery that is kept from starting until its drop is on record.
-struct Reservation<'a> {
-    dispatcher: &'a Dispatcher,
+struct Reservation {
+    dispatcher: Dispatcher,
     start: Option<Start>,
 }
 
-impl Drop for Reservation<'_> {
+impl Reservation {
+    fn end(mut self) {
+        self.start = None;
+    }
+}
+
+impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(start) = self.start.take() {
             self.dispatcher.tell(Message::GiveBack { starts: vec![start], at: i64::MIN });

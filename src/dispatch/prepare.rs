@@ -1,5 +1,7 @@
 //! The data of a delivery's calls: what the handler's `data` makes of the event.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
@@ -24,9 +26,11 @@ pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, H
     let event = context.event_at(job.start.position)?;
     let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
     let fatal = |what: &str, error: &dyn std::error::Error| Ok(Err(HandlerError::Fatal(format!("{what}: {error}"))));
-    let data = match outputs(handler, &event, job.guard_failed) {
-        Ok(data) => data,
-        Err((what, error)) => return fatal(what, &*error),
+    // Nothing is shared with what panics, so nothing is left halfway.
+    let data = match catch_unwind(AssertUnwindSafe(|| outputs(handler, &event, job.guard_failed))) {
+        Ok(Ok(data)) => data,
+        Ok(Err((what, error))) => return fatal(what, &*error),
+        Err(_) => return Ok(Err(HandlerError::Fatal("working out the data panicked".to_owned()))),
     };
     let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
     let calls = Calls { count, data_hash: hash(&data) };

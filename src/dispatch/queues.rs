@@ -127,9 +127,20 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::NoSuchMessage`], [`DispatchError::Append`].
     pub async fn acknowledge(&self, scope: Option<&Scope>, id: Uuid) -> Result<(), DispatchError> {
+        self.acknowledge_in(scope, None, id).await
+    }
+
+    /// As [`acknowledge`](Self::acknowledge), for a message of one queue where that is given.
+    pub(crate) async fn acknowledge_in(
+        &self,
+        scope: Option<&Scope>,
+        queue: Option<&Name>,
+        id: Uuid,
+    ) -> Result<(), DispatchError> {
         let store = self.context().store.clone();
         let wanted = scope.cloned();
         let found = blocking(self.runtime(), move || find(&store, wanted.as_ref(), id)).await?;
+        let found = found.filter(|(_, found, _)| queue.is_none_or(|queue| queue == found));
         let (scope, queue, message) = found.ok_or(DispatchError::NoSuchMessage { id })?;
         let record = QueueRecord::Acknowledged { scope, queue, message };
         let append = Append::of_records().record(RecordKind::Queue, id.as_bytes().to_vec(), record.encode());

@@ -1,12 +1,12 @@
 //! History that was recorded elsewhere.
 
-use atlas::Atlas;
-use atlas::dispatch::{Outcome, Phase};
+use atlas::dispatch::{DispatchError, Outcome, Phase};
 use atlas::log::Query;
 use atlas::storage::Environment;
+use atlas::{Atlas, Error, Event};
 use serde_json::json;
 
-use crate::world::{World, function, ingest, scorer};
+use crate::world::{SENT, World, function, ingest, loans, scorer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_that_is_imported_has_no_deliveries() {
@@ -62,11 +62,40 @@ async fn an_import_of_history_that_never_ended_is_history_up_to_where_it_came() 
     {
         let mut import = atlas.import_as_recorded().await.unwrap();
         import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+        // As a process that ends here would.
+        std::mem::forget(import);
     }
     atlas.close().await.unwrap();
     let atlas = copy.open(scorer()).await;
     let new = ingest(&atlas, "s", json!({})).await;
     let done = atlas.completion(new.id).await.unwrap();
     assert_eq!((done.caused, done.imported), (2, false));
+    atlas.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ingested_during_an_import_and_one_that_is_dropped_takes_no_later_event_with_it() {
+    let world = World::new(function("f"));
+    let source = world.open(scorer()).await;
+    let copy = World::new(function("f"));
+    // Its configuration stands before the history, so that must not be older.
+    let atlas = copy.open(scorer()).await;
+    ingest(&source, "s", json!({})).await;
+    let line = serde_json::to_string(&source.store().event_at(1).unwrap().unwrap().envelope()).unwrap();
+    source.close().await.unwrap();
+    let mut import = atlas.import_as_recorded().await.unwrap();
+    import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+    let refused = loans(&atlas).ingest(Event::new(SENT, "s")).await;
+    assert!(matches!(refused, Err(Error::Dispatch(DispatchError::ImportUnderWay))), "{refused:?}");
+    drop(import);
+    let new = ingest(&atlas, "s", json!({})).await;
+    assert_eq!(new.position, 2, "what was pushed is there");
+    let done = atlas.completion(new.id).await.unwrap();
+    assert_eq!((done.caused, done.imported), (2, false));
+    atlas.close().await.unwrap();
+    let atlas = copy.open(scorer()).await;
+    let again = atlas.status(new.id).await.unwrap();
+    assert!(!again.imported && again.deliveries.len() == 1, "{again:?}");
+    assert!(atlas.status(atlas.store().event_at(1).unwrap().unwrap().id()).await.unwrap().imported);
     atlas.close().await.unwrap();
 }

@@ -1,7 +1,10 @@
 //! Atlas in a host: receipts, refusals, several stores, runtimes of all kinds.
 
-use atlas::dispatch::{Delivery, HandlerError};
-use atlas::storage::{Environment, MemoryDisk};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use atlas::dispatch::{Delivery, DispatchError, HandlerError};
+use atlas::storage::{Clock, Environment, MemoryDisk};
 use atlas::{Atlas, Error, Event, Receipt, Uuid};
 use serde_json::json;
 
@@ -107,4 +110,45 @@ fn an_open_outside_a_runtime_is_an_error() {
     let mut opening = opening;
     let polled = opening.as_mut().poll(&mut std::task::Context::from_waker(waker));
     assert!(matches!(polled, std::task::Poll::Ready(Err(Error::NoRuntime))));
+}
+
+/// Panics in the thread of dispatch, once it is told to.
+#[derive(Debug, Default)]
+struct PanickingClock(AtomicBool);
+
+impl Clock for PanickingClock {
+    fn now_micros(&self) -> i64 {
+        let in_dispatch = std::thread::current().name() == Some("atlas-dispatch");
+        assert!(!in_dispatch || !self.0.load(Ordering::SeqCst), "as told");
+        1_700_000_000_000_000
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_a_thread_of_dispatch_that_panics_is_told() {
+    let world = World::new(json!([{ "name": "a", "target": { "function": "f" } }]));
+    let clock = Arc::new(PanickingClock::default());
+    let mut environment = Environment::new(world.disk.clone());
+    environment.clock = clock.clone();
+    let hanging = Atlas::builder().function("f", |_: Delivery| std::future::pending::<Result<(), HandlerError>>());
+    let atlas = hanging.open_with(environment).await.unwrap();
+    loans(&atlas).config().import(world.tree.path()).await.unwrap().activate().await.unwrap();
+    let receipt = ingest(&atlas, "s", json!({})).await;
+    let of = atlas.clone();
+    let waits = tokio::spawn(async move { of.completion(receipt.id).await });
+    clock.0.store(true, Ordering::SeqCst);
+    let panicked = |error: Error| matches!(error, Error::Dispatch(DispatchError::Panicked));
+    assert!(panicked(atlas.settled().await.unwrap_err()));
+    assert!(panicked(waits.await.unwrap().unwrap_err()));
+    assert!(panicked(atlas.close().await.unwrap_err()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_closes_at_once_both_end() {
+    let world = World::new(function("f"));
+    let atlas = world.open(scorer()).await;
+    ingest(&atlas, "s", json!({})).await;
+    let (one, two) = tokio::join!(atlas.close(), atlas.close());
+    one.unwrap();
+    two.unwrap();
 }

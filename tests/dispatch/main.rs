@@ -18,4 +18,5 @@ mod operators;
 mod order;
 mod queues;
 mod restarts;
+mod waiting;
 mod world;

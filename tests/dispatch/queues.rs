@@ -6,7 +6,7 @@ use atlas::dispatch::{Delivery, DispatchError, HandlerError, Obstacle, Options, 
 use atlas::{Atlas, Error, Uuid};
 use serde_json::{Value, json};
 
-use crate::world::{Calls, World, ingest, loans};
+use crate::world::{Calls, World, ingest, loans, write};
 
 fn to_queue(queue: &str) -> Value {
     json!([{ "name": "post", "data": "{loan: .stream, version: .version}", "target": { "queue": queue } }])
@@ -30,6 +30,7 @@ async fn messages_are_leased_acknowledged_and_kept_across_reopening() {
     assert_eq!(taken.iter().map(|m| m.id).collect::<Vec<_>>(), [seen[0].id, seen[1].id]);
     let rest = mail.take(10, Duration::from_secs(60)).await.unwrap();
     assert_eq!(rest.iter().map(|m| m.id).collect::<Vec<_>>(), [seen[2].id], "what is leased isn't given out again");
+    assert!(loans(&atlas).queue("slim").ack(taken[0].id).await.is_err(), "it stands in another queue");
     mail.ack(taken[0].id).await.unwrap();
     let error = mail.ack(taken[0].id).await.unwrap_err();
     assert!(matches!(error, Error::Dispatch(DispatchError::NoSuchMessage { .. })), "{error}");
@@ -121,5 +122,22 @@ async fn a_full_queue_holds_deliveries_back_until_there_is_room() {
     expected.sort();
     assert_eq!(received, expected);
     assert!(atlas.settled().await.unwrap().is_empty());
+    atlas.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_raises_a_limit_sets_deliveries_going() {
+    let world = World::new(to_queue("slim"));
+    let atlas = world.open(Atlas::builder()).await;
+    for number in 0..4 {
+        ingest(&atlas, &format!("s{number}"), json!({})).await;
+    }
+    assert_eq!(atlas.settled().await.unwrap().count(Obstacle::QueueFull), 2);
+    write(&world.tree.path().join("queues.json"), &json!({ "mail": {}, "slim": { "max_depth": 3 } }));
+    loans(&atlas).config().import(world.tree.path()).await.unwrap().activate().await.unwrap();
+    while atlas.settled().await.unwrap().count(Obstacle::QueueFull) > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(atlas.queues().await.unwrap()[0].depth, 3, "up to the new limit and no further");
     atlas.close().await.unwrap();
 }

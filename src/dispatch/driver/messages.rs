@@ -9,9 +9,9 @@ use super::{Closing, Driver};
 use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::state::DeliveryState;
-use crate::dispatch::{DispatchError, QueueInfo, Remaining};
+use crate::dispatch::{DispatchError, QueueInfo, Remaining, history};
 use crate::event::{Name, Scope};
-use crate::log::Address;
+use crate::log::{Address, Import};
 
 /// Where an answer goes.
 pub(in crate::dispatch) type Reply<T> = oneshot::Sender<Result<T, DispatchError>>;
@@ -67,6 +67,7 @@ pub(in crate::dispatch) enum Message {
     },
     /// Asks that no attempt of a delivery starts; says whether that could be had.
     Reserve {
+        scope: Scope,
         position: u64,
         handler: Name,
         reply: Reply<Reserved>,
@@ -81,11 +82,16 @@ pub(in crate::dispatch) enum Message {
     History {
         reply: Reply<()>,
     },
+    /// Asks to end an import of history that was abandoned, with what is left of it.
+    EndHistory {
+        import: Option<Import>,
+        reply: Option<Reply<()>>,
+    },
     /// To be answered once the log is followed up to where it ends now.
     Ask(Question),
     Close {
         until: i64,
-        reply: Option<Reply<()>>,
+        reply: Reply<()>,
     },
     Stop,
 }
@@ -127,8 +133,8 @@ impl Driver {
                 self.watches.entry(position).or_default().push(Watch { scope, reply });
                 self.touched.insert(position);
             }
-            Message::Reserve { position, handler, reply } => {
-                let reserved = self.lanes.reserve(position, handler.as_str());
+            Message::Reserve { scope, position, handler, reply } => {
+                let reserved = self.lanes.reserve(&scope, position, handler.as_str())?;
                 if let Err(Ok(Reserved::Kept(start))) = reply.send(Ok(reserved)) {
                     self.lanes.give_back(start.position, start.slot);
                 }
@@ -138,10 +144,32 @@ impl Driver {
                 self.imported = u64::MAX;
                 let _ = reply.send(Ok(()));
             }
+            Message::EndHistory { import, reply } => {
+                let ended = self.end_history(import);
+                if let Err(error) = &ended {
+                    tracing::warn!(%error, "an abandoned import of history can't be ended yet");
+                }
+                if let Some(reply) = reply {
+                    let _ = reply.send(ended);
+                }
+            }
             Message::Ask(question) => self.questions.push((self.context.store.durable_end(), question)),
-            Message::Close { until, reply } => self.closing = Some(Closing { until, reply }),
+            Message::Close { until, reply } => {
+                let closing = self.closing.get_or_insert_with(|| Closing { until, replies: Vec::new() });
+                closing.until = closing.until.min(until);
+                closing.replies.push(reply);
+            }
             Message::Stop => return Ok(ControlFlow::Break(())),
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Should this fail, say of a full disk, the next event that is ingested asks for it again.
+    fn end_history(&self, import: Option<Import>) -> Result<(), DispatchError> {
+        let finished = import.map(|import| history::finish(&self.context, import));
+        match finished {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) | None => history::end_abandoned(&self.context),
+        }
     }
 }

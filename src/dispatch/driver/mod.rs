@@ -27,7 +27,7 @@ use super::mailbox::Mailbox;
 use super::record::{PROGRESS_KEY, Progress};
 use super::{DispatchError, history};
 use crate::event::{Name, Scope};
-use crate::log::{Address, Append, Durability, Follow, ReadError, RecordKind};
+use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, RecordKind};
 
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, Question, Reply, Taken};
@@ -79,6 +79,8 @@ pub(super) struct Driver {
     watches: HashMap<u64, Vec<Watch>>,
     /// Watched events to look at.
     touched: BTreeSet<u64>,
+    /// Something has changed since all watches were last looked at.
+    moved: bool,
     /// With the durable end when they were asked: they are answered once the log is followed up to there.
     questions: Vec<(Address, Question)>,
     closing: Option<Closing>,
@@ -94,7 +96,7 @@ pub(super) struct Driver {
 #[derive(Debug)]
 struct Closing {
     until: i64,
-    reply: Option<Reply<()>>,
+    replies: Vec<Reply<()>>,
 }
 
 enum Next {
@@ -145,6 +147,7 @@ impl Driver {
             given_back: BTreeSet::new(),
             watches: HashMap::new(),
             touched: BTreeSet::new(),
+            moved: false,
             questions: Vec::new(),
             closing: None,
             stored,
@@ -187,9 +190,12 @@ impl Driver {
                 return Ok(Next::Stop);
             }
         }
+        let followed = self.follow.position();
         let more = self.fold()?;
+        self.moved |= self.follow.position() != followed;
         if !self.serving && self.runtime.is_some() && self.follow.position() >= self.history {
             self.serving = true;
+            self.moved = true;
             self.lanes.serve();
         }
         if self.folded >= self.context.options.checkpoint_every.max(1) {
@@ -202,6 +208,7 @@ impl Driver {
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
             busy |= self.lanes.refill(!busy)?;
+            self.moved |= busy;
         }
         self.answer(now)?;
         if self.has_closed(now)? {
@@ -210,6 +217,12 @@ impl Driver {
         if busy {
             return Ok(Next::Again);
         }
+        // What has moved may have left another event blocked of which there is no record of its own: one that came in
+        // from overflow, or became the head of its lane.
+        if std::mem::take(&mut self.moved) {
+            self.touched.extend(self.watches.keys());
+        }
+        self.tell_watches()?;
         if self.has_grown()? { Ok(Next::Again) } else { Ok(Next::Sleep(self.next_time()?)) }
     }
 
@@ -231,7 +244,7 @@ impl Driver {
 
     /// Does what is due by the clock.
     fn time_passes(&mut self, now: i64) -> Result<(), DispatchError> {
-        self.lanes.due(now)?;
+        self.moved |= self.lanes.due(now)?;
         while let Some((at, position, slot)) = self.deadlines.first().copied()
             && at <= now
         {
@@ -252,6 +265,7 @@ impl Driver {
             && at <= now
         {
             self.given_back.remove(&(at, position, slot));
+            self.moved = true;
             self.give_back(position, slot)?;
         }
         if self.generation_due.is_some_and(|at| at <= now) {
@@ -289,10 +303,14 @@ impl Driver {
         self.stored = Some(reflects);
         // Only after events, or this record would be a reason for the next one.
         if self.serving && self.followed_events >= self.context.options.checkpoint_every {
-            self.followed_events = 0;
             let progress = Progress { followed, open_from };
             let append = Append::of_records().record(RecordKind::Delivery, PROGRESS_KEY, progress.encode());
-            self.context.store.append(append.durability(Durability::Deferred))?;
+            match self.context.store.append(append.durability(Durability::Deferred)) {
+                Ok(_) => self.followed_events = 0,
+                // It only saves following the log from further back: the next checkpoint tries again.
+                Err(AppendError::NoSpace { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -315,8 +333,8 @@ impl Driver {
     }
 
     /// Who is to be told once all is closed.
-    pub(super) fn take_close_reply(&mut self) -> Option<Reply<()>> {
-        self.closing.as_mut().and_then(|closing| closing.reply.take())
+    pub(super) fn take_close_replies(&mut self) -> Vec<Reply<()>> {
+        self.closing.take().map(|closing| closing.replies).unwrap_or_default()
     }
 }
 

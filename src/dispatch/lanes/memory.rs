@@ -105,12 +105,14 @@ impl<S: Shelf> Lanes<S> {
         Ok((brought, if ends { (!after.is_empty()).then(String::new) } else { seen }))
     }
 
-    /// It is `now`: retries that are due stand in line again.
-    pub(in crate::dispatch) fn due(&mut self, now: i64) -> Result<(), S::Error> {
+    /// It is `now`: retries that are due stand in line again. Returns whether there were any.
+    pub(in crate::dispatch) fn due(&mut self, now: i64) -> Result<bool, S::Error> {
         self.now = now;
+        let mut any = false;
         while let Some((until, position, index)) = self.waiting.first().copied()
             && until <= now
         {
+            any = true;
             self.waiting.remove(&(until, position, index));
             if let Some(slot) = self.events.get_mut(&position).and_then(|event| event.slots.get_mut(index))
                 && slot.state.stage == Stage::Waiting(until)
@@ -122,8 +124,9 @@ impl<S: Shelf> Lanes<S> {
         loop {
             let alarms = self.shelf.alarms(now, PAGE)?;
             if alarms.is_empty() {
-                return Ok(());
+                return Ok(any);
             }
+            any = true;
             for (at, scope, position) in alarms {
                 self.shelf.clear_alarm(at, &scope, position)?;
                 // Overflow is looked at when it is taken in.
@@ -291,7 +294,7 @@ impl<S: Shelf> Lanes<S> {
         }
         for (index, (slot, head)) in event.slots.iter_mut().zip(heads).enumerate() {
             slot.head = head;
-            slot.run = Run::Held;
+            slot.run = if self.reserved.remove(&(position, index)) { Run::Reserved } else { Run::Held };
             if let Stage::Waiting(until) = slot.state.stage {
                 self.waiting.insert((until, position, index));
             }

@@ -57,7 +57,7 @@ pub(super) enum Reserved {
     Runs,
     /// It is kept.
     Kept(Start),
-    /// It isn't in memory, and so isn't started soon.
+    /// There is no such open delivery.
     NotNeeded,
 }
 
@@ -83,6 +83,8 @@ pub(super) struct Lanes<S> {
     aside: HashMap<HandlerKey, u64>,
     full: HashMap<(Scope, Name), BTreeSet<(u64, usize)>>,
     full_aside: HashMap<(Scope, Name), FullHandlers>,
+    /// Reserved while they weren't in memory.
+    reserved: BTreeSet<(u64, usize)>,
     /// Over all scopes.
     dirt: Dirt,
     /// Whether attempts are handed out.
@@ -118,6 +120,7 @@ impl<S: Shelf> Lanes<S> {
             aside: HashMap::new(),
             full: HashMap::new(),
             full_aside: HashMap::new(),
+            reserved: BTreeSet::new(),
             dirt: Dirt::default(),
             serving: false,
             last,
@@ -200,6 +203,9 @@ impl<S: Shelf> Lanes<S> {
                 let Some(slot) = event.slot_of(handler) else { return Ok(false) };
                 self.forget_alarm(&event)?;
                 event.apply(slot, record);
+                if !event.slots.get(slot).is_some_and(Slot::is_open) {
+                    self.reserved.remove(&(position, slot));
+                }
                 if event.is_complete() {
                     self.shelf.remove(&event)?;
                     return Ok(true);
@@ -252,21 +258,28 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Keeps a delivery from being started until it is dropped or [given back](Self::give_back).
-    pub(super) fn reserve(&mut self, position: u64, handler: &str) -> Reserved {
-        let Some(event) = self.events.get(&position) else { return Reserved::NotNeeded };
-        let Some(index) = event.slot_of(handler) else { return Reserved::NotNeeded };
+    pub(super) fn reserve(&mut self, scope: &Scope, position: u64, handler: &str) -> Result<Reserved, S::Error> {
+        let Some(event) = self.events.get(&position) else {
+            // Noted for when the event comes into memory.
+            let Some(event) = self.shelf.get(scope, position)? else { return Ok(Reserved::NotNeeded) };
+            let Some(index) = event.slot_of(handler) else { return Ok(Reserved::NotNeeded) };
+            self.reserved.insert((position, index));
+            return Ok(Reserved::Kept(Start { position, slot: index }));
+        };
+        let Some(index) = event.slot_of(handler) else { return Ok(Reserved::NotNeeded) };
         if event.slots.get(index).is_some_and(|slot| slot.run == Run::Running) {
-            return Reserved::Runs;
+            return Ok(Reserved::Runs);
         }
         self.stop_running(position, index);
         if let Some(slot) = self.events.get_mut(&position).and_then(|event| event.slots.get_mut(index)) {
             slot.run = Run::Reserved;
         }
-        Reserved::Kept(Start { position, slot: index })
+        Ok(Reserved::Kept(Start { position, slot: index }))
     }
 
     /// Gives back an attempt that did not take place; it may be handed out again.
     pub(super) fn give_back(&mut self, position: u64, slot: usize) {
+        self.reserved.remove(&(position, slot));
         self.stop_running(position, slot);
         self.consider(position);
     }

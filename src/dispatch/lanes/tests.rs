@@ -353,11 +353,9 @@ impl World {
             self.append(Entry::Record(event.scope.clone(), event.position, handler.clone(), DeliveryRecord::Released));
         } else {
             let slot = event.slot_of(handler.as_str()).unwrap();
-            let in_memory = self.lanes.event(event.position).is_some();
-            assert_ne!(self.lanes.reserve(event.position, handler.as_str()), Reserved::Runs);
+            let reserved = self.lanes.reserve(&event.scope, event.position, handler.as_str()).unwrap();
+            assert_ne!(reserved, Reserved::Runs);
             self.give_up(event, slot, DeliveryRecord::Dropped { reason: String::new() });
-            // A row isn't reserved: here the record comes in at once.
-            while !in_memory && self.fold_one() {}
         }
     }
 
