@@ -24,7 +24,7 @@ use crate::log::{Address, EventStore, RecordKind};
 use crate::storage::{Environment, MemoryDisk, open_database};
 
 /// How much of the database redb keeps in memory, in bytes.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 /// The most records applied in one transaction: bounds its memory.
 const RECORDS_PER_TRANSACTION: usize = 256;
 

@@ -28,7 +28,7 @@ pub struct Options {
     /// How many entries of the log are followed between two commits of `dispatch.redb`: what a restart after a crash
     /// reads again. Default 65,536.
     pub checkpoint_every: u64,
-    /// The cache of `dispatch.redb`, in bytes. Default 16 MiB.
+    /// The cache of `dispatch.redb`, in bytes. Default 8 MiB.
     pub cache_bytes: usize,
     /// How long a close waits for the handlers that run; then they are abandoned, and tried again after the next open.
     /// Default 10 s.
@@ -48,7 +48,7 @@ impl Default for Options {
             max_output: 64 << 10,
             max_error: 4 << 10,
             checkpoint_every: 65_536,
-            cache_bytes: 16 << 20,
+            cache_bytes: 8 << 20,
             close_within: Duration::from_secs(10),
         }
     }
