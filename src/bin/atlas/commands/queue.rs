@@ -160,8 +160,11 @@ fn show(atlas: &Atlas, scope: &Scope, queue: &Name, messages: &[QueueMessage], o
     if messages.is_empty() {
         let known = atlas.catalog().queues(scope);
         if !known.contains_key(queue) {
-            let known = if known.is_empty() { "it has none".to_owned() } else { joined(known.keys()) };
-            return Err(Failure::new(format!("{scope} has no queue {queue}; expected one of its queues: {known}")));
+            let expected = match known.is_empty() {
+                true => "a queue of an active tree, and no tree in use gives it any".to_owned(),
+                false => format!("one of its queues: {}", joined(known.keys())),
+            };
+            return Err(Failure::new(format!("{scope} has no queue {queue}; expected {expected}")));
         }
     }
     if output.json {
