@@ -1,21 +1,20 @@
 //! The log at work: the current view, the queue, the one committer, sealing behind it.
 
+mod closing;
+mod sealing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use super::durable::Durable;
-use super::format::ClosingReason;
-use super::index::{IndexFile, MemoryIndex};
 use super::lock_file::LockFile;
-use super::part::{MemoryPart, Part};
 use super::prepare::{self, Ids, Prepared};
 use super::queue::{CommitQueue, Queued, Role};
-use super::segment::Segment;
 use super::ticket::Ticket;
-use super::view::{CurrentView, SealedSegments, View, scan_sealed};
-use super::writer::{Batch, Committed, Failure, Writer, create_segment};
+use super::view::{CurrentView, SealedSegments, View};
+use super::writer::{Batch, Committed, Failure, Writer};
 use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
 use crate::event::Scope;
 use crate::storage::{Environment, Lane};
@@ -335,230 +334,6 @@ impl Core {
                 error
             }
         }
-    }
-
-    /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.
-    fn rotate(self: &Arc<Self>, writer: &mut Writer) -> Result<(), AppendError> {
-        let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
-        while self.view.read().recent.len() > MAX_UNSEALED {
-            // Behind is behind: help, so that memory stays bounded.
-            match self.seal_oldest() {
-                Ok(true) => {}
-                Ok(false) => break,
-                // A full disk has no room for an index either; more of them in memory would be too many.
-                Err(error) if self.view.read().recent.len() > 2 * MAX_UNSEALED => {
-                    return Err(no_space(std::io::Error::other(error)));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
-                    break;
-                }
-            }
-        }
-        let number = writer.part.segment.number() + 1;
-        // What is in the segment must be durable before the next one exists.
-        if writer.synced_to != Address::new(number - 1, writer.offset) {
-            self.sync_writer(writer)?;
-        }
-        if !writer.is_closed() {
-            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-            let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
-            self.publish(writer, end)?;
-        }
-        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number)
-            .map_err(|failure| self.fail(failure))?;
-        let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
-            let source = std::io::Error::other(error);
-            self.fail(Failure::Poisoned { operation: "write", source })
-        })?;
-        let (hash, next_position) = {
-            let index = writer.part.index.read();
-            (index.hash().clone(), index.next_position())
-        };
-        let index = MemoryIndex::new(hash, super::format::SEGMENT_HEADER_LEN as u32, 1, next_position);
-        let part = Arc::new(MemoryPart::new(segment.clone(), index));
-        let last_crc = super::recovery::header_crc(&segment);
-        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false).map_err(|error| {
-            let source = std::io::Error::other(error);
-            self.fail(Failure::Poisoned { operation: "write", source })
-        })?;
-        {
-            let mut view = self.view.write();
-            let mut changed = (**view).clone();
-            changed.recent.push(Part::Memory(part));
-            *view = Arc::new(changed);
-        }
-        *writer = next;
-        self.durable.advance(writer.synced_to, next_position.saturating_sub(1));
-        let core = self.clone();
-        let seal = move || {
-            if let Err(error) = core.seal_all() {
-                tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
-            }
-        };
-        self.environment.scheduler.submit(Lane::Behind, Box::new(seal));
-        Ok(())
-    }
-
-    /// Indexes every segment that isn't appended to any more, then merges the directory.
-    fn seal_all(&self) -> Result<(), ReadError> {
-        let goes_on = || !self.closing.load(Ordering::Acquire);
-        let mut more = true;
-        while more {
-            more = goes_on() && (self.seal_oldest()? || self.merge_directory()?);
-        }
-        Ok(())
-    }
-
-    /// Writes the index of the oldest segment that has none, and moves it to the directory. `false`: there is none.
-    fn seal_oldest(&self) -> Result<bool, ReadError> {
-        let _sealing = self.sealing.lock();
-        let view = self.view.read().clone();
-        let next = view.directory.last() + 1;
-        if next >= view.tail() {
-            return Ok(false);
-        }
-        let disk = self.sealed.disk();
-        let store_id = self.sealed.store_id();
-        let parts: Vec<&Part> = view.recent.iter().filter(|part| part.segment().number() == next).collect();
-        let index = match parts.as_slice() {
-            [Part::Memory(part)] => {
-                let index = part.index.read();
-                IndexFile::write(disk, next, store_id, &index)?
-            }
-            // A segment that was reopened after a clean close: its older part is indexed in a file of its own.
-            _ => {
-                let segment = Segment::open(disk, next, false, None).map_err(|error| match error {
-                    super::OpenError::Read(error) => error,
-                    _ => ReadError::Closed,
-                })?;
-                let scan = scan_sealed(&segment, self.sealed.hash().clone())?;
-                IndexFile::write(disk, next, store_id, &scan.index)?
-            }
-        };
-        let directory = view.directory.with(disk, store_id, &index)?;
-        self.sealed.sealed(index)?;
-        let mut current = self.view.write();
-        let mut changed = (**current).clone();
-        changed.directory = Arc::new(directory);
-        changed.recent.retain(|part| part.segment().number() > next);
-        *current = Arc::new(changed);
-        Ok(true)
-    }
-
-    /// Merges two runs of the directory where that is due. `false`: it isn't.
-    fn merge_directory(&self) -> Result<bool, ReadError> {
-        let _sealing = self.sealing.lock();
-        let view = self.view.read().clone();
-        let disk = self.sealed.disk();
-        let Some((merged, old)) = view.directory.merged(disk, self.sealed.store_id())? else { return Ok(false) };
-        {
-            let mut current = self.view.write();
-            let mut changed = (**current).clone();
-            changed.directory = Arc::new(merged);
-            *current = Arc::new(changed);
-        }
-        for name in old {
-            disk.remove(&name).map_err(ReadError::io(&name))?;
-        }
-        Ok(true)
-    }
-
-    /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed.
-    pub(crate) fn close(self: &Arc<Self>) -> Result<(), AppendError> {
-        if self.opened_by != std::process::id() {
-            return Err(AppendError::Forked { opened_by: self.opened_by });
-        }
-        if !self.queue.close() {
-            return Ok(());
-        }
-        let result = self.close_log();
-        // So that the next open has nothing to make up for.
-        if let Err(error) = self.seal_all() {
-            tracing::warn!(%error, "a segment could not be indexed; the next open does it");
-        }
-        self.remove_damaged();
-        if self.closing.swap(true, Ordering::AcqRel) {
-            return result;
-        }
-        self.durable.close();
-        self.environment.scheduler.stop();
-        // Last, so that nobody else opens what is still being written.
-        let _writer = self.writer.as_ref().map(|writer| writer.lock());
-        self.lock.lock().take();
-        result
-    }
-
-    /// Removes derived files in which damage was found, so that the next open makes them anew.
-    fn remove_damaged(&self) {
-        let view = self.view.read().clone();
-        let tail = view.recent.iter().filter(|part| part.index_is_damaged());
-        let mut names: Vec<String> = tail.map(|part| super::index::index_name(part.segment().number())).collect();
-        names.extend(self.sealed.damaged());
-        names.extend(view.directory.damaged().map(str::to_owned));
-        if self.is_read_only() {
-            return;
-        }
-        for name in names {
-            tracing::warn!(name, "removes a damaged file that is derived");
-            if let Err(error) = self.sealed.disk().remove(&name) {
-                tracing::warn!(%error, name, "it could not be removed");
-            }
-        }
-    }
-
-    fn close_log(&self) -> Result<(), AppendError> {
-        let Some(writer) = &self.writer else { return Ok(()) };
-        let mut writer = writer.lock();
-        if let Some(error) = &*self.poison.lock() {
-            return Err(error.clone());
-        }
-        if !self.changed.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let end = if writer.is_closed() {
-            writer.synced_to
-        } else {
-            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-            let end = writer.close_segment(ClosingReason::Closed).map_err(|failure| self.fail(failure))?;
-            self.publish(&writer, end)?;
-            end
-        };
-        self.write_tail_index(&writer)?;
-        if let Some(lock) = &*self.lock.lock() {
-            lock.set_clean(end).map_err(|source| self.fail(Failure::Poisoned { operation: "sync", source }))?;
-        }
-        Ok(())
-    }
-
-    /// Writes the index of the tail, unless the one of an earlier close lacks so little that the next open can scan it.
-    fn write_tail_index(&self, writer: &Writer) -> Result<(), ReadError> {
-        const SMALL: u32 = 4 << 10;
-        let index = writer.part.index.read();
-        if index.start > super::format::SEGMENT_HEADER_LEN as u32
-            && index.end - index.start <= SMALL.max(index.end / 256)
-        {
-            return Ok(());
-        }
-        let number = writer.part.segment.number();
-        let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
-        if index.start == super::format::SEGMENT_HEADER_LEN as u32 {
-            return IndexFile::write(disk, number, store_id, &index).map(drop);
-        }
-        let scan = scan_sealed(&writer.part.segment, index.hash().clone())?;
-        IndexFile::write(disk, number, store_id, &scan.index).map(drop)
-    }
-
-    /// Lets go of the directory without ending the log: for when the last handle is dropped.
-    pub(crate) fn abandon(&self) {
-        if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
-            return;
-        }
-        self.durable.close();
-        // What was queued already is still committed.
-        self.environment.scheduler.stop();
-        let _writer = self.writer.as_ref().map(|writer| writer.lock());
-        self.lock.lock().take();
     }
 
     pub(crate) fn is_read_only(&self) -> bool {

@@ -1,0 +1,108 @@
+//! The end: a clean close, or letting go of the directory without one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Core;
+use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
+use crate::log::index::{IndexFile, index_name};
+use crate::log::view::scan_sealed;
+use crate::log::writer::{Failure, Writer};
+use crate::log::{AppendError, ReadError};
+
+impl Core {
+    /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<(), AppendError> {
+        if self.opened_by != std::process::id() {
+            return Err(AppendError::Forked { opened_by: self.opened_by });
+        }
+        if !self.queue.close() {
+            return Ok(());
+        }
+        let result = self.close_log();
+        // So that the next open has nothing to make up for.
+        if let Err(error) = self.seal_all() {
+            tracing::warn!(%error, "a segment could not be indexed; the next open does it");
+        }
+        self.remove_damaged();
+        if self.closing.swap(true, Ordering::AcqRel) {
+            return result;
+        }
+        self.durable.close();
+        self.environment.scheduler.stop();
+        // Last, so that nobody else opens what is still being written.
+        let _writer = self.writer.as_ref().map(|writer| writer.lock());
+        self.lock.lock().take();
+        result
+    }
+
+    /// Removes derived files in which damage was found, so that the next open makes them anew.
+    fn remove_damaged(&self) {
+        let view = self.view.read().clone();
+        let tail = view.recent.iter().filter(|part| part.index_is_damaged());
+        let mut names: Vec<String> = tail.map(|part| index_name(part.segment().number())).collect();
+        names.extend(self.sealed.damaged());
+        names.extend(view.directory.damaged().map(str::to_owned));
+        if self.is_read_only() {
+            return;
+        }
+        for name in names {
+            tracing::warn!(name, "removes a damaged file that is derived");
+            if let Err(error) = self.sealed.disk().remove(&name) {
+                tracing::warn!(%error, name, "it could not be removed");
+            }
+        }
+    }
+
+    fn close_log(&self) -> Result<(), AppendError> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let mut writer = writer.lock();
+        if let Some(error) = &*self.poison.lock() {
+            return Err(error.clone());
+        }
+        if !self.changed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let end = if writer.is_closed() {
+            writer.synced_to
+        } else {
+            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
+            let end = writer.close_segment(ClosingReason::Closed).map_err(|failure| self.fail(failure))?;
+            self.publish(&writer, end)?;
+            end
+        };
+        self.write_tail_index(&writer)?;
+        if let Some(lock) = &*self.lock.lock() {
+            lock.set_clean(end).map_err(|source| self.fail(Failure::Poisoned { operation: "sync", source }))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the index of the tail, unless the one of an earlier close lacks so little that the next open can scan it.
+    fn write_tail_index(&self, writer: &Writer) -> Result<(), ReadError> {
+        const SMALL: u32 = 4 << 10;
+        let index = writer.part.index.read();
+        if index.start > SEGMENT_HEADER_LEN as u32 && index.end - index.start <= SMALL.max(index.end / 256) {
+            return Ok(());
+        }
+        let number = writer.part.segment.number();
+        let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
+        if index.start == SEGMENT_HEADER_LEN as u32 {
+            return IndexFile::write(disk, number, store_id, &index).map(drop);
+        }
+        let scan = scan_sealed(&writer.part.segment, index.hash().clone())?;
+        IndexFile::write(disk, number, store_id, &scan.index).map(drop)
+    }
+
+    /// Lets go of the directory without ending the log: for when the last handle is dropped.
+    pub(crate) fn abandon(&self) {
+        if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
+            return;
+        }
+        self.durable.close();
+        // What was queued already is still committed.
+        self.environment.scheduler.stop();
+        let _writer = self.writer.as_ref().map(|writer| writer.lock());
+        self.lock.lock().take();
+    }
+}

@@ -1,0 +1,144 @@
+//! Rotation, and what happens behind it: indexing what was sealed, merging the directory.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Core, MAX_UNSEALED};
+use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
+use crate::log::index::{IndexFile, MemoryIndex};
+use crate::log::part::{MemoryPart, Part};
+use crate::log::recovery;
+use crate::log::segment::Segment;
+use crate::log::view::scan_sealed;
+use crate::log::writer::{Failure, Writer, create_segment};
+use crate::log::{Address, AppendError, OpenError, ReadError};
+use crate::storage::Lane;
+
+impl Core {
+    /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.
+    pub(super) fn rotate(self: &Arc<Self>, writer: &mut Writer) -> Result<(), AppendError> {
+        let no_space = |source| AppendError::NoSpace { needed: 64, source: Arc::new(source) };
+        while self.view.read().recent.len() > MAX_UNSEALED {
+            // Behind is behind: help, so that memory stays bounded.
+            match self.seal_oldest() {
+                Ok(true) => {}
+                Ok(false) => break,
+                // A full disk has no room for an index either; more of them in memory would be too many.
+                Err(error) if self.view.read().recent.len() > 2 * MAX_UNSEALED => {
+                    return Err(no_space(std::io::Error::other(error)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
+                    break;
+                }
+            }
+        }
+        let number = writer.part.segment.number() + 1;
+        // What is in the segment must be durable before the next one exists.
+        if writer.synced_to != Address::new(number - 1, writer.offset) {
+            self.sync_writer(writer)?;
+        }
+        if !writer.is_closed() {
+            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
+            let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
+            self.publish(writer, end)?;
+        }
+        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number)
+            .map_err(|failure| self.fail(failure))?;
+        let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
+            let source = std::io::Error::other(error);
+            self.fail(Failure::Poisoned { operation: "write", source })
+        })?;
+        let (hash, next_position) = {
+            let index = writer.part.index.read();
+            (index.hash().clone(), index.next_position())
+        };
+        let index = MemoryIndex::new(hash, SEGMENT_HEADER_LEN as u32, 1, next_position);
+        let part = Arc::new(MemoryPart::new(segment.clone(), index));
+        let last_crc = recovery::header_crc(&segment);
+        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false).map_err(|error| {
+            let source = std::io::Error::other(error);
+            self.fail(Failure::Poisoned { operation: "write", source })
+        })?;
+        {
+            let mut view = self.view.write();
+            let mut changed = (**view).clone();
+            changed.recent.push(Part::Memory(part));
+            *view = Arc::new(changed);
+        }
+        *writer = next;
+        self.durable.advance(writer.synced_to, next_position.saturating_sub(1));
+        let core = self.clone();
+        let seal = move || {
+            if let Err(error) = core.seal_all() {
+                tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
+            }
+        };
+        self.environment.scheduler.submit(Lane::Behind, Box::new(seal));
+        Ok(())
+    }
+
+    /// Indexes every segment that isn't appended to any more, then merges the directory.
+    pub(super) fn seal_all(&self) -> Result<(), ReadError> {
+        let goes_on = || !self.closing.load(Ordering::Acquire);
+        let mut more = true;
+        while more {
+            more = goes_on() && (self.seal_oldest()? || self.merge_directory()?);
+        }
+        Ok(())
+    }
+
+    /// Writes the index of the oldest segment that has none, and moves it to the directory. `false`: there is none.
+    fn seal_oldest(&self) -> Result<bool, ReadError> {
+        let _sealing = self.sealing.lock();
+        let view = self.view.read().clone();
+        let next = view.directory.last() + 1;
+        if next >= view.tail() {
+            return Ok(false);
+        }
+        let disk = self.sealed.disk();
+        let store_id = self.sealed.store_id();
+        let parts: Vec<&Part> = view.recent.iter().filter(|part| part.segment().number() == next).collect();
+        let index = match parts.as_slice() {
+            [Part::Memory(part)] => {
+                let index = part.index.read();
+                IndexFile::write(disk, next, store_id, &index)?
+            }
+            // A segment that was reopened after a clean close: its older part is indexed in a file of its own.
+            _ => {
+                let segment = Segment::open(disk, next, false, None).map_err(|error| match error {
+                    OpenError::Read(error) => error,
+                    _ => ReadError::Closed,
+                })?;
+                let scan = scan_sealed(&segment, self.sealed.hash().clone())?;
+                IndexFile::write(disk, next, store_id, &scan.index)?
+            }
+        };
+        let directory = view.directory.with(disk, store_id, &index)?;
+        self.sealed.sealed(index)?;
+        let mut current = self.view.write();
+        let mut changed = (**current).clone();
+        changed.directory = Arc::new(directory);
+        changed.recent.retain(|part| part.segment().number() > next);
+        *current = Arc::new(changed);
+        Ok(true)
+    }
+
+    /// Merges two runs of the directory where that is due. `false`: it isn't.
+    fn merge_directory(&self) -> Result<bool, ReadError> {
+        let _sealing = self.sealing.lock();
+        let view = self.view.read().clone();
+        let disk = self.sealed.disk();
+        let Some((merged, old)) = view.directory.merged(disk, self.sealed.store_id())? else { return Ok(false) };
+        {
+            let mut current = self.view.write();
+            let mut changed = (**current).clone();
+            changed.directory = Arc::new(merged);
+            *current = Arc::new(changed);
+        }
+        for name in old {
+            disk.remove(&name).map_err(ReadError::io(&name))?;
+        }
+        Ok(true)
+    }
+}

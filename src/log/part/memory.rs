@@ -1,0 +1,69 @@
+//! A part that is indexed in memory: the active one, and what was sealed and not indexed in a file yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use super::Horizon;
+use crate::log::index::MemoryIndex;
+use crate::log::segment::Segment;
+
+/// A part of a segment that is indexed in memory.
+#[derive(Debug)]
+pub(crate) struct MemoryPart {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) index: RwLock<MemoryIndex>,
+    durable: Extent,
+    written: Extent,
+}
+
+/// How far something reaches: events, and an offset.
+#[derive(Debug)]
+struct Extent {
+    events: AtomicU32,
+    end: AtomicU32,
+}
+
+impl Extent {
+    fn of(index: &MemoryIndex) -> Self {
+        Self { events: AtomicU32::new(index.events.len() as u32), end: AtomicU32::new(index.end) }
+    }
+
+    fn set(&self, index: &MemoryIndex) {
+        self.events.store(index.events.len() as u32, Ordering::Release);
+        self.end.store(index.end, Ordering::Release);
+    }
+}
+
+impl MemoryPart {
+    pub(crate) fn new(segment: Arc<Segment>, index: MemoryIndex) -> Self {
+        let (durable, written) = (Extent::of(&index), Extent::of(&index));
+        Self { segment, index: RwLock::new(index), durable, written }
+    }
+
+    /// Makes all that is indexed so far visible to readers.
+    pub(crate) fn publish(&self) {
+        self.durable.set(&self.index.read());
+    }
+
+    /// States that all that is indexed so far stands in the file.
+    pub(crate) fn set_written(&self) {
+        self.written.set(&self.index.read());
+    }
+
+    fn extent(&self, horizon: Horizon) -> &Extent {
+        match horizon {
+            Horizon::Durable => &self.durable,
+            Horizon::Written => &self.written,
+        }
+    }
+
+    pub(super) fn events(&self, horizon: Horizon) -> u32 {
+        self.extent(horizon).events.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self, horizon: Horizon) -> u32 {
+        self.extent(horizon).end.load(Ordering::Acquire)
+    }
+}
