@@ -1,5 +1,7 @@
 //! What the thread of dispatch makes of each entry of the log.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::{Driver, FOLD_AT_ONCE};
 use crate::dispatch::DispatchError;
 use crate::dispatch::open_event::OpenEvent;
@@ -51,10 +53,12 @@ impl Driver {
             let mut slot = self.context.plans.slot(handler);
             if let Some(when) = &handler.when {
                 let input = input.get_or_insert_with(|| Input::of(event));
-                match input.as_ref().map(|input| when.first_is_true(input)) {
-                    Ok(Ok(true)) => {}
-                    Ok(Ok(false)) => continue,
-                    Ok(Err(_)) | Err(_) => slot.guard_failed = true,
+                // A guard that panics must not take the thread with it, at this open and each that follows.
+                let guard = AssertUnwindSafe(|| input.as_ref().map(|input| when.first_is_true(input)));
+                match catch_unwind(guard) {
+                    Ok(Ok(Ok(true))) => {}
+                    Ok(Ok(Ok(false))) => continue,
+                    Ok(Ok(Err(_)) | Err(_)) | Err(_) => slot.guard_failed = true,
                 }
             }
             slots.push(slot);
