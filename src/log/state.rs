@@ -198,7 +198,6 @@ impl Core {
             fingerprint: fold.fingerprint(),
             recorded_at: progress.recorded_at,
             latest_time: progress.latest_time,
-            folded_bytes: progress.bytes,
             fold: fold.name(),
             state: &state,
         });

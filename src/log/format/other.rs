@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! keyframe:  fingerprint of the fold 8, recorded_at of the last event folded 8, latest time among the events folded 8,
-//!            bytes of the events folded since the keyframe before 8, name of the fold: length 1, text;
-//!            state to the end
+//!            name of the fold: length 1, text; state to the end
 //! closing:   why: 1 the segment is sealed, 2 the store was closed   1
 //! records of other rooms:   length of the key 2, key, bytes to the end
 //! ```
@@ -16,7 +15,6 @@ pub(crate) struct KeyframeBody<'a> {
     pub(crate) fingerprint: u64,
     pub(crate) recorded_at: i64,
     pub(crate) latest_time: i64,
-    pub(crate) folded_bytes: u64,
     pub(crate) fold: &'a str,
     pub(crate) state: &'a [u8],
 }
@@ -29,7 +27,6 @@ impl<'a> KeyframeBody<'a> {
                 fingerprint: fields.u64()?,
                 recorded_at: fields.i64()?,
                 latest_time: fields.i64()?,
-                folded_bytes: fields.u64()?,
                 fold: fields.str_u8()?,
                 state: fields.rest(),
             })
@@ -44,7 +41,6 @@ pub(crate) fn encode_keyframe(keyframe: &KeyframeBody<'_>) -> Vec<u8> {
     put_u64(&mut out, keyframe.fingerprint);
     out.extend_from_slice(&keyframe.recorded_at.to_le_bytes());
     out.extend_from_slice(&keyframe.latest_time.to_le_bytes());
-    put_u64(&mut out, keyframe.folded_bytes);
     put_str_u8(&mut out, keyframe.fold);
     out.extend_from_slice(keyframe.state);
     out

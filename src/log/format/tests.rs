@@ -72,8 +72,7 @@ fn what_is_encoded_decodes() {
     let body = EventBody::decode(&bytes).unwrap();
     assert_eq!((body.variant, body.content_type, body.data), (Some("v"), Some("text/plain"), &b"x"[..]));
     assert_eq!((body.causation_id, body.correlation_id, body.time), (Some(Uuid::from_u128(9)), None, None));
-    let keyframe =
-        KeyframeBody { fingerprint: 1, recorded_at: 2, latest_time: 3, folded_bytes: 4, fold: "merge", state: b"{}" };
+    let keyframe = KeyframeBody { fingerprint: 1, recorded_at: 2, latest_time: 3, fold: "merge", state: b"{}" };
     assert_eq!(KeyframeBody::decode(&encode_keyframe(&keyframe)).unwrap(), keyframe);
     let room = RoomBody { key: b"key", bytes: b"bytes" };
     assert_eq!(RoomBody::decode(&encode_room(room.key, room.bytes)).unwrap(), room);
