@@ -8,6 +8,7 @@ pub mod event;
 pub mod log;
 pub mod routing;
 pub mod storage;
+mod sync;
 
 pub use atlas::{Atlas, Builder, ConfigHandle, QueueHandle, Receipt, ScopeHandle, Staged};
 pub use error::Error;

@@ -321,7 +321,7 @@ impl DiskFile for FaultyFile {
         }
         self.inner.read_at(offset, buffer)
     }
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         if self.faults.write_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("injected"));
         }
@@ -336,7 +336,7 @@ impl DiskFile for FaultyFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.faults.room.fetch_sub(grows, Ordering::SeqCst);
-        self.inner.write_all_at(offset, bytes)
+        self.inner.write_at(offset, bytes)
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
         self.inner.set_len(length)

@@ -4,9 +4,6 @@ mod closing;
 mod sealing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::{Mutex, RwLock};
 
 use super::durable::Durable;
 use super::lock_file::LockFile;
@@ -18,6 +15,7 @@ use super::writer::{Batch, Committed, Failure, Writer};
 use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
 use crate::event::Scope;
 use crate::storage::{Environment, Lane};
+use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// Segments that may wait to be indexed behind; a committer that would add another indexes one itself, and refuses
 /// appends at twice as many.

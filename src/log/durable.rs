@@ -1,11 +1,8 @@
 //! How far the log is durable, and who waits for more.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use parking_lot::Mutex;
-
 use super::ticket::Ticket;
 use super::{Address, ReadError};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// The durable end. Readers see nothing at or after it.
 #[derive(Debug)]

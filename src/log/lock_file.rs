@@ -14,11 +14,10 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::format::Reader;
 use super::{Address, OpenError, ReadError};
 use crate::storage::{Disk, DiskFile};
+use crate::sync::Mutex;
 
 const NAME: &str = "LOCK";
 const MAGIC: &[u8; 8] = b"ATLASLK1";
@@ -66,7 +65,7 @@ fn read(file: &dyn DiskFile) -> io::Result<LockState> {
     let mut bytes = [0; LEN];
     // Another process may be writing it: what doesn't check is read again a few times.
     for _ in 0..8 {
-        file.read_at(0, &mut bytes)?;
+        file.read_up_to(0, &mut bytes)?;
         if let Some(state) = LockState::decode(&bytes) {
             return Ok(state);
         }

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::ticket::Ticket;
+use crate::sync::{Condvar, Mutex};
 
 /// What waits in the queue.
 pub(crate) trait Queued {

@@ -1,7 +1,6 @@
 //! The bytes of one segment file: mapped once it is sealed, read with pread while it is active.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -10,6 +9,7 @@ use super::format::{
 };
 use super::{OpenError, ReadError};
 use crate::storage::{Disk, DiskFile};
+use crate::sync::{AtomicBool, Ordering};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Segment {
         let name = segment_name(number);
         let file = disk.open(&name, write).map_err(ReadError::io(&name))?;
         let mut bytes = [0; SEGMENT_HEADER_LEN];
-        let found = file.read_at(0, &mut bytes).map_err(ReadError::io(&name))?;
+        let found = file.read_up_to(0, &mut bytes).map_err(ReadError::io(&name))?;
         let corrupt = |what| ReadError::Corrupt { file: name.clone(), offset: 0, what };
         let header = match SegmentHeader::decode(bytes.get(..found).unwrap_or_default()) {
             Ok(header) if header.number == number => header,
@@ -123,7 +123,7 @@ impl Segment {
                 let ahead = if block.precedes(self.number(), at) { 256 << 10 } else { 8 << 10 };
                 let to = wanted.end.max(at.saturating_add(ahead).min(end as usize));
                 let mut bytes = vec![0; to.saturating_sub(at)];
-                let found = self.file.read_at(at as u64, &mut bytes).map_err(|error| self.io(error))?;
+                let found = self.file.read_up_to(at as u64, &mut bytes).map_err(|error| self.io(error))?;
                 bytes.truncate(found);
                 if found < length {
                     return Err(short());

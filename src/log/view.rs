@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::index::{Directory, IndexFile, KeyHash, StreamPlace, index_name, v7_micros};
@@ -14,6 +13,7 @@ use super::segment::{Segment, segment_name};
 use super::{Address, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
 use crate::event::Scope;
 use crate::storage::Disk;
+use crate::sync::{Mutex, RwLock};
 
 /// Opens sealed segments when they are first read, and keeps a bounded number open.
 #[derive(Debug)]

@@ -42,11 +42,12 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
         Ok(self.len()? == 0)
     }
 
-    /// Reads at `offset` until `buffer` is full or the file ends; returns how much was read.
+    /// Reads at `offset` into `buffer`, and returns how much that was: maybe less than there is; 0 only at the end of the
+    /// file (or of an empty buffer).
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes all of `bytes` at `offset`, growing the file where needed.
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Writes `bytes` at `offset`, growing the file where needed, and returns how much was written: maybe less than all.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
     /// Cuts or grows the file.
     fn set_len(&self, length: u64) -> io::Result<()>;
@@ -62,11 +63,39 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// closed.
     fn try_lock(&self) -> io::Result<bool>;
 
+    /// Reads at `offset` until `buffer` is full or the file ends; returns how much was read.
+    fn read_up_to(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(offset + done as u64, rest) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
     /// Reads exactly `buffer.len()` bytes at `offset`; [`io::ErrorKind::UnexpectedEof`] where the file ends before.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        if self.read_at(offset, buffer)? == buffer.len() {
+        if self.read_up_to(offset, buffer)? == buffer.len() {
             return Ok(());
         }
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Writes all of `bytes` at `offset`. Where it fails, any part of them may have been written.
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.write_at(offset + done as u64, rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

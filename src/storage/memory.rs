@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
 
 use super::{Disk, DiskFile};
+use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// Files in memory. Clones share them, so a store can be closed and opened again on a clone.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +98,7 @@ impl DiskFile for MemoryFile {
         Ok(n)
     }
 
-    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         let start = to_usize(offset)?;
         let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         let mut content = self.content.bytes.write();
@@ -109,7 +108,7 @@ impl DiskFile for MemoryFile {
         if let Some(to) = content.get_mut(start..end) {
             to.copy_from_slice(bytes);
         }
-        Ok(())
+        Ok(bytes.len())
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! The end: a clean close, or letting go of the directory without one.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::Core;
 use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
@@ -9,6 +8,7 @@ use crate::log::index::{IndexFile, index_name};
 use crate::log::view::scan_sealed;
 use crate::log::writer::{Failure, Writer};
 use crate::log::{AppendError, ReadError};
+use crate::sync::Ordering;
 
 impl Core {
     /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed.

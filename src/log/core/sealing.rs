@@ -1,7 +1,6 @@
 //! Rotation, and what happens behind it: indexing what was sealed, merging the directory.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Core, MAX_UNSEALED};
 use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
@@ -13,6 +12,7 @@ use crate::log::view::scan_sealed;
 use crate::log::writer::{Failure, Writer, create_segment};
 use crate::log::{Address, AppendError, OpenError, ReadError};
 use crate::storage::Lane;
+use crate::sync::Ordering;
 
 impl Core {
     /// Ends the active segment and begins the next. Where there is no space for it, nothing changes.

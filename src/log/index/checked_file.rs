@@ -8,13 +8,13 @@
 //! Such files are derived: written under another name, synced, and renamed into place; never changed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::{Disk, DiskFile};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 const BLOCK: usize = 4096;
 const FOOTER: usize = 24;

@@ -1,13 +1,11 @@
 //! A part that is indexed in memory: the active one, and what was sealed and not indexed in a file yet.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use parking_lot::RwLock;
 
 use super::Horizon;
 use crate::log::index::MemoryIndex;
 use crate::log::segment::Segment;
+use crate::sync::{AtomicU32, Ordering, RwLock};
 
 /// A part of a segment that is indexed in memory.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
 
 use crate::event::Scope;
 use crate::log::format::SymbolBody;
@@ -12,6 +11,7 @@ use crate::log::index::{IndexFile, StreamRow};
 use crate::log::segment::{Block, Segment};
 use crate::log::text::Text;
 use crate::log::{ReadError, RecordKind};
+use crate::sync::RwLock;
 
 /// A sealed segment with its index.
 #[derive(Debug)]
