@@ -6,7 +6,14 @@ pub mod dispatch;
 mod error;
 pub mod event;
 pub mod log;
+#[cfg(not(planted_bugs))]
+mod planted;
+#[cfg(planted_bugs)]
+#[doc(hidden)]
+pub mod planted;
 pub mod routing;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod storage;
 mod sync;
 

@@ -52,6 +52,8 @@ pub use recorded::RecordedEvent;
 pub(crate) use recorded::{LogEntry, RoomRecord};
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
+#[cfg(feature = "simulation")]
+pub(crate) use verify::verify_disk;
 pub use verify::{Problem, Report, verify};
 
 /// The longest key of a record of another room, in bytes.

@@ -7,7 +7,7 @@ use super::format::SEGMENT_HEADER_LEN;
 use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
-use super::recovery::{self, Before, Stop};
+use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Segment, segment_name, segment_number};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
@@ -188,6 +188,9 @@ fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Optio
     Ok(Some(Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
+/// How often a tail that changes while it is recovered is scanned before that is an error.
+const MAX_SCANS: u32 = 16;
+
 /// Scans the tail after what is indexed of it, decides what of it is whole, and makes that certain. After a clean close
 /// there is little or nothing to scan and nothing to decide.
 fn recover(
@@ -199,54 +202,79 @@ fn recover(
     mode: Mode,
     disk: &dyn Disk,
 ) -> Result<Tail, OpenError> {
-    // Of a store that another process writes to, what is durable by its word and no more.
-    let limit = (mode == Mode::Read && state.durable_end != Address::START).then(|| {
-        let same = state.durable_end.segment() == segment.number();
-        if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
-    });
-    let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
+    for _ in 0..MAX_SCANS {
+        let length = segment.file.len().map_err(|error| segment.io(error))?;
+        let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
+        let (base, scan) = scan_tail(&segment, base.clone(), &hash, first_position, state, mode)?;
+        let closed = clean && u64::from(scan.index.end) == length;
+        decide(&segment, &scan, closed, state, mode)?;
+        if mode == Mode::Write && !closed {
+            // A crash may have left names that are not durable.
+            disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
+            if !recovery::settle(&segment, &scan)? {
+                continue;
+            }
+        }
+        let mut index = scan.index;
+        index.last_crc = scan.last_crc;
+        let closed = closed && base.is_some();
+        return Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed });
+    }
+    Err(segment.io(std::io::Error::other("the file changes while it is recovered")).into())
+}
+
+fn scan_tail(
+    segment: &Segment,
+    base: Option<Arc<SealedPart>>,
+    hash: &KeyHash,
+    first_position: u64,
+    state: &LockState,
+    mode: Mode,
+) -> Result<(Option<Arc<SealedPart>>, Scan), OpenError> {
+    let limit = limit(segment, state, mode);
+    let scan = |before: &Before<'_>| recovery::scan(segment, hash.clone(), before, limit, |_| {});
     let whole = Before::Segment(Some(first_position));
-    let after_base =
-        base.as_ref().map(|part| recovery::scan(&segment, hash.clone(), &Before::Indexed(part), limit, |_| {}));
-    let (base, scan) = match after_base {
-        Some(Ok(scan)) => (base, scan),
+    match base.as_ref().map(|part| scan(&Before::Indexed(part))) {
+        Some(Ok(found)) => Ok((base, found)),
         // An index that is damaged is passed over, and made anew at close.
         Some(Err(ReadError::Corrupt { file, .. })) if file.ends_with(".idx") => {
             tracing::warn!(file, "passes over a damaged index");
-            (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?)
+            Ok((None, scan(&whole)?))
         }
-        Some(Err(error)) => return Err(error.into()),
-        None => (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?),
-    };
+        Some(Err(error)) => Err(error.into()),
+        None => Ok((None, scan(&whole)?)),
+    }
+}
+
+/// Of a store that another process writes to, what is durable by its word and no more.
+fn limit(segment: &Segment, state: &LockState, mode: Mode) -> Option<u32> {
+    (mode == Mode::Read && state.durable_end != Address::START).then(|| {
+        let same = state.durable_end.segment() == segment.number();
+        if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
+    })
+}
+
+/// Whether what a scan stopped at is the end of the log, or damage.
+fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState, mode: Mode) -> Result<(), OpenError> {
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
-    let closed = clean && u64::from(end) == length;
     match scan.stop {
         Stop::End if closed => {}
         // Zeros may be what a tear left, or what damage made of a frame that a later one says was synced.
         Stop::End => {
-            if limit.is_none() && recovery::was_synced(&segment, end)? {
+            if limit(segment, state, mode).is_none() && recovery::was_synced(segment, end)? {
                 return Err(corrupt("zeros where a frame had been synced"));
             }
         }
         Stop::Damaged(what) => return Err(corrupt(what)),
         Stop::Bad(what) if state.durable_end > Address::new(segment.number(), end) => return Err(corrupt(what)),
         Stop::Bad(what) => {
-            if recovery::was_synced(&segment, end)? {
+            if recovery::was_synced(segment, end)? {
                 return Err(corrupt(what));
             }
             tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
         }
     }
-    if mode == Mode::Write && !closed {
-        // A crash may have left names that are not durable.
-        disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
-        recovery::settle(&segment, &scan)?;
-    }
-    let mut index = scan.index;
-    index.last_crc = scan.last_crc;
-    let closed = closed && base.is_some();
-    Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed })
+    Ok(())
 }

@@ -226,23 +226,39 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
 
 /// Makes what a scan found certain before anything is built on it: writes the frames after the newest `synced_to` again
 /// (after a failed sync they may stand only in a cache that believes itself clean), zeroes what follows them, and syncs.
-pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<(), ReadError> {
+/// `false`: a frame isn't any more what was scanned, as that cache let go of it; nothing was lost that was durable, and
+/// the scan is to be made again.
+pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<bool, ReadError> {
+    let io = |error| segment.io(error);
+    let synced = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
+    let ends = scan.index.frames.iter().skip(1).map(|frame| frame.offset).chain([scan.index.end]);
+    let mut last_crc = None;
+    for (frame, end) in scan.index.frames.iter().zip(ends).filter(|(frame, _)| frame.offset >= synced) {
+        let mut bytes = vec![0; (end - frame.offset) as usize];
+        let at = u64::from(frame.offset);
+        segment.file.read_exact_at(at, &mut bytes).map_err(io)?;
+        // What is written is what was checked: a look at the file alone may show something else by now.
+        match check_frame(&bytes, &segment.salt) {
+            Ok(header) if last_crc.is_none_or(|crc| header.previous_crc == crc) => last_crc = Some(header.crc),
+            _ => return Ok(false),
+        }
+        segment.file.write_all_at(at, &bytes).map_err(io)?;
+    }
+    if last_crc.is_some_and(|crc| crc != scan.last_crc) {
+        return Ok(false);
+    }
+    zero(segment, scan.index.end)?;
+    segment.file.sync().map_err(io)?;
+    Ok(true)
+}
+
+/// Zeroes what follows `end` in a segment.
+fn zero(segment: &Segment, end: u32) -> Result<(), ReadError> {
     const CHUNK: usize = 1 << 20;
     let io = |error| segment.io(error);
     let file_len = segment.file.len().map_err(io)?;
-    let synced = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
-    let mut at = u64::from(synced.max(SEGMENT_HEADER_LEN as u32));
-    let end = u64::from(scan.index.end);
-    let mut buffer = vec![0; CHUNK];
-    while at < end {
-        let length = CHUNK.min((end - at) as usize);
-        let part = buffer.get_mut(..length).unwrap_or_default();
-        segment.file.read_exact_at(at, part).map_err(io)?;
-        segment.file.write_all_at(at, part).map_err(io)?;
-        at += length as u64;
-    }
-    let zeros = vec![0; CHUNK];
-    let mut at = end;
+    let (zeros, mut buffer) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut at = u64::from(end);
     while at < file_len {
         let length = CHUNK.min((file_len - at) as usize);
         let part = buffer.get_mut(..length).unwrap_or_default();
@@ -252,5 +268,5 @@ pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<(), ReadError> {
         }
         at += length as u64;
     }
-    segment.file.sync().map_err(io)
+    Ok(())
 }

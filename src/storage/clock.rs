@@ -42,27 +42,50 @@ impl Clock for SystemClock {
     }
 }
 
-/// Randomness seeded by the system once (through the seed of std's hash maps) and then drawn by SplitMix64, without
-/// a system call per draw.
+/// Randomness drawn from a seed by SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators",
+/// OOPSLA 2014), without a system call per draw. The same seed gives the same numbers.
 #[derive(Debug)]
-pub struct SystemEntropy(AtomicU64);
+pub struct SeededEntropy(AtomicU64);
 
-impl Default for SystemEntropy {
-    fn default() -> Self {
-        let mut hasher = RandomState::new().build_hasher();
-        hasher.write_i64(SystemClock.now_micros());
-        hasher.write_u32(std::process::id());
-        Self(AtomicU64::new(hasher.finish()))
+impl Clone for SeededEntropy {
+    /// Draws the same numbers from here on.
+    fn clone(&self) -> Self {
+        Self::new(self.0.load(Ordering::Relaxed))
     }
 }
 
-impl Entropy for SystemEntropy {
-    /// SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+impl SeededEntropy {
+    /// Numbers that follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed))
+    }
+}
+
+impl Entropy for SeededEntropy {
     fn next_u64(&self) -> u64 {
         const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut z = self.0.fetch_add(GAMMA, Ordering::Relaxed).wrapping_add(GAMMA);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+/// Randomness seeded by the system once, through the seed of std's hash maps.
+#[derive(Debug)]
+pub struct SystemEntropy(SeededEntropy);
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_i64(SystemClock.now_micros());
+        hasher.write_u32(std::process::id());
+        Self(SeededEntropy::new(hasher.finish()))
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn next_u64(&self) -> u64 {
+        self.0.next_u64()
     }
 }

@@ -9,8 +9,10 @@ mod jobs;
 mod map;
 mod memory;
 mod real;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 
-pub use clock::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use clock::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 pub(crate) use database::open_database;
 pub use database::{DatabaseError, verify_database};
 pub use disk::{Disk, DiskFile};

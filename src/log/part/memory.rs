@@ -11,6 +11,8 @@ use crate::sync::{AtomicU32, Ordering, RwLock};
 #[derive(Debug)]
 pub(crate) struct MemoryPart {
     pub(crate) segment: Arc<Segment>,
+    /// Where in the segment it begins.
+    pub(super) start: u32,
     pub(crate) index: RwLock<MemoryIndex>,
     durable: Extent,
     written: Extent,
@@ -36,8 +38,8 @@ impl Extent {
 
 impl MemoryPart {
     pub(crate) fn new(segment: Arc<Segment>, index: MemoryIndex) -> Self {
-        let (durable, written) = (Extent::of(&index), Extent::of(&index));
-        Self { segment, index: RwLock::new(index), durable, written }
+        let (durable, written, start) = (Extent::of(&index), Extent::of(&index), index.start);
+        Self { segment, start, index: RwLock::new(index), durable, written }
     }
 
     /// Makes all that is indexed so far visible to readers.
