@@ -1,5 +1,7 @@
 //! Everything that can be read of a store, held against what had been written.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use atlas::log::{At, Direction, OpenError, Query, ReadError, RecordedEvent};
 use atlas::{EventStore, Uuid};
 
@@ -8,8 +10,13 @@ use crate::stores::{Template, scope, stream};
 /// More than any store here holds.
 const MANY: usize = 1 << 20;
 
-/// An event, whole.
+/// An event, whole; of large data the length and a hash.
 pub fn text(event: &RecordedEvent) -> String {
+    if event.data().len() > 4096 {
+        let mut hasher = DefaultHasher::new();
+        (event.data(), event.position(), event.version(), event.recorded_at()).hash(&mut hasher);
+        return format!("{} {} {} {:x}", event.id(), event.stream(), event.event_type(), hasher.finish());
+    }
     serde_json::to_string(&event.envelope()).unwrap_or_else(|error| format!("{} {error}", event.position()))
 }
 
@@ -101,7 +108,7 @@ pub fn everything(store: &EventStore, expected: Option<&Template>, ids: &[Uuid])
         if expected.is_some() && whole && version.is_some() {
             assert_eq!(version, Some(count as u64));
         }
-        for at in [At::Now, At::Version(2), At::Recorded(1_700_000_000_000_000)] {
+        for at in [At::Now, At::Version(2)] {
             let (with, without) = (store.state(&scope(), &stream, at, true), store.state(&scope(), &stream, at, false));
             let states = (reading.ok(with), reading.ok(without));
             if let (true, (Some(with), Some(without))) = (expected.is_some(), states) {

@@ -94,11 +94,22 @@ pub fn files(disk: &MemoryDisk) -> Files {
     root.chain(log).map(read).collect()
 }
 
-fn fill(store: &EventStore, numbers: std::ops::RangeInclusive<u64>, size: usize) {
+/// Fills most of a segment, so that there are several.
+fn ballast(number: u64) -> Event {
+    Event::new("A_B_C_D_1", "ballast")
+        .id(Uuid::from_u128(u128::from(number) << 64 | 0x8000_0000_0000_0000))
+        .bytes("application/octet-stream", vec![number as u8; 50_000])
+}
+
+fn fill(store: &EventStore, numbers: std::ops::RangeInclusive<u64>, ballast_every: u64) {
     for number in numbers {
+        if ballast_every > 0 && number.is_multiple_of(ballast_every) {
+            store.append(Append::to(&scope()).event(ballast(number))).expect("an append");
+            continue;
+        }
         let mut event = Event::new(format!("A_B_C_D_{}", 1 + number % 3), stream(number))
             .id(Uuid::from_u128(u128::from(number) << 64 | 0x8000_0000_0000_0000))
-            .json(format!("{{\"number\":{number},\"text\":\"{}\"}}", "x".repeat(size)));
+            .json(format!("{{\"number\":{number},\"s{}\":true}}", number % 7));
         if number.is_multiple_of(4) {
             event = event.correlation_id(Uuid::from_u128(77)).causation_id(Uuid::from_u128(78)).actor("somebody");
         }
@@ -112,15 +123,15 @@ fn fill(store: &EventStore, numbers: std::ops::RangeInclusive<u64>, size: usize)
 }
 
 impl Template {
-    /// `lives` of a store, each so many events of such a size, and whether it ends with a close.
-    fn new(seed: u64, lives: &[(u64, usize, bool)]) -> Self {
+    /// `lives` of a store, each so many events, with ballast among them every so often, and whether it ends with a close.
+    fn new(seed: u64, lives: &[(u64, u64, bool)]) -> Self {
         let disk = MemoryDisk::new();
         let mut last = 0;
         let mut durable = 0;
-        for (events, size, closed) in lives {
+        for (events, ballast_every, closed) in lives {
             let options = Options { create: true, keyframe_min_events: 2, ..options() };
             let store = EventStore::open_with(environment(&disk, seed), options).expect("an open");
-            fill(&store, last + 1..=last + events, *size);
+            fill(&store, last + 1..=last + events, *ballast_every);
             last += events;
             if *closed {
                 store.close().expect("a close");
@@ -142,11 +153,11 @@ pub fn templates() -> &'static [Template] {
     static TEMPLATES: OnceLock<Vec<Template>> = OnceLock::new();
     TEMPLATES.get_or_init(|| {
         vec![
-            Template::new(1, &[(7, 40, true)]),
-            Template::new(2, &[(11, 40, false)]),
-            Template::new(3, &[(40, 5_000, true)]),
-            Template::new(4, &[(34, 5_000, true), (10, 900, false)]),
-            Template::new(5, &[(13, 60, true), (8, 30, false), (5, 30, true), (70, 3_000, false)]),
+            Template::new(1, &[(7, 0, true)]),
+            Template::new(2, &[(11, 0, false)]),
+            Template::new(3, &[(25, 6, true)]),
+            Template::new(4, &[(22, 5, true), (8, 0, false)]),
+            Template::new(5, &[(9, 0, true), (5, 0, false), (4, 0, true), (12, 4, false)]),
         ]
     })
 }

@@ -10,7 +10,8 @@ use super::{Count, check, together};
 use crate::Uuid;
 use crate::event::{Event, Scope};
 use crate::log::{
-    Append, AppendError, Durability, EventStore, ExpectedVersion, Options, Query, ReadError, Receipt, RecordKind,
+    Address, Append, AppendError, Durability, EventStore, ExpectedVersion, LogEntry, Options, Query, ReadError,
+    Receipt, RecordKind,
 };
 use crate::storage::{Clock, Disk, Entropy, Environment, MemoryDisk, ThreadScheduler};
 
@@ -113,8 +114,8 @@ fn appends_of_all_kinds_while_segments_are_sealed_behind() {
     check(4, || {
         let disk = MemoryDisk::new();
         let store = open(&disk);
-        let (a, b, c, reading, subscribed) =
-            (store.clone(), store.clone(), store.clone(), store.clone(), store.clone());
+        let (a, b, c) = (store.clone(), store.clone(), store.clone());
+        let (reading, subscribed, followed) = (store.clone(), store.clone(), store.clone());
         let mut all: Acked = together(vec![
             Box::new(move || vec![contended(&a, "shared", 11, BIG, 0), contended(&a, "shared", 12, BIG, 0)]) as Box<_>,
             Box::new(move || {
@@ -128,10 +129,10 @@ fn appends_of_all_kinds_while_segments_are_sealed_behind() {
             }),
             Box::new(move || {
                 let append = Append::to(&scope())
-                    .event(event("late", 31, BIG))
+                    .event(event("shared", 31, BIG))
                     .record(RecordKind::Queue, "k", "a record")
                     .durability(Durability::Deferred);
-                let acked = acked(&c.append(append).unwrap(), "late", 31);
+                let acked = acked(&c.append(append).unwrap(), "shared", 31);
                 c.sync().unwrap();
                 is_there(&c, &acked);
                 vec![acked]
@@ -155,6 +156,22 @@ fn appends_of_all_kinds_while_segments_are_sealed_behind() {
                 assert!(subscription.try_next().unwrap().is_none());
                 Acked::new()
             }),
+            Box::new(move || {
+                let mut follow = followed.follow(Address::START).unwrap();
+                let (mut positions, mut records) = (0, 0);
+                while positions + records < 6 {
+                    let end = followed.durable_end();
+                    match follow.next().unwrap() {
+                        Some(LogEntry::Event(event)) => {
+                            positions += 1;
+                            assert_eq!(event.position(), positions);
+                        }
+                        Some(LogEntry::Record(_)) => records += 1,
+                        None => block_on(followed.beyond(end)).unwrap(),
+                    }
+                }
+                Acked::new()
+            }),
         ])
         .concat();
         all.sort();
@@ -164,7 +181,7 @@ fn appends_of_all_kinds_while_segments_are_sealed_behind() {
         let store = open(&disk);
         assert_eq!(whole(&store), all);
         assert!(store.stats().unwrap().segments >= 2);
-        let records = store.records(RecordKind::Queue, crate::log::Address::START).unwrap();
+        let records = store.records(RecordKind::Queue, Address::START).unwrap();
         assert_eq!(records.count(), 1);
     });
 }
