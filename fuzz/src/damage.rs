@@ -3,7 +3,7 @@
 use arbitrary::Arbitrary;
 use atlas::log::fuzzing;
 
-use crate::stores::{Files, templates};
+use crate::stores::{Files, Template, templates};
 
 /// One damage. Numbers are taken modulo what there is.
 #[derive(Arbitrary, Clone, Debug)]
@@ -164,6 +164,20 @@ impl Damage {
         }
         Some(())
     }
+}
+
+/// Whether the newest segment is another store's, whole: where nothing else tells, that store is what is opened.
+pub fn is_another_store(template: &Template, files: &Files) -> bool {
+    let newest =
+        |files: &Files| files.iter().rev().find(|(name, _)| name.ends_with(".seg")).map(|(_, bytes)| head(bytes));
+    let others = templates().iter().filter(|other| other.files != template.files);
+    let heads = others.flat_map(|other| other.files.iter().filter(|(name, _)| name.ends_with(".seg")));
+    let heads: Vec<_> = heads.map(|(_, bytes)| head(bytes)).collect();
+    newest(files).is_some_and(|newest| heads.contains(&newest))
+}
+
+fn head(segment: &[u8]) -> Vec<u8> {
+    segment.iter().take(64).copied().collect()
 }
 
 /// Makes the CRCs of all files right, so that what stands behind them is reached.
