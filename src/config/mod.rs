@@ -8,6 +8,8 @@ mod derived;
 mod document;
 mod duration;
 mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod info;
 mod init;
 mod json;

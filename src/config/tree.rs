@@ -135,7 +135,7 @@ fn stray(path: &[String]) -> Fault {
 }
 
 /// The event type that a file is for.
-fn type_of(path: &[String]) -> Result<EventType, Fault> {
+pub(super) fn type_of(path: &[String]) -> Result<EventType, Fault> {
     let [version, kind, flow, operation, result] = path else { return Err(stray(path)) };
     let Some(result) = result.strip_suffix(".json") else { return Err(stray(path)) };
     EventType::from_folder_parts([kind, flow, operation, result, version]).map_err(|error| {

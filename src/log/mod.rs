@@ -30,6 +30,8 @@ mod read;
 mod recorded;
 mod recovery;
 mod segment;
+#[cfg(all(test, shuttle))]
+mod shuttle_tests;
 mod state;
 mod store;
 mod text;

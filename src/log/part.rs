@@ -53,7 +53,7 @@ pub(crate) struct StreamRef {
 impl StreamRef {
     /// The version of its newest event up to here.
     pub(crate) fn version(&self) -> u64 {
-        self.base_version + u64::from(self.events)
+        self.base_version.saturating_add(u64::from(self.events))
     }
 }
 
@@ -309,7 +309,7 @@ impl Part {
             event_type,
             stream,
             version: header.version,
-            position: self.first_position() + u64::from(ordinal),
+            position: self.first_position().saturating_add(u64::from(ordinal)),
             recorded_at: frame.recorded_at,
             address: Address::new(self.segment().number(), offset),
             body,

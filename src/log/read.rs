@@ -74,7 +74,7 @@ impl StreamReader {
     fn load(&mut self) -> Result<bool, ReadError> {
         loop {
             if let Some((part, stream)) = &self.part {
-                let (low, high) = (stream.base_version + 1, stream.version());
+                let (low, high) = (stream.base_version.saturating_add(1), stream.version());
                 let from = match self.direction {
                     Direction::Forward if self.next <= high => Some(self.next.max(low) - low),
                     // A chunk that ends with the version wanted.

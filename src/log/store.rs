@@ -120,6 +120,12 @@ impl EventStore {
         Ok(Self { core: Arc::new(Handle(core.map_err(|error| error.in_dir(dir.as_ref()))?)) })
     }
 
+    #[cfg(fuzzing)]
+    pub(crate) fn open_to_read(environment: Environment, options: Options) -> Result<Self, OpenError> {
+        let core = open::open(environment, options, Mode::Read)?;
+        Ok(Self { core: Arc::new(Handle(core)) })
+    }
+
     /// An empty store in memory, for tests: the same code on another disk. Gone with its last clone.
     ///
     /// # Errors

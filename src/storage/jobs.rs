@@ -1,9 +1,8 @@
 //! Background work as jobs that an injected scheduler steps: threads in production, a seed in simulation.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
-
 use crate::sync::Mutex;
+use crate::sync::mpsc::{Receiver, Sender, channel};
+use crate::sync::thread::{Builder, JoinHandle};
 
 /// One piece of background work, run once.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -32,11 +31,20 @@ pub struct ThreadScheduler {
     lanes: [Mutex<State>; 2],
 }
 
-#[derive(Debug)]
 enum State {
     Idle,
     Running(Sender<Job>, JoinHandle<()>),
     Stopped,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "Idle",
+            Self::Running(..) => "Running",
+            Self::Stopped => "Stopped",
+        })
+    }
 }
 
 impl Default for ThreadScheduler {
@@ -61,7 +69,7 @@ impl Scheduler for ThreadScheduler {
         let mut state = state.lock();
         if matches!(*state, State::Idle) {
             let (sender, receiver) = channel();
-            match std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&receiver)) {
+            match Builder::new().name(name.to_owned()).spawn(move || work(&receiver)) {
                 Ok(thread) => *state = State::Running(sender, thread),
                 Err(error) => {
                     // Without a thread the work is done here and now: slower, never lost.

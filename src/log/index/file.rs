@@ -378,7 +378,7 @@ impl Summary {
 
     /// The position after its last event.
     pub(crate) fn next_position(&self) -> u64 {
-        self.first_position + u64::from(self.events)
+        self.first_position.saturating_add(u64::from(self.events))
     }
 }
 
@@ -422,6 +422,6 @@ impl StreamRow {
 
     /// The version of its newest event up to here.
     pub(crate) fn version(&self) -> u64 {
-        self.base_version + u64::from(self.events)
+        self.base_version.saturating_add(u64::from(self.events))
     }
 }

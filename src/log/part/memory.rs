@@ -31,8 +31,9 @@ impl Extent {
     }
 
     fn set(&self, index: &MemoryIndex) {
-        self.events.store(index.events.len() as u32, Ordering::Release);
+        // The end first: who sees an event reads its record up to the end.
         self.end.store(index.end, Ordering::Release);
+        self.events.store(index.events.len() as u32, Ordering::Release);
     }
 }
 
