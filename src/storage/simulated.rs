@@ -195,7 +195,12 @@ impl SimulatedDisk {
         state.is_cut = false;
         state.on_sync = None;
         state.inodes.values_mut().for_each(|inode| inode.locked = false);
-        let named: Vec<u64> = state.names.values().copied().collect();
+        // A file whose name is gone may come back under it: that it is gone isn't durable yet.
+        let created = state.changed_names.iter().filter_map(|change| match change {
+            NameChange::Create(_, inode) => Some(inode),
+            NameChange::Rename(..) | NameChange::Remove(_) => None,
+        });
+        let named: Vec<u64> = state.names.values().chain(state.durable_names.values()).chain(created).copied().collect();
         state.inodes.retain(|number, _| named.contains(number));
         Self { state: self.state.clone(), life: state.life }
     }
