@@ -45,14 +45,15 @@ impl Durable {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has all who wait look again.
+    pub(crate) fn wake(&self) {
         for ticket in std::mem::take(&mut *self.waiting.lock()) {
             ticket.set(());
         }
     }
 
     /// A ticket that is set with the next advance; `None` where the end is beyond `end` already.
-    fn ticket(&self, end: Address) -> Result<Option<Ticket<()>>, ReadError> {
+    pub(crate) fn ticket(&self, end: Address) -> Result<Option<Ticket<()>>, ReadError> {
         let mut waiting = self.waiting.lock();
         // Under the lock, so that no advance falls between the look and the entry.
         if self.end() > end {
@@ -67,19 +68,10 @@ impl Durable {
         Ok(Some(ticket))
     }
 
-    /// Blocks until the end is beyond `end`.
-    pub(crate) fn wait_beyond(&self, end: Address) -> Result<(), ReadError> {
-        while let Some(ticket) = self.ticket(end)? {
-            ticket.wait();
-        }
-        Ok(())
-    }
-
-    /// Waits until the end is beyond `end`.
-    pub(crate) async fn beyond(&self, end: Address) -> Result<(), ReadError> {
-        while let Some(ticket) = self.ticket(end)? {
-            ticket.await;
-        }
-        Ok(())
+    /// Whether anybody waits for an advance.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|ticket| !ticket.is_abandoned());
+        !waiting.is_empty()
     }
 }
