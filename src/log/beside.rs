@@ -47,9 +47,24 @@ struct Tail {
 
 /// Opens the store in `environment`'s directory for reading.
 pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
-    let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
     let stated = LockFile::look(&*disk)?.durable_end;
+    match open_at(environment.clone(), options.clone(), stated) {
+        // Where LOCK says nothing, a host that has begun meanwhile may have written into what was read.
+        Err(OpenError::Corrupt { source, readable_to }) if stated == Address::START => {
+            match LockFile::look(&*disk)?.durable_end {
+                Address::START => Err(OpenError::Corrupt { source, readable_to }),
+                stated => open_at(environment, options, stated),
+            }
+        }
+        opened => opened,
+    }
+}
+
+/// Opens the store as far as `LOCK` states that it is durable.
+fn open_at(environment: Environment, options: Options, stated: Address) -> Result<Arc<Core>, OpenError> {
+    let started = environment.clock.now_micros();
+    let disk = environment.disk.clone();
     let last = last_segment(&*disk, stated)?;
     let segment = Segment::open(&*disk, last, false, None)?;
     let store_id = segment.header.store_id;
@@ -273,14 +288,20 @@ impl Beside {
         } else {
             known.tail.take_in(core, end)
         };
-        result.inspect_err(|error| {
+        if let Err(error) = &result {
             let for_good = match error {
                 ReadError::Replaced { .. } => true,
                 ReadError::Corrupt { file, .. } => file.ends_with(".seg"),
                 _ => false,
             };
             known.failed = for_good.then(|| error.clone());
-        })
+        }
+        // Whoever is woken may look at once.
+        drop(known);
+        if result.is_ok() {
+            core.durable.wake();
+        }
+        result
     }
 
     /// Has a look taken after a pause, unless one is due already. For whoever is about to wait.
@@ -304,7 +325,7 @@ impl Tail {
         }
         if end.segment() == number {
             self.extend(end.offset())?;
-            core.durable.advance(end, self.position());
+            core.durable.set(end, self.position());
             return Ok(());
         }
         // The host went on to a later segment, so this one is durable to its end; it is completed, as readers that know no
@@ -323,7 +344,7 @@ impl Tail {
         recent.extend(next.parts());
         *core.view.write() = Arc::new(View { sealed: core.sealed.clone(), directory, recent });
         *self = next;
-        core.durable.advance(end, self.position());
+        core.durable.set(end, self.position());
         Ok(())
     }
 }

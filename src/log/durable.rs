@@ -34,9 +34,14 @@ impl Durable {
 
     /// Moves the end, and wakes all who wait. What is before it must be visible already.
     pub(crate) fn advance(&self, end: Address, position: u64) {
+        self.set(end, position);
+        self.wake();
+    }
+
+    /// Moves the end, and leaves it to the caller to [`wake`](Self::wake).
+    pub(crate) fn set(&self, end: Address, position: u64) {
         self.position.store(position, Ordering::Release);
         self.end.store(end.to_u64(), Ordering::Release);
-        self.wake();
     }
 
     /// No more will become durable: whoever waits is told.
