@@ -147,6 +147,9 @@ enum Found {
     Frame(Bytes),
 }
 
+/// The frame that comes next, `None` where there is none, or what is wrong with what stands there.
+pub(crate) type NextFrame = Result<Option<(FrameHeader, Bytes)>, &'static str>;
+
 /// The whole frame at `at` that follows the one with `last_crc`, nothing at or after `end` being looked at; `None` where
 /// there are zeros, and what is wrong where there is something else.
 pub(crate) fn next_frame(
@@ -155,7 +158,7 @@ pub(crate) fn next_frame(
     end: u32,
     last_crc: u32,
     block: &mut Block,
-) -> Result<Result<Option<(FrameHeader, Bytes)>, &'static str>, ReadError> {
+) -> Result<NextFrame, ReadError> {
     let frame = match frame_at(segment, at, end, block)? {
         Found::Nothing => return Ok(Ok(None)),
         Found::Bad(what) => return Ok(Err(what)),
