@@ -52,6 +52,13 @@ fn a_log_that_was_replaced_is_an_error() {
     // Restored from a copy: the durable end goes back.
     put_in_place(&older, &host.disk);
     assert_replaced(&reader);
+    // And where it stays in the segment that the reader is in.
+    let mut host = another(1);
+    copy(&host.disk, &older);
+    host.append(&mut numbers, Durability::Sync);
+    let (reader, _) = read_only(&LookOnly::new(&host.disk)).unwrap();
+    put_in_place(&older, &host.disk);
+    assert_replaced(&reader);
     // Another store, shorter or longer.
     for events in [10, 200] {
         let host = another(2);
@@ -115,7 +122,9 @@ fn where_lock_says_nothing_the_log_says_what_is_durable() {
         next.append(&mut numbers, Durability::Sync);
         assert_sees(&reader, &next, &mut numbers);
         // Closed cleanly, the log ends with a frame that says so.
+        next.append(&mut numbers, Durability::Deferred);
         next.close();
+        assert_sees(&reader, &next, &mut numbers);
         hurt(&next.disk);
         assert_sees(&reader, &next, &mut numbers);
         let (reader, _) = read_only(&LookOnly::new(&next.disk)).unwrap();
