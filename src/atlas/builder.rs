@@ -73,7 +73,8 @@ impl Builder {
     }
 
     /// States that the store is only looked at, also while another process holds it: takes no lock, writes nothing, serves
-    /// nothing, and sees what is durable when it is opened. Default false. Derived databases are made anew in memory, as
+    /// nothing, and sees of events what is durable by each call, and the configuration that was active when it was opened.
+    /// Default false. Derived databases are made anew in memory, as
     /// far as they are needed; questions about queues and open deliveries are refused with
     /// [`AppendError::ReadOnly`](log::AppendError::ReadOnly).
     #[must_use]

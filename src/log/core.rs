@@ -5,6 +5,7 @@ mod sealing;
 
 use std::sync::Arc;
 
+use super::beside::Beside;
 use super::durable::Durable;
 use super::lock_file::LockFile;
 use super::prepare::{self, Ids, Prepared};
@@ -51,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) open_us: u64,
     /// `None` of a store that is open for reading only.
     writer: Option<Mutex<Writer>>,
+    /// Of a store that is open for reading only.
+    pub(crate) beside: Option<Beside>,
     lock: Mutex<Option<LockFile>>,
     poison: Mutex<Option<AppendError>>,
     /// Serialises what changes the sealed part of the view.
@@ -73,6 +76,7 @@ pub(crate) struct Opened {
     pub(crate) view: View,
     pub(crate) writer: Option<Writer>,
     pub(crate) lock: Option<LockFile>,
+    pub(crate) beside: Option<Beside>,
     pub(crate) end: Address,
     pub(crate) position: u64,
     pub(crate) open_us: u64,
@@ -90,7 +94,7 @@ pub(crate) enum Submitted {
 
 impl Core {
     pub(crate) fn new(opened: Opened) -> Arc<Self> {
-        let Opened { environment, options, view, writer, lock, end, position, open_us } = opened;
+        let Opened { environment, options, view, writer, lock, beside, end, position, open_us } = opened;
         Arc::new(Self {
             queue: CommitQueue::new(options.max_queue, options.max_commit),
             sealed: view.sealed.clone(),
@@ -101,6 +105,7 @@ impl Core {
             // What was recovered is written down as closed at the next close.
             changed: AtomicBool::new(writer.as_ref().is_some_and(|writer| !writer.is_closed())),
             writer: writer.map(Mutex::new),
+            beside,
             lock: Mutex::new(lock),
             poison: Mutex::new(None),
             sealing: Mutex::new(()),
@@ -112,13 +117,46 @@ impl Core {
 
     /// The log as it is now.
     pub(crate) fn current(&self) -> Result<Arc<View>, ReadError> {
+        self.look()?;
+        Ok(self.view.read().clone())
+    }
+
+    /// Makes visible what became durable: of a store that is open for reading only, what another process has made durable.
+    pub(crate) fn look(&self) -> Result<(), ReadError> {
         if self.opened_by != std::process::id() {
             return Err(ReadError::Forked { opened_by: self.opened_by });
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(ReadError::Closed);
         }
-        Ok(self.view.read().clone())
+        self.beside.as_ref().map_or(Ok(()), |beside| beside.look(self))
+    }
+
+    /// Blocks until the durable end is beyond `end`.
+    pub(crate) fn wait_beyond(self: &Arc<Self>, end: Address) -> Result<(), ReadError> {
+        while let Some(ticket) = self.wait_ticket(end)? {
+            ticket.wait();
+        }
+        Ok(())
+    }
+
+    /// Waits until the durable end is beyond `end`.
+    pub(crate) async fn beyond(self: &Arc<Self>, end: Address) -> Result<(), ReadError> {
+        while let Some(ticket) = self.wait_ticket(end)? {
+            ticket.await;
+        }
+        Ok(())
+    }
+
+    /// A ticket that is set with the next advance, or when there is another reason to look; `None` where the end is beyond
+    /// `end` already.
+    fn wait_ticket(self: &Arc<Self>, end: Address) -> Result<Option<Ticket<()>>, ReadError> {
+        self.look()?;
+        let ticket = self.durable.ticket(end)?;
+        if let (Some(beside), Some(_)) = (&self.beside, &ticket) {
+            beside.look_later(self);
+        }
+        Ok(ticket)
     }
 
     fn may_append(&self) -> Result<(), AppendError> {

@@ -34,9 +34,14 @@ impl Durable {
 
     /// Moves the end, and wakes all who wait. What is before it must be visible already.
     pub(crate) fn advance(&self, end: Address, position: u64) {
+        self.set(end, position);
+        self.wake();
+    }
+
+    /// Moves the end, and leaves it to the caller to [`wake`](Self::wake).
+    pub(crate) fn set(&self, end: Address, position: u64) {
         self.position.store(position, Ordering::Release);
         self.end.store(end.to_u64(), Ordering::Release);
-        self.wake();
     }
 
     /// No more will become durable: whoever waits is told.
@@ -45,14 +50,15 @@ impl Durable {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Has all who wait look again.
+    pub(crate) fn wake(&self) {
         for ticket in std::mem::take(&mut *self.waiting.lock()) {
             ticket.set(());
         }
     }
 
     /// A ticket that is set with the next advance; `None` where the end is beyond `end` already.
-    fn ticket(&self, end: Address) -> Result<Option<Ticket<()>>, ReadError> {
+    pub(crate) fn ticket(&self, end: Address) -> Result<Option<Ticket<()>>, ReadError> {
         let mut waiting = self.waiting.lock();
         // Under the lock, so that no advance falls between the look and the entry.
         if self.end() > end {
@@ -67,19 +73,10 @@ impl Durable {
         Ok(Some(ticket))
     }
 
-    /// Blocks until the end is beyond `end`.
-    pub(crate) fn wait_beyond(&self, end: Address) -> Result<(), ReadError> {
-        while let Some(ticket) = self.ticket(end)? {
-            ticket.wait();
-        }
-        Ok(())
-    }
-
-    /// Waits until the end is beyond `end`.
-    pub(crate) async fn beyond(&self, end: Address) -> Result<(), ReadError> {
-        while let Some(ticket) = self.ticket(end)? {
-            ticket.await;
-        }
-        Ok(())
+    /// Whether anybody waits for an advance.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|ticket| !ticket.is_abandoned());
+        !waiting.is_empty()
     }
 }

@@ -122,6 +122,12 @@ pub enum ReadError {
         /// What was found.
         what: &'static str,
     },
+    /// A store that is open for reading only found another log in its place, or an older one: a copy was put there.
+    #[error("{file} is not of the log that was opened, or of an older copy of it; open the store again")]
+    Replaced {
+        /// The file's name in the data directory.
+        file: String,
+    },
     /// The store is closed.
     #[error("the store is closed")]
     Closed,

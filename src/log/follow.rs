@@ -47,7 +47,11 @@ impl Follow {
     pub(crate) fn next(&mut self) -> Result<Option<LogEntry>, ReadError> {
         loop {
             // Taken before looking: all before it is visible, and nothing at or after it is given out.
-            let end = self.core.durable.end();
+            let mut end = self.core.durable.end();
+            if self.next >= end {
+                self.core.look()?;
+                end = self.core.durable.end();
+            }
             if self.next >= end {
                 return Ok(None);
             }
@@ -165,6 +169,7 @@ impl Subscription {
                 self.after = self.after.max(self.reader_to);
                 self.reader = None;
             }
+            self.core.look()?;
             let newest = self.core.durable.position();
             let view = self.core.current()?;
             if newest <= self.after {
@@ -186,7 +191,7 @@ impl Subscription {
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }
-            self.core.durable.wait_beyond(end)?;
+            self.core.wait_beyond(end)?;
         }
     }
 
@@ -200,7 +205,7 @@ impl Subscription {
             if let Some(event) = self.try_next()? {
                 return Ok(event);
             }
-            self.core.durable.beyond(end).await?;
+            self.core.beyond(end).await?;
         }
     }
 }

@@ -27,6 +27,10 @@ impl Scheduler for Stepped {
         }
     }
 
+    fn submit_after(&self, _delay: std::time::Duration, job: Job) {
+        self.0.lock().push(Behind(job));
+    }
+
     fn stop(&self) {
         self.step();
     }

@@ -2,11 +2,12 @@
 //!
 //! The parts, from the bytes up: `format` (frames and records as pure bytes), `segment` (one file), `index` (of one
 //! segment, and the directory over all), `part` and `view` (what can be asked of the log at one moment), `recovery` and
-//! `open`, `prepare`, `queue`, `writer` and `core` (appending), `read`, `follow` and `state` (reading), `store` (all of it
-//! for users). `docs/design.md` draws the bytes and argues each step.
+//! `open`, `prepare`, `queue`, `writer` and `core` (appending), `read`, `follow` and `state` (reading), `beside`
+//! (reading what another process writes), `store` (all of it for users). `docs/design.md` draws the bytes and argues each step.
 
 mod address;
 mod append;
+mod beside;
 mod core;
 mod durable;
 mod error;

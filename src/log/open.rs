@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::core::{Core, Opened};
-use super::format::SEGMENT_HEADER_LEN;
 use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
@@ -13,15 +12,6 @@ use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
 use crate::storage::{Disk, Environment};
-
-/// How a store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Alone, to read and append.
-    Write,
-    /// To read what is durable now; takes no lock and writes nothing.
-    Read,
-}
 
 /// The tail segment, found whole.
 struct Tail {
@@ -35,31 +25,24 @@ struct Tail {
 }
 
 /// Opens the store in `environment`'s directory.
-pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Result<Arc<Core>, OpenError> {
+pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
     options.check()?;
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
-    let create = options.create && mode == Mode::Write;
-    let (lock, state) = match mode {
-        Mode::Write => {
-            if create {
-                disk.create_dir("log").map_err(ReadError::io("log"))?;
-            }
-            let (lock, state) = LockFile::take(&*disk, create)?;
-            (Some(lock), state)
-        }
-        Mode::Read => (None, LockFile::look(&*disk)?),
-    };
+    let create = options.create;
+    if create {
+        disk.create_dir("log").map_err(ReadError::io("log"))?;
+    }
+    let (lock, state) = LockFile::take(&*disk, create)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
-    let last = segments(&*disk, &environment, &names, create, mode)?;
-    let tail_segment = Segment::open(&*disk, last, mode == Mode::Write, None)?;
+    let last = segments(&*disk, &environment, &names, create)?;
+    let tail_segment = Segment::open(&*disk, last, true, None)?;
     let store_id = tail_segment.header.store_id;
     let hash = KeyHash::new(store_id);
-    let may_write = mode == Mode::Write;
-    let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
-    let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
+    let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, true));
+    let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1)?;
     let before = match before_tail(&directory, &recent) {
-        Err(ReadError::Corrupt { file, .. }) if may_write && file.ends_with(".dir") => {
+        Err(ReadError::Corrupt { file, .. }) if file.ends_with(".dir") => {
             tracing::warn!(file, "makes the directory anew, as it is damaged");
             for name in names.iter().filter(|name| name.ends_with(".dir")) {
                 let name = format!("log/{name}");
@@ -69,13 +52,13 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
                     return Err(ReadError::io(&name)(error).into());
                 }
             }
-            (directory, recent) = self::directory(&sealed, &[], last - 1, may_write)?;
+            (directory, recent) = self::directory(&sealed, &[], last - 1)?;
             before_tail(&directory, &recent)?
         }
         other => other?,
     };
     let base = indexed_tail(&sealed, &tail_segment)?;
-    let tail = recover(tail_segment, base, hash, before.0, &state, mode, &*disk)?;
+    let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
     let end = Address::new(last, tail.index.end);
     if state.durable_end > end {
         let name = segment_name(last);
@@ -83,7 +66,7 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
         let source = ReadError::Corrupt { file: name, offset: u64::from(tail.index.end), what };
         return Err(OpenError::Corrupt { source, readable_to: tail.index.next_position().saturating_sub(1) });
     }
-    if let Some(lock) = lock.as_ref().filter(|_| state.durable_end != end) {
+    if state.durable_end != end {
         lock.set_found(end).map_err(ReadError::io("LOCK"))?;
     }
     let position = tail.index.next_position().saturating_sub(1);
@@ -91,28 +74,18 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
     recent.extend(tail.base.map(Part::Sealed));
     let part = Arc::new(MemoryPart::new(tail.segment, tail.index));
     recent.push(Part::Memory(part.clone()));
-    let writer = match mode {
-        Mode::Write => Some(Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?),
-        Mode::Read => None,
-    };
+    let writer = Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?;
     let view = View { sealed, directory: Arc::new(directory), recent };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
-    Ok(Core::new(Opened { environment, options, view, writer, lock, end, position, open_us }))
+    let (writer, lock, beside) = (Some(writer), Some(lock), None);
+    Ok(Core::new(Opened { environment, options, view, writer, lock, beside, end, position, open_us }))
 }
 
 /// Finds the segments among the names in `log/`, removes what was never finished, creates the first where there is none; the last one's number.
-fn segments(
-    disk: &dyn Disk,
-    environment: &Environment,
-    names: &[String],
-    create: bool,
-    mode: Mode,
-) -> Result<u32, OpenError> {
-    if mode == Mode::Write {
-        for name in names.iter().filter(|name| name.ends_with(".new")) {
-            let name = format!("log/{name}");
-            disk.remove(&name).map_err(ReadError::io(&name))?;
-        }
+fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create: bool) -> Result<u32, OpenError> {
+    for name in names.iter().filter(|name| name.ends_with(".new")) {
+        let name = format!("log/{name}");
+        disk.remove(&name).map_err(ReadError::io(&name))?;
     }
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
@@ -136,37 +109,27 @@ fn segments(
     numbers.last().copied().ok_or(OpenError::NotFound { dir: String::new() })
 }
 
-/// Opens the directory and brings it up to segment `last`; where nothing may be written, what it lacks is indexed in
-/// memory.
-fn directory(
-    sealed: &Arc<SealedSegments>,
-    names: &[String],
-    last: u32,
-    may_write: bool,
-) -> Result<(Directory, Vec<Part>), OpenError> {
-    let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, may_write)?;
+/// Opens the directory and brings it up to segment `last`.
+fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Result<(Directory, Vec<Part>), OpenError> {
+    let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, true)?;
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
-        match (sealed.get(number)?, may_write) {
-            (Part::Sealed(part), true) => {
-                directory = directory.with(sealed.disk(), sealed.store_id(), &part.index)?;
-            }
-            (part, _) => recent.push(part),
+        match sealed.get(number)? {
+            Part::Sealed(part) => directory = directory.with(sealed.disk(), sealed.store_id(), &part.index)?,
+            part => recent.push(part),
         }
     }
-    if may_write {
-        while let Some((merged, old)) = directory.merged(sealed.disk(), sealed.store_id())? {
-            directory = merged;
-            for name in old {
-                sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
-            }
+    while let Some((merged, old)) = directory.merged(sealed.disk(), sealed.store_id())? {
+        directory = merged;
+        for name in old {
+            sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
         }
     }
     Ok((directory, recent))
 }
 
 /// The position after the sealed segments, and the time that the last of them was recorded at.
-fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), ReadError> {
+pub(super) fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), ReadError> {
     if let Some(part) = recent.last() {
         let next = part.first_position() + u64::from(part.events(super::part::Horizon::Written));
         return Ok((next, part.recorded_range().map_or(i64::MIN, |(_, last)| last)));
@@ -199,16 +162,15 @@ fn recover(
     hash: KeyHash,
     first_position: u64,
     state: &LockState,
-    mode: Mode,
     disk: &dyn Disk,
 ) -> Result<Tail, OpenError> {
     for _ in 0..MAX_SCANS {
         let length = segment.file.len().map_err(|error| segment.io(error))?;
         let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
-        let (base, scan) = scan_tail(&segment, base.clone(), &hash, first_position, state, mode)?;
+        let (base, scan) = scan_tail(&segment, base.clone(), &hash, first_position)?;
         let closed = clean && u64::from(scan.index.end) == length;
-        decide(&segment, &scan, closed, state, mode)?;
-        if mode == Mode::Write && !closed {
+        decide(&segment, &scan, closed, state)?;
+        if !closed {
             // A crash may have left names that are not durable.
             disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
             if !recovery::settle(&segment, &scan)? {
@@ -228,11 +190,8 @@ fn scan_tail(
     base: Option<Arc<SealedPart>>,
     hash: &KeyHash,
     first_position: u64,
-    state: &LockState,
-    mode: Mode,
 ) -> Result<(Option<Arc<SealedPart>>, Scan), OpenError> {
-    let limit = limit(segment, state, mode);
-    let scan = |before: &Before<'_>| recovery::scan(segment, hash.clone(), before, limit, |_| {});
+    let scan = |before: &Before<'_>| recovery::scan(segment, hash.clone(), before, None, |_| {});
     let whole = Before::Segment(Some(first_position));
     match base.as_ref().map(|part| scan(&Before::Indexed(part))) {
         Some(Ok(found)) => Ok((base, found)),
@@ -246,16 +205,8 @@ fn scan_tail(
     }
 }
 
-/// Of a store that another process writes to, what is durable by its word and no more.
-fn limit(segment: &Segment, state: &LockState, mode: Mode) -> Option<u32> {
-    (mode == Mode::Read && state.durable_end != Address::START).then(|| {
-        let same = state.durable_end.segment() == segment.number();
-        if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
-    })
-}
-
 /// Whether what a scan stopped at is the end of the log, or damage.
-fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState, mode: Mode) -> Result<(), OpenError> {
+fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Result<(), OpenError> {
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
@@ -263,7 +214,7 @@ fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState, mode:
         Stop::End if closed => {}
         // Zeros may be what a tear left, or what damage made of a frame that a later one says was synced.
         Stop::End => {
-            if limit(segment, state, mode).is_none() && recovery::was_synced(segment, end)? {
+            if recovery::was_synced(segment, end)? {
                 return Err(corrupt("zeros where a frame had been synced"));
             }
         }

@@ -1,5 +1,7 @@
 //! Options of a store, each with its default and range.
 
+use std::time::Duration;
+
 use super::OpenError;
 use crate::event::Limits;
 
@@ -49,6 +51,9 @@ pub struct Options {
     pub keyframe_min_events: u64,
     /// Sealed segments held open (two mappings each). Default 256, at least 8.
     pub max_open_segments: usize,
+    /// How long a store that is open for reading only waits before it looks again for what another process has appended,
+    /// while a subscription waits for it. Default 20 ms, from 1 ms to 60 s.
+    pub follow_pause: Duration,
     /// Whether a directory or store that doesn't exist is created. Default true.
     pub create: bool,
 }
@@ -64,6 +69,7 @@ impl Default for Options {
             keyframes: KeyframePolicy::Adaptive(8),
             keyframe_min_events: 32,
             max_open_segments: 256,
+            follow_pause: Duration::from_millis(20),
             create: true,
         }
     }
@@ -80,6 +86,8 @@ impl Options {
         in_range("max_data", self.limits.max_data as u64, 1..=16 << 20, "1 byte to 16 MiB")?;
         in_range("max_stream_id", self.limits.max_stream_id as u64, 1..=255, "1 to 255 bytes")?;
         in_range("max_metadata", self.limits.max_metadata as u64, 1..=64 << 10, "1 byte to 64 KiB")?;
+        let pause = u64::try_from(self.follow_pause.as_millis()).unwrap_or(u64::MAX);
+        in_range("follow_pause", pause, 1..=60_000, "1 to 60000 milliseconds")?;
         in_range("max_open_segments", self.max_open_segments as u64, 8..=1 << 20, "8 to 1048576")
     }
 }

@@ -1,5 +1,7 @@
 //! Finding out what of a segment is whole: frame by frame, deciding between a torn tail and damage.
 
+use bytes::Bytes;
+
 use super::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, check_frame, records};
 use super::index::{KeyHash, MemoryIndex};
 use super::part::SealedPart;
@@ -74,20 +76,9 @@ pub(crate) fn scan(
     let mut block = Block::default();
     let mut at = scan.index.start;
     while at < end {
-        let frame = match frame_at(segment, at, end, &mut block)? {
-            Found::Nothing => break,
-            Found::Bad(what) => {
-                scan.stop = Stop::Bad(what);
-                break;
-            }
-            Found::Frame(frame) => frame,
-        };
-        let header = match check_frame(&frame, &segment.salt) {
-            Ok(header) if header.previous_crc == scan.last_crc => header,
-            Ok(_) => {
-                scan.stop = Stop::Bad("the frame doesn't follow the frame before it");
-                break;
-            }
+        let (header, frame) = match next_frame(segment, at, end, scan.last_crc, &mut block)? {
+            Ok(Some(found)) => found,
+            Ok(None) => break,
             Err(what) => {
                 scan.stop = Stop::Bad(what);
                 break;
@@ -125,7 +116,7 @@ fn index_after(part: &SealedPart, hash: KeyHash) -> Result<MemoryIndex, ReadErro
 }
 
 /// Takes in the streams that a frame refers to and that the indexed part has named.
-fn adopt_streams(
+pub(crate) fn adopt_streams(
     index: &mut MemoryIndex,
     part: &SealedPart,
     header: &FrameHeader,
@@ -153,7 +144,31 @@ fn adopt_streams(
 enum Found {
     Nothing,
     Bad(&'static str),
-    Frame(bytes::Bytes),
+    Frame(Bytes),
+}
+
+/// The frame that comes next, `None` where there is none, or what is wrong with what stands there.
+pub(crate) type NextFrame = Result<Option<(FrameHeader, Bytes)>, &'static str>;
+
+/// The whole frame at `at` that follows the one with `last_crc`, nothing at or after `end` being looked at; `None` where
+/// there are zeros, and what is wrong where there is something else.
+pub(crate) fn next_frame(
+    segment: &Segment,
+    at: u32,
+    end: u32,
+    last_crc: u32,
+    block: &mut Block,
+) -> Result<NextFrame, ReadError> {
+    let frame = match frame_at(segment, at, end, block)? {
+        Found::Nothing => return Ok(Ok(None)),
+        Found::Bad(what) => return Ok(Err(what)),
+        Found::Frame(frame) => frame,
+    };
+    Ok(match check_frame(&frame, &segment.salt) {
+        Ok(header) if header.previous_crc == last_crc => Ok(Some((header, frame))),
+        Ok(_) => Err("the frame doesn't follow the frame before it"),
+        Err(what) => Err(what),
+    })
 }
 
 /// The frame at `at`, its length plausible, its CRCs not checked yet.
@@ -169,17 +184,29 @@ fn frame_at(segment: &Segment, at: u32, end: u32, block: &mut Block) -> Result<F
     }
 }
 
-fn add_frame(scan: &mut Scan, at: u32, header: &FrameHeader, frame: &[u8]) -> Result<(), &'static str> {
-    if header.recorded_at < scan.last_recorded {
+/// Adds a whole frame to an index that ends at `at`, with a frame that was recorded at `last_recorded`.
+pub(crate) fn index_frame(
+    index: &mut MemoryIndex,
+    last_recorded: i64,
+    at: u32,
+    header: &FrameHeader,
+    frame: &[u8],
+) -> Result<(), &'static str> {
+    if header.recorded_at < last_recorded {
         return Err("the frame was recorded before the frame before it");
     }
-    scan.index.begin_frame(at, header)?;
+    index.begin_frame(at, header)?;
     let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();
     for record in records(body, header.records) {
         let (offset, record, bytes) = record?;
         let body = bytes.get(RECORD_HEADER_LEN..).unwrap_or_default();
-        scan.index.add(at + (FRAME_HEADER_LEN + offset) as u32, &record, body)?;
+        index.add(at + (FRAME_HEADER_LEN + offset) as u32, &record, body)?;
     }
+    Ok(())
+}
+
+fn add_frame(scan: &mut Scan, at: u32, header: &FrameHeader, frame: &[u8]) -> Result<(), &'static str> {
+    index_frame(&mut scan.index, scan.last_recorded, at, header, frame)?;
     scan.last_crc = header.crc;
     scan.last_recorded = header.recorded_at;
     scan.synced_to = scan.synced_to.max(header.synced_to);

@@ -9,7 +9,7 @@ use super::core::Core;
 use super::fold::{Fold, MergeFold};
 use super::follow::{Follow, Subscription};
 use super::import::Import;
-use super::open::{self, Mode};
+use super::open;
 use super::part::{Cursor, Horizon, Part};
 use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
 use super::recorded::{RecordedEvent, RoomRecord};
@@ -105,19 +105,37 @@ impl EventStore {
     /// # Errors
     /// As [`open_options`](Self::open_options).
     pub fn open_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
-        let core = open::open(environment, options, Mode::Write)?;
+        let core = open::open(environment, options)?;
         Ok(Self { core: Arc::new(Handle(core)) })
     }
 
-    /// Opens what is durable now in `dir` for reading, also while another process holds it. Takes no lock, writes
-    /// nothing, and doesn't see what is appended later.
+    /// Opens the store in `dir` for reading, also while another process of this machine holds it. Takes no lock and writes
+    /// nothing. Each call sees what is durable by then, and subscriptions go on with what the other process appends; an
+    /// iterator keeps to what it began with.
     ///
     /// # Errors
     /// As [`open_options`](Self::open_options), but for being held.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_read_only_options(dir, Options::default())
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), with options. Those about appends don't matter.
+    ///
+    /// # Errors
+    /// As [`open_read_only`](Self::open_read_only); [`OpenError::Option`] where an option is out of range.
+    pub fn open_read_only_options(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let disk = real_disk(dir.as_ref(), false)?;
-        let core = open::open(Environment::new(disk), Options::default(), Mode::Read);
-        Ok(Self { core: Arc::new(Handle(core.map_err(|error| error.in_dir(dir.as_ref()))?)) })
+        Self::open_read_only_with(Environment::new(disk), options).map_err(|error| error.in_dir(dir.as_ref()))
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), in a world of the caller's making.
+    ///
+    /// # Errors
+    /// As [`open_read_only_options`](Self::open_read_only_options).
+    pub fn open_read_only_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
+        options.check()?;
+        let core = super::beside::open(environment, options)?;
+        Ok(Self { core: Arc::new(Handle(core)) })
     }
 
     #[cfg(fuzzing)]
@@ -397,6 +415,8 @@ impl EventStore {
 
     /// The position of the newest durable event; 0 of an empty log.
     pub fn last_position(&self) -> u64 {
+        // What keeps it from looking is told by the calls that read.
+        let _ = self.inner().look();
         self.inner().durable.position()
     }
 
@@ -422,6 +442,7 @@ impl EventStore {
 
     /// The end of what is durable: no durable record stands at or after it.
     pub(crate) fn durable_end(&self) -> Address {
+        let _ = self.inner().look();
         self.inner().durable.end()
     }
 
@@ -482,7 +503,7 @@ impl EventStore {
     /// Waits until the durable end is beyond `end`; [`ReadError::Closed`] once the store is closed.
     pub(crate) fn beyond(&self, end: Address) -> impl Future<Output = Result<(), ReadError>> + Send + 'static {
         let core = self.inner().clone();
-        async move { core.durable.beyond(end).await }
+        async move { core.beyond(end).await }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::storage::simulated::{Rng, SimulatedDisk};
 use crate::storage::{Clock, Environment, Job, Lane, Scheduler, SeededEntropy};
@@ -68,6 +69,10 @@ impl Stepped {
 impl Scheduler for Stepped {
     fn submit(&self, lane: Lane, job: Job) {
         self.lane(lane).lock().push_back(job);
+    }
+
+    fn submit_after(&self, _delay: Duration, job: Job) {
+        self.submit(Lane::Behind, job);
     }
 
     fn stop(&self) {

@@ -1,5 +1,8 @@
 //! Background work as jobs that an injected scheduler steps: threads in production, a seed in simulation.
 
+use std::time::Duration;
+
+use super::later::Later;
 use crate::sync::Mutex;
 use crate::sync::mpsc::{Receiver, Sender, channel};
 use crate::sync::thread::{Builder, JoinHandle};
@@ -21,14 +24,18 @@ pub trait Scheduler: Send + Sync + std::fmt::Debug + 'static {
     /// Takes a job, to be run soon on another thread. After [`stop`](Self::stop) jobs are dropped unrun.
     fn submit(&self, lane: Lane, job: Job);
 
-    /// Runs what was submitted to its end, then stops. Called once, when the store closes; must not be called from a job.
+    /// Takes a job, to be run on another thread once the delay has passed. Dropped unrun after [`stop`](Self::stop).
+    fn submit_after(&self, delay: Duration, job: Job);
+
+    /// Runs what was submitted to its end, but for what still has to wait, then stops. Called once, when the store closes; must not be called from a job.
     fn stop(&self);
 }
 
-/// A thread for each lane, started with the first job.
+/// A thread for each lane and one for what is to be run later, each started with the first job.
 #[derive(Debug)]
 pub struct ThreadScheduler {
     lanes: [Mutex<State>; 2],
+    later: Later,
 }
 
 enum State {
@@ -49,7 +56,7 @@ impl std::fmt::Debug for State {
 
 impl Default for ThreadScheduler {
     fn default() -> Self {
-        Self { lanes: [Mutex::new(State::Idle), Mutex::new(State::Idle)] }
+        Self { lanes: [Mutex::new(State::Idle), Mutex::new(State::Idle)], later: Later::default() }
     }
 }
 
@@ -85,7 +92,12 @@ impl Scheduler for ThreadScheduler {
         }
     }
 
+    fn submit_after(&self, delay: Duration, job: Job) {
+        self.later.submit(delay, job);
+    }
+
     fn stop(&self) {
+        self.later.stop();
         for lane in &self.lanes {
             let state = std::mem::replace(&mut *lane.lock(), State::Stopped);
             if let State::Running(sender, thread) = state {

@@ -6,6 +6,7 @@ mod database;
 mod disk;
 mod environment;
 mod jobs;
+mod later;
 mod map;
 mod memory;
 mod real;

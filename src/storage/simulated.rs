@@ -200,7 +200,8 @@ impl SimulatedDisk {
             NameChange::Create(_, inode) => Some(inode),
             NameChange::Rename(..) | NameChange::Remove(_) => None,
         });
-        let named: Vec<u64> = state.names.values().chain(state.durable_names.values()).chain(created).copied().collect();
+        let named: Vec<u64> =
+            state.names.values().chain(state.durable_names.values()).chain(created).copied().collect();
         state.inodes.retain(|number, _| named.contains(number));
         Self { state: self.state.clone(), life: state.life }
     }

@@ -11,6 +11,7 @@
 )]
 
 mod bad_input;
+mod beside;
 mod configuration;
 mod deliveries;
 mod import_export;

@@ -20,11 +20,13 @@ impl Core {
             return Ok(());
         }
         let result = self.close_log();
-        // So that the next open has nothing to make up for.
-        if let Err(error) = self.seal_all() {
-            tracing::warn!(%error, "a segment could not be indexed; the next open does it");
+        if !self.is_read_only() {
+            // So that the next open has nothing to make up for.
+            if let Err(error) = self.seal_all() {
+                tracing::warn!(%error, "a segment could not be indexed; the next open does it");
+            }
+            self.remove_damaged();
         }
-        self.remove_damaged();
         if self.closing.swap(true, Ordering::AcqRel) {
             return result;
         }
@@ -43,9 +45,6 @@ impl Core {
         let mut names: Vec<String> = tail.map(|part| index_name(part.segment().number())).collect();
         names.extend(self.sealed.damaged());
         names.extend(view.directory.damaged().map(str::to_owned));
-        if self.is_read_only() {
-            return;
-        }
         for name in names {
             tracing::warn!(name, "removes a damaged file that is derived");
             if let Err(error) = self.sealed.disk().remove(&name) {
