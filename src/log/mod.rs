@@ -8,6 +8,7 @@
 mod address;
 mod append;
 mod core;
+mod derived;
 mod durable;
 mod error;
 mod fold;
@@ -55,7 +56,7 @@ pub(crate) use recorded::{LogEntry, RoomRecord};
 pub use salvage::Loss;
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
-pub use verify::{Problem, Report, verify};
+pub use verify::{Problem, Report, verify, verify_disk};
 
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;

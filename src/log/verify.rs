@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::derived::NOT_CLOSED;
 use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::LockFile;
 use super::part::Horizon;
@@ -63,10 +64,10 @@ pub fn verify(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<R
 }
 
 /// As [`verify`], on any disk; `None` where there is no store.
-pub(crate) fn verify_disk(
-    disk: Arc<dyn Disk>,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Option<Report>, OpenError> {
+///
+/// # Errors
+/// [`OpenError::Read`] where the disk can't be listed.
+pub fn verify_disk(disk: Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Result<Option<Report>, OpenError> {
     // Before the files are listed, so that nothing it says is durable can be missing from the list.
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
@@ -167,6 +168,7 @@ impl Check {
             Stop::End if !is_tail && file_len(&*self.disk, number) != u64::from(end) => {
                 bad("zeros follow the last frame of a sealed segment");
             }
+            Stop::End if !is_tail && !scan.index.closed => bad(NOT_CLOSED),
             Stop::End if !is_tail => {}
             Stop::Damaged(what) => bad(what),
             Stop::Bad(what) if !is_tail => bad(what),
