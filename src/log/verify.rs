@@ -150,7 +150,7 @@ impl Check {
         };
         let store_id = self.store_id;
         let hash = KeyHash::new(store_id);
-        let sealed = self.sealed.get_or_insert_with(|| {
+        self.sealed.get_or_insert_with(|| {
             SealedSegments::new(self.disk.clone(), store_id, hash.clone(), &Options::default(), false)
         });
         if segment.header.store_id != store_id {

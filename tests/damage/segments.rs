@@ -42,7 +42,10 @@ fn check(sample: &Sample, name: &str, region: &Region, harm: Harm) {
             match error {
                 Some(error) => {
                     assert!(damaged_at(&error).0 == name, "{about}: {error}");
-                    assert!(may.contains(&(read + 1)), "{about}: {read}, {error}");
+                    // A sealed segment of another length is refused whole.
+                    let refused = [Harm::Truncate, Harm::Duplicate].contains(&harm)
+                        && may.first().is_none_or(|first| read < *first);
+                    assert!(refused || may.contains(&(read + 1)), "{about}: {read}, {error}");
                 }
                 None => assert_eq!(read, sample.events.len() as u64, "{about}"),
             }
@@ -83,9 +86,15 @@ fn every_region_of_a_segment_says_where_it_is_damaged_and_the_rest_is_salvaged()
         assert!(kinds.contains(&format!("{what}, body")), "{what} is missing");
     }
     let names = if crate::all() { segments } else { vec![segments[1].clone(), segments[segments.len() - 1].clone()] };
+    let mut turn = 0;
     for name in &names {
         for region in regions(&sample.files[name]) {
-            HARMS.iter().for_each(|harm| check(sample, name, &region, *harm));
+            for harm in HARMS {
+                turn += 1;
+                if crate::all() || turn % 3 == 0 {
+                    check(sample, name, &region, harm);
+                }
+            }
         }
     }
 }

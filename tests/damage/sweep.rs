@@ -40,7 +40,7 @@ fn sweep(sample: &Sample, step: usize) -> (usize, usize) {
 
 #[test]
 fn a_store_of_4_mib_page_by_page() {
-    let sample = Sample::new(4, if crate::all() { 4200 } else { 700 });
+    let sample = Sample::new(4, if crate::all() { 4200 } else { 400 });
     let bytes: usize = sample.files.values().map(Vec::len).sum();
     let (tried, of_segments) = sweep(&sample, if crate::all() { 1 } else { 9 });
     println!("{bytes} bytes: {tried} pages damaged, {of_segments} of segments");

@@ -32,7 +32,10 @@ fn segments_that_are_missing_swapped_or_foreign_are_losses() {
     for (number, name) in segments.iter().enumerate() {
         let mut dropped = sample.files.clone();
         dropped.remove(name);
-        check(sample, &dropped, &[name], &format!("{name} dropped"));
+        // That the newest is missing only LOCK can tell: the log ends too early, in the one before.
+        let before = if number + 1 == segments.len() { &segments[number - 1] } else { name };
+        check(sample, &dropped, &[name, before], &format!("{name} dropped"));
+        assert!(sample.assert_salvaged(&dropped, name).is_subset(&positions(sample, name)), "{name}");
         let foreign = sample.with(name, other.files[name].clone());
         check(sample, &foreign, &[name], &format!("{name} of another store"));
         let Some(next) = segments.get(number + 1) else { continue };
