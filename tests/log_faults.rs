@@ -224,6 +224,31 @@ fn parts_of_one_segment_keep_their_events_times_apart() {
 }
 
 #[test]
+fn an_index_of_another_history_is_not_believed_though_it_is_as_long() {
+    let start = MemoryDisk::new();
+    let store = open(start.clone()).unwrap();
+    (1..=5).for_each(|number| append(&store, number));
+    store.close().unwrap();
+    let index = "log/00000001.idx";
+    let [one, other] = [100, 200].map(|first| {
+        let disk = MemoryDisk::new();
+        for name in ["LOCK", SEGMENT, index] {
+            disk.create(name).unwrap().write_all_at(0, &bytes(&start, name)).unwrap();
+        }
+        let store = open(disk.clone()).unwrap();
+        (first..first + 35).for_each(|number| append(&store, number));
+        store.close().unwrap();
+        disk
+    });
+    assert_eq!(bytes(&one, index).len(), bytes(&other, index).len());
+    other.create(index).unwrap().write_all_at(0, &bytes(&one, index)).unwrap();
+    let store = open(other).unwrap();
+    let found = store.event(&scope(), Uuid::from_u128(210)).unwrap();
+    assert_eq!(found.map(|event| event.position()), Some(16));
+    assert!(store.event(&scope(), Uuid::from_u128(110)).unwrap().is_none());
+}
+
+#[test]
 fn a_lock_ahead_of_the_log_is_evidence_of_lost_data() {
     let disk = MemoryDisk::new();
     let store = open(disk.clone()).unwrap();

@@ -14,7 +14,7 @@ fn sweep(sample: &Sample, step: usize) -> (usize, usize) {
         let bytes = &sample.files[name];
         let offset = page * PAGE;
         let length = PAGE.min(bytes.len() - offset);
-        let harm = if number / step % 2 == 0 { Harm::Flip } else { Harm::Zero };
+        let harm = if (number / step).is_multiple_of(2) { Harm::Flip } else { Harm::Zero };
         let files = sample.with(name, harm.done_to(bytes, offset, length));
         let about = format!("{name}, page {page}, {harm:?}");
         tried += 1;
