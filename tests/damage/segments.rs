@@ -98,3 +98,42 @@ fn every_region_of_a_segment_says_where_it_is_damaged_and_the_rest_is_salvaged()
         }
     }
 }
+
+/// Of which of two damaged records the frame's event count says that one was an event isn't told: nothing between them is
+/// given a position by guess.
+#[test]
+fn two_damaged_records_of_one_frame_lose_no_more_than_the_frame_and_shift_nothing() {
+    let sample = Sample::small();
+    let mut tried = 0;
+    for name in &sample.segments() {
+        let bytes = &sample.files[name];
+        for frame in frames(bytes) {
+            let events = |record: &&crate::layout::Record| record.position.is_some();
+            let Some(event) = frame.records.iter().find(events) else { continue };
+            let Some(other) = frame.records.iter().rfind(|record| record.position.is_none()) else { continue };
+            if frame
+                .records
+                .iter()
+                .filter(events)
+                .filter(|r| (event.offset + 1..other.offset).contains(&r.offset))
+                .count()
+                == 0
+            {
+                continue;
+            }
+            tried += 1;
+            let mut damaged = bytes.clone();
+            damaged[event.offset + 24] ^= 1;
+            damaged[other.offset + 24] ^= 1;
+            let lost = sample.assert_salvaged(&sample.with(name, damaged), name);
+            assert!(
+                lost.contains(&event.position.unwrap())
+                    && lost.is_subset(&may_be_lost(bytes, frame.offset, frame.offset + 1))
+            );
+            if tried >= 6 {
+                return;
+            }
+        }
+    }
+    assert!(tried > 0);
+}
