@@ -5,8 +5,9 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use super::core::{Core, Opened};
+use super::derived::describes;
 use super::format::{FRAME_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
-use super::index::{Directory, IndexFile, KeyHash};
+use super::index::{Directory, KeyHash};
 use super::lock_file::LockFile;
 use super::open::before_tail;
 use super::part::{MemoryPart, Part, SealedPart};
@@ -47,6 +48,7 @@ struct Tail {
 
 /// Opens the store in `environment`'s directory for reading.
 pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
+    options.check()?;
     let disk = environment.disk.clone();
     let stated = LockFile::look(&*disk)?.durable_end;
     match open_at(environment.clone(), options.clone(), stated) {
@@ -78,7 +80,7 @@ fn open_at(environment: Environment, options: Options, stated: Address) -> Resul
     let tail = Tail::new(&sealed, segment, end, before)?;
     recent.extend(tail.parts());
     let position = tail.position();
-    let view = View { sealed, directory, recent };
+    let view = View { sealed, directory, recent, losses: Arc::default() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     let beside = Beside { known: Mutex::new(Known { tail, failed: None }), look_is_due: AtomicBool::new(false) };
     let end = Address::new(last, end);
@@ -175,6 +177,7 @@ fn directory(sealed: &SealedSegments, last: u32) -> Result<Directory, ReadError>
     let mut listings = 1;
     loop {
         let directory = Directory::open(sealed.disk(), sealed.store_id(), &names, last, false)?;
+        sealed.derived.watch_directory(&directory);
         let now = list()?;
         if now == names || listings == LISTINGS {
             return Ok(directory);
@@ -186,7 +189,7 @@ fn directory(sealed: &SealedSegments, last: u32) -> Result<Directory, ReadError>
 
 /// Whether the host has indexed the whole of a sealed segment; makes the index known.
 fn whole_index(sealed: &SealedSegments, number: u32) -> Result<bool, ReadError> {
-    let Ok(index) = IndexFile::open(sealed.disk(), number, sealed.store_id()) else { return Ok(false) };
+    let Ok(index) = sealed.derived.open_index(number) else { return Ok(false) };
     let name = segment_name(number);
     let file = sealed.disk().open(&name, false).map_err(ReadError::io(&name))?;
     // Of a clean close, after which the segment went on.
@@ -201,17 +204,17 @@ impl Tail {
     /// The tail up to `end`, which is durable. `before`: the position that it begins with, and when what is before it was
     /// recorded.
     fn new(sealed: &SealedSegments, segment: Arc<Segment>, end: u32, before: (u64, i64)) -> Result<Self, OpenError> {
-        let index = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id());
-        // The host may have gone on meanwhile and indexed more than this.
-        let index = index.ok().filter(|index| index.summary.end <= end);
-        let base = index.map(|index| Arc::new(SealedPart::new(segment.clone(), index)));
+        let base = match sealed.derived.open_index(segment.number()) {
+            // The host may have gone on meanwhile and indexed more than this.
+            Ok(index) if index.summary.end <= end && describes(&index, &segment)? => {
+                Some(Arc::new(SealedPart::new(segment.clone(), index)))
+            }
+            _ => None,
+        };
         let scan_from = |before| recovery::scan(&segment, sealed.hash().clone(), &before, Some(end), |_| {});
         let (base, scan) = match base.as_ref().map(|base| scan_from(Before::Indexed(base))) {
             Some(Ok(scan)) => (base, scan),
-            Some(Err(ReadError::Corrupt { file, .. })) if file.ends_with(".idx") => {
-                tracing::warn!(file, "passes over a damaged index");
-                (None, scan_from(Before::Segment(Some(before.0)))?)
-            }
+            Some(Err(ReadError::Corrupt { .. })) => (None, scan_from(Before::Segment(Some(before.0)))?),
             Some(Err(error)) => return Err(error.into()),
             None => (None, scan_from(Before::Segment(Some(before.0)))?),
         };
@@ -342,7 +345,7 @@ impl Tail {
         let before = before_tail(&directory, &recent)?;
         let next = Self::new(&core.sealed, next, end.offset(), before).map_err(read_error)?;
         recent.extend(next.parts());
-        *core.view.write() = Arc::new(View { sealed: core.sealed.clone(), directory, recent });
+        *core.view.write() = Arc::new(View { sealed: core.sealed.clone(), directory, recent, losses: Arc::default() });
         *self = next;
         core.durable.set(end, self.position());
         Ok(())

@@ -24,7 +24,7 @@ pub fn frame(bytes: &[u8]) {
 /// # Errors
 /// As [`EventStore::open_read_only`].
 pub fn open_read_only(environment: Environment, options: Options) -> Result<EventStore, OpenError> {
-    EventStore::open_to_read(environment, options)
+    EventStore::open_with_mode(environment, options, OpenMode::Read)
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {

@@ -9,6 +9,7 @@ mod address;
 mod append;
 mod beside;
 mod core;
+mod derived;
 mod durable;
 mod error;
 mod fold;
@@ -30,6 +31,7 @@ mod queue;
 mod read;
 mod recorded;
 mod recovery;
+mod salvage;
 mod segment;
 #[cfg(all(test, shuttle))]
 mod shuttle_tests;
@@ -49,15 +51,15 @@ pub(crate) use follow::Follow;
 pub use follow::Subscription;
 pub use import::Import;
 pub use kind::RecordKind;
+pub use open::OpenMode;
 pub use options::{KeyframePolicy, Options, ReadMode};
 pub use read::{Direction, EventIter, Query};
 pub use recorded::RecordedEvent;
 pub(crate) use recorded::{LogEntry, RoomRecord};
+pub use salvage::Loss;
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
-#[cfg(feature = "simulation")]
-pub(crate) use verify::verify_disk;
-pub use verify::{Problem, Report, verify};
+pub use verify::{Problem, Report, verify, verify_disk};
 
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;

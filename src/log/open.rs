@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::core::{Core, Opened};
-use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
+use super::derived::describes;
+use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
@@ -12,6 +13,20 @@ use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
 use crate::storage::{Disk, Environment};
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Alone, to read and append.
+    #[default]
+    Write,
+    /// To read what is durable, also what becomes so later; takes no lock and writes nothing.
+    Read,
+    /// To read all that is whole of a log that is damaged; takes no lock and writes nothing. What is missing is said by
+    /// [`EventStore::losses`](super::EventStore::losses). Reads every byte of the log first. Of a log that another
+    /// process writes to right now it may show what isn't durable yet.
+    Salvage,
+}
 
 /// The tail segment, found whole.
 struct Tail {
@@ -40,24 +55,9 @@ pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let store_id = tail_segment.header.store_id;
     let hash = KeyHash::new(store_id);
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, true));
-    let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1)?;
-    let before = match before_tail(&directory, &recent) {
-        Err(ReadError::Corrupt { file, .. }) if file.ends_with(".dir") => {
-            tracing::warn!(file, "makes the directory anew, as it is damaged");
-            for name in names.iter().filter(|name| name.ends_with(".dir")) {
-                let name = format!("log/{name}");
-                if let Err(error) = disk.remove(&name)
-                    && error.kind() != std::io::ErrorKind::NotFound
-                {
-                    return Err(ReadError::io(&name)(error).into());
-                }
-            }
-            (directory, recent) = self::directory(&sealed, &[], last - 1)?;
-            before_tail(&directory, &recent)?
-        }
-        other => other?,
-    };
-    let base = indexed_tail(&sealed, &tail_segment)?;
+    let (directory, mut recent) = self::directory(&sealed, &names, last - 1)?;
+    let before = before_tail(&directory, &recent)?;
+    let base = indexed_tail(&sealed, &tail_segment, before.0, is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
     let end = Address::new(last, tail.index.end);
     if state.durable_end > end {
@@ -75,7 +75,7 @@ pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let part = Arc::new(MemoryPart::new(tail.segment, tail.index));
     recent.push(Part::Memory(part.clone()));
     let writer = Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?;
-    let view = View { sealed, directory: Arc::new(directory), recent };
+    let view = View { sealed, directory: Arc::new(directory), recent, losses: Arc::default() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     let (writer, lock, beside) = (Some(writer), Some(lock), None);
     Ok(Core::new(Opened { environment, options, view, writer, lock, beside, end, position, open_us }))
@@ -112,6 +112,8 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
 /// Opens the directory and brings it up to segment `last`.
 fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Result<(Directory, Vec<Part>), OpenError> {
     let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, true)?;
+    sealed.derived.watch_directory(&directory);
+    directory = without_foreign(sealed, directory)?;
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
         match sealed.get(number)? {
@@ -125,7 +127,32 @@ fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Resul
             sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
         }
     }
+    sealed.derived.watch_directory(&directory);
     Ok((directory, recent))
+}
+
+/// The directory up to the first run that isn't of these segments, but of another history of this store. It is enough to
+/// look at each run's last segment: no two have the same salt, so one that was created after histories parted differs.
+fn without_foreign(sealed: &SealedSegments, directory: Directory) -> Result<Directory, ReadError> {
+    for (first, summary) in directory.ends() {
+        let summary = summary?;
+        // A segment that is damaged is reported when it is read.
+        if let Ok(Part::Sealed(part)) = sealed.get(summary.segment)
+            && part.index.summary != summary
+        {
+            tracing::warn!(
+                first,
+                last = summary.segment,
+                "makes a part of the directory anew: it is of other segments"
+            );
+            let (before, left_out) = directory.before(first);
+            for name in &left_out {
+                sealed.disk().remove(name).map_err(ReadError::io(name))?;
+            }
+            return Ok(before);
+        }
+    }
+    Ok(directory)
 }
 
 /// The position after the sealed segments, and the time that the last of them was recorded at.
@@ -140,15 +167,32 @@ pub(super) fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64
     }
 }
 
-/// The part of the tail that a clean close indexed, where that index is whole.
-fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Option<Arc<SealedPart>>, ReadError> {
+/// Whether the last close ended the log where the segment ends.
+fn is_clean(state: &LockState, segment: &Segment) -> Result<bool, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id()) else { return Ok(None) };
-    if u64::from(index.summary.end) > length {
-        let end = index.summary.end;
-        return Err(segment.corrupt(end, "the segment is shorter than its index says"));
-    }
-    Ok(Some(Arc::new(SealedPart::new(segment.clone(), index))))
+    Ok(state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length)
+}
+
+/// The part of the tail that a clean close indexed; where that index is lost it is made anew if `make`.
+fn indexed_tail(
+    sealed: &SealedSegments,
+    segment: &Arc<Segment>,
+    first_position: u64,
+    make: bool,
+) -> Result<Option<Arc<SealedPart>>, ReadError> {
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
+    let found = match sealed.derived.open_index(segment.number()) {
+        Ok(index) if u64::from(index.summary.end) > length => {
+            let end = index.summary.end;
+            return Err(segment.corrupt(end, "the segment is shorter than its index says"));
+        }
+        Ok(index) if describes(&index, segment)? => Some(index),
+        // What is wrong with the segment is found by the scan that follows.
+        _ if make => sealed.derived.index(segment.number()).ok(),
+        _ => None,
+    };
+    let follows = found.filter(|index| index.summary.first_position == first_position);
+    Ok(follows.map(|index| Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
 /// How often a tail that changes while it is recovered is scanned before that is an error.
@@ -166,7 +210,7 @@ fn recover(
 ) -> Result<Tail, OpenError> {
     for _ in 0..MAX_SCANS {
         let length = segment.file.len().map_err(|error| segment.io(error))?;
-        let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
+        let clean = is_clean(state, &segment)?;
         let (base, scan) = scan_tail(&segment, base.clone(), &hash, first_position)?;
         let closed = clean && u64::from(scan.index.end) == length;
         decide(&segment, &scan, closed, state)?;
@@ -195,11 +239,8 @@ fn scan_tail(
     let whole = Before::Segment(Some(first_position));
     match base.as_ref().map(|part| scan(&Before::Indexed(part))) {
         Some(Ok(found)) => Ok((base, found)),
-        // An index that is damaged is passed over, and made anew at close.
-        Some(Err(ReadError::Corrupt { file, .. })) if file.ends_with(".idx") => {
-            tracing::warn!(file, "passes over a damaged index");
-            Ok((None, scan(&whole)?))
-        }
+        // The whole scan says how far the segment can be read.
+        Some(Err(ReadError::Corrupt { .. })) => Ok((None, scan(&whole)?)),
         Some(Err(error)) => Err(error.into()),
         None => Ok((None, scan(&whole)?)),
     }

@@ -83,11 +83,6 @@ impl Part {
         }
     }
 
-    /// Whether a damaged block was found in its index file.
-    pub(crate) fn index_is_damaged(&self) -> bool {
-        matches!(self, Self::Sealed(part) if part.index.is_damaged())
-    }
-
     /// Where it begins: the address of its segment, or of where in it an older part ends.
     pub(crate) fn start(&self) -> Address {
         let offset = match self {
@@ -229,7 +224,7 @@ impl Part {
 
     /// The frame that holds an event.
     fn frame_of(&self, ordinal: u32, cursor: &mut Cursor) -> Result<FrameEntry, ReadError> {
-        // Two parts may be of one segment, each with ordinals of its own.
+        // Parts of one segment number their events each from 0.
         let start = self.start();
         if let Some((part, frame, next)) = &cursor.frame
             && *part == start

@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::derived::NOT_CLOSED;
 use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::LockFile;
 use super::part::Horizon;
 use super::recovery::{self, Before, Scan, Stop};
+use super::salvage::store_of;
 use super::segment::{Segment, segment_name, segment_number};
 use super::view::SealedSegments;
 use super::{Address, OpenError, Options, ReadError};
@@ -63,10 +65,10 @@ pub fn verify(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<R
 }
 
 /// As [`verify`], on any disk; `None` where there is no store.
-pub(crate) fn verify_disk(
-    disk: Arc<dyn Disk>,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<Option<Report>, OpenError> {
+///
+/// # Errors
+/// [`OpenError::Read`] where the disk can't be listed.
+pub fn verify_disk(disk: Arc<dyn Disk>, mut progress: impl FnMut(u64, u64)) -> Result<Option<Report>, OpenError> {
     // Before the files are listed, so that nothing it says is durable can be missing from the list.
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
@@ -82,7 +84,10 @@ pub(crate) fn verify_disk(
     }
     let total: u64 = numbers.iter().map(|number| file_len(&*disk, *number)).sum();
     let mut done = 0;
-    let mut check = Check { disk: disk.clone(), sealed: None, next_position: Some(1), last_recorded: i64::MIN };
+    let headers = numbers.iter().filter_map(|number| Segment::open(&*disk, *number, false, None).ok());
+    let store_id = store_of(headers.map(|segment| segment.header.store_id));
+    let mut check =
+        Check { disk: disk.clone(), store_id, sealed: None, next_position: Some(1), last_recorded: i64::MIN };
     for number in numbers {
         let limit = (number == last && lock.durable_end.segment() == number && lock.clean_end == Address::START)
             .then(|| lock.durable_end.offset());
@@ -115,6 +120,8 @@ fn file_len(disk: &dyn Disk, number: u32) -> u64 {
 /// What is known of the segments before the one that is checked.
 struct Check {
     disk: Arc<dyn Disk>,
+    /// What most segments are of.
+    store_id: [u8; 16],
     sealed: Option<SealedSegments>,
     /// Unknown after a damaged segment.
     next_position: Option<u64>,
@@ -141,12 +148,12 @@ impl Check {
                 };
             }
         };
-        let store_id = segment.header.store_id;
+        let store_id = self.store_id;
         let hash = KeyHash::new(store_id);
-        let sealed = self.sealed.get_or_insert_with(|| {
+        self.sealed.get_or_insert_with(|| {
             SealedSegments::new(self.disk.clone(), store_id, hash.clone(), &Options::default(), false)
         });
-        if sealed.store_id() != store_id {
+        if segment.header.store_id != store_id {
             return report.add(segment_name(number), 16, "the segment is of another store");
         }
         // A held log may be written to right now: what is durable by its holder's word is checked.
@@ -167,6 +174,7 @@ impl Check {
             Stop::End if !is_tail && file_len(&*self.disk, number) != u64::from(end) => {
                 bad("zeros follow the last frame of a sealed segment");
             }
+            Stop::End if !is_tail && !scan.index.closed => bad(NOT_CLOSED),
             Stop::End if !is_tail => {}
             Stop::Damaged(what) => bad(what),
             Stop::Bad(what) if !is_tail => bad(what),

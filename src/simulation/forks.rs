@@ -126,7 +126,7 @@ fn damage_what_is_derived(simulation: &mut Simulation, disk: &SimulatedDisk) -> 
     let Some(name) = simulation.rng.pick(&derived).cloned() else { return Ok(()) };
     simulation.note(|| format!("damage {name}"));
     simulation.figures.damages += 1;
-    match simulation.rng.below(2) {
+    match simulation.rng.below(3) {
         0 => disk.remove(&name).map_err(unexpected("a removal")),
         1 => {
             let rng = &mut simulation.rng;

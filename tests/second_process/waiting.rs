@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use atlas::Event;
-use atlas::log::{Append, Durability, EventStore, Query, ReadError};
+use atlas::log::{Append, Durability, EventStore, OpenMode, Query, ReadError};
 
 use crate::world::{Host, LookOnly, Numbers, options, read_only, scope};
 
@@ -14,7 +14,7 @@ fn a_subscription_lives_across_rotations() {
     const EVENTS: u64 = 600;
     let dir = tempfile::tempdir().unwrap();
     let host = EventStore::open_options(dir.path(), options()).unwrap();
-    let reader = EventStore::open_read_only_options(dir.path(), options()).unwrap();
+    let reader = EventStore::open_mode(dir.path(), options(), OpenMode::Read).unwrap();
     let mut subscription = reader.subscribe(Query::new(), 0);
     let appending = std::thread::spawn(move || {
         for number in 1..=EVENTS {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use atlas::event::Scope;
-use atlas::log::{Append, At, Durability, EventStore, OpenError, Options, Query};
+use atlas::log::{Append, At, Durability, EventStore, OpenError, OpenMode, Options, Query};
 use atlas::storage::{Disk, DiskFile, Environment, Job, Lane, MemoryDisk, Scheduler};
 use atlas::{Event, Uuid};
 use bytes::Bytes;
@@ -186,7 +186,7 @@ impl Stepped {
 pub(crate) fn read_only(disk: &LookOnly) -> Result<(EventStore, Arc<Stepped>), OpenError> {
     let scheduler = Arc::new(Stepped::default());
     let environment = Environment { scheduler: scheduler.clone(), ..Environment::new(disk.clone()) };
-    Ok((EventStore::open_read_only_with(environment, options())?, scheduler))
+    Ok((EventStore::open_with_mode(environment, options(), OpenMode::Read)?, scheduler))
 }
 
 /// One event as the model knows it.
