@@ -21,7 +21,7 @@ use super::tables::{
 };
 use crate::event::{EventType, Name, TreeScope};
 use crate::log::{Address, EventStore, RecordKind};
-use crate::storage::{Environment, MemoryDisk, open_database};
+use crate::storage::{Disk, Environment, MemoryDisk, open_database};
 
 /// How much of the database redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -38,11 +38,15 @@ impl Derived {
     /// Opens the database; it may reflect less of the log than there is, and never more.
     pub(super) fn open(environment: &Environment, store: &EventStore) -> Result<Self, ConfigError> {
         // A store that is only looked at may be held by another process, and so may its database.
-        let database = match store.is_read_only() {
-            true => open_database(&MemoryDisk::new(), FILE, CACHE_BYTES)?,
-            false => open_database(environment.disk.as_ref(), FILE, CACHE_BYTES)?,
-        };
-        let derived = Self { database };
+        match store.is_read_only() {
+            true => Self::open_on(&MemoryDisk::new(), store),
+            false => Self::open_on(environment.disk.as_ref(), store),
+        }
+    }
+
+    /// As [`open`](Self::open), on a disk that need not be the store's.
+    pub(super) fn open_on(disk: &dyn Disk, store: &EventStore) -> Result<Self, ConfigError> {
+        let derived = Self { database: open_database(disk, FILE, CACHE_BYTES)? };
         derived.create_tables()?;
         if let Some(applied) = derived.applied()? {
             let end = store.durable_end();
@@ -82,6 +86,11 @@ impl Derived {
         transaction.set_quick_repair(true);
         change(&transaction)?;
         transaction.commit().map_err(failed)
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
     }
 
     fn number(&self, of: &str) -> Result<Option<u64>, ConfigError> {

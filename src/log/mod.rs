@@ -27,6 +27,7 @@ mod part;
 mod prepare;
 mod queue;
 mod read;
+mod rebuild;
 mod recorded;
 mod recovery;
 mod segment;
@@ -48,11 +49,13 @@ pub use import::Import;
 pub use kind::RecordKind;
 pub use options::{KeyframePolicy, Options, ReadMode};
 pub use read::{Direction, EventIter, Query};
+pub(crate) use rebuild::Rebuild;
+pub use rebuild::{Lost, RebuildError};
 pub use recorded::RecordedEvent;
 pub(crate) use recorded::{LogEntry, RoomRecord};
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
-pub use verify::{Problem, Report, verify};
+pub use verify::{Checked, Depth, Folds, Problem, Report, verify, verify_on};
 
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;

@@ -37,19 +37,32 @@ struct Tail {
 /// Opens the store in `environment`'s directory.
 pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Result<Arc<Core>, OpenError> {
     options.check()?;
-    let started = environment.clock.now_micros();
-    let disk = environment.disk.clone();
+    let disk = &*environment.disk;
     let create = options.create && mode == Mode::Write;
     let (lock, state) = match mode {
         Mode::Write => {
             if create {
                 disk.create_dir("log").map_err(ReadError::io("log"))?;
             }
-            let (lock, state) = LockFile::take(&*disk, create)?;
+            let (lock, state) = LockFile::take(disk, create)?;
             (Some(lock), state)
         }
-        Mode::Read => (None, LockFile::look(&*disk)?),
+        Mode::Read => (None, LockFile::look(disk)?),
     };
+    open_locked(environment, options, mode, lock, state)
+}
+
+/// Opens the store whose lock, where one is needed, is taken; `state` is what `LOCK` says.
+pub(crate) fn open_locked(
+    environment: Environment,
+    options: Options,
+    mode: Mode,
+    lock: Option<LockFile>,
+    state: LockState,
+) -> Result<Arc<Core>, OpenError> {
+    let started = environment.clock.now_micros();
+    let disk = environment.disk.clone();
+    let create = options.create && mode == Mode::Write;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let last = segments(&*disk, &environment, &names, create, mode)?;
     let tail_segment = Segment::open(&*disk, last, mode == Mode::Write, None)?;

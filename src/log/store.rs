@@ -9,12 +9,14 @@ use super::core::Core;
 use super::fold::{Fold, MergeFold};
 use super::follow::{Follow, Subscription};
 use super::import::Import;
+use super::lock_file::{LockFile, LockState};
 use super::open::{self, Mode};
 use super::part::{Cursor, Horizon, Part};
 use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
 use super::recorded::{RecordedEvent, RoomRecord};
 use super::segment::Block;
 use super::state::{At, State};
+use super::view::View;
 use super::{Address, Append, AppendError, OpenError, Options, ReadError, Receipt, RecordKind};
 use crate::event::{Scope, check_stream_id};
 use crate::storage::{Environment, MemoryDisk, RealDisk};
@@ -118,6 +120,22 @@ impl EventStore {
         let disk = real_disk(dir.as_ref(), false)?;
         let core = open::open(Environment::new(disk), Options::default(), Mode::Read);
         Ok(Self { core: Arc::new(Handle(core.map_err(|error| error.in_dir(dir.as_ref()))?)) })
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), in a world of the caller's making.
+    pub(crate) fn open_read_only_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
+        Ok(Self { core: Arc::new(Handle(open::open(environment, options, Mode::Read)?)) })
+    }
+
+    /// The store whose lock was taken before.
+    pub(crate) fn open_locked(
+        environment: Environment,
+        options: Options,
+        lock: LockFile,
+        state: LockState,
+    ) -> Result<Self, OpenError> {
+        let core = open::open_locked(environment, options, Mode::Write, Some(lock), state)?;
+        Ok(Self { core: Arc::new(Handle(core)) })
     }
 
     /// An empty store in memory, for tests: the same code on another disk. Gone with its last clone.
@@ -407,6 +425,11 @@ impl EventStore {
     /// The world that the store lives in.
     pub(crate) fn environment(&self) -> &Environment {
         &self.inner().environment
+    }
+
+    /// The log as it is now.
+    pub(crate) fn view(&self) -> Result<Arc<View>, ReadError> {
+        self.inner().current()
     }
 
     /// Whether it was opened for reading only.

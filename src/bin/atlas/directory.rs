@@ -10,7 +10,7 @@ use atlas::{Atlas, Error};
 use crate::failure::{Failure, Outcome};
 
 /// Says which directory an error of opening is about.
-fn about(dir: &Path, error: &OpenError) -> Failure {
+pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
     match error {
         OpenError::NotFound { .. } => Failure::new(error.to_string()),
         _ => Failure::new(format!("{}: {error}", dir.display())),
