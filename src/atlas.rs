@@ -184,8 +184,12 @@ impl Atlas {
     /// cleanly; the directory is free all the same.
     pub async fn close(&self) -> Result<(), Error> {
         let stopped = self.0.dispatcher.close(self.0.close_within).await;
-        let store = self.0.store.clone();
-        blocking(&self.0.runtime, move || Ok(store.close()?)).await?;
+        let (store, catalog) = (self.0.store.clone(), self.0.catalog.clone());
+        blocking(&self.0.runtime, move || {
+            catalog.close();
+            Ok(store.close()?)
+        })
+        .await?;
         Ok(stopped?)
     }
 }

@@ -21,8 +21,8 @@ pub(crate) fn differing_table(copy: &dyn Disk, store: &EventStore) -> Result<Opt
     let (found, expected) = (Derived::open_on(copy, store)?, Derived::open_on(&MemoryDisk::new(), store)?);
     found.catch_up(store)?;
     expected.catch_up(store)?;
-    let found = found.database().begin_read().map_err(failed)?;
-    let expected = expected.database().begin_read().map_err(failed)?;
+    let found = found.read()?;
+    let expected = expected.read()?;
     Ok(differ(&found, &expected, NUMBERS, "numbers")?
         .or(differ(&found, &expected, DOCUMENTS, "documents")?)
         .or(differ(&found, &expected, REVISIONS, "revisions")?)

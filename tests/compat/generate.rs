@@ -84,7 +84,7 @@ pub(crate) async fn write(to: &Path) {
         copy_folder(&kept, &looked_at);
         let atlas = open(&looked_at).await;
         let told = json!({ "log": dump::log(&atlas), "dispatch": dump::dispatch(&atlas).await });
-        fs::write(to.join(format!("{name}.json")), format!("{told:#}\n")).unwrap();
+        fs::write(to.join(format!("{name}.json")), format!("{told}\n")).unwrap();
         atlas.close().await.unwrap();
     }
 }
@@ -128,7 +128,7 @@ async fn work(dir: &Path) -> Atlas {
     let tree = tempfile::tempdir().unwrap();
     write_tree(tree.path(), &json!({ "mail": {} }));
     let score = |delivery: Delivery| async move {
-        let n = delivery.data::<Value>().unwrap()["n"].as_u64().unwrap_or_default();
+        let n = delivery.data::<Value>().unwrap()["data"]["n"].as_u64().unwrap_or_default();
         match n % 10 {
             7 => Err(HandlerError::fatal(std::io::Error::other("no score"))),
             8 => Err(HandlerError::from(std::io::Error::other("not now"))),
@@ -188,7 +188,7 @@ async fn act(atlas: &Atlas) {
 
 /// Appends that no tree routes.
 fn append(store: &EventStore) {
-    for n in 0..120_u64 {
+    for n in 0..220_u64 {
         let other = scope("other/cards");
         let append = Append::to(&other)
             .event(

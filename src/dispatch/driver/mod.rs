@@ -54,11 +54,12 @@ type Beyond = Pin<Box<dyn Future<Output = Result<(), ReadError>> + Send>>;
 
 /// See the head of this file.
 pub(super) struct Driver {
+    /// Closed before the store is, which holds the directory: fields are dropped in this order.
+    lanes: Lanes<DispatchDatabase>,
     context: Arc<Context>,
     mailbox: Arc<Mailbox<Message>>,
     /// Where handlers run; `None` serves no deliveries.
     runtime: Option<Handle>,
-    lanes: Lanes<DispatchDatabase>,
     queues: start::Rooms,
     follow: Follow,
     /// Resolves when the log has grown.
