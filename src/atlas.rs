@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use builder::Builder;
 pub use config::{ConfigHandle, Staged};
 pub use queue::QueueHandle;
-pub use rebuild::{Rebuilt, rebuild};
+pub use rebuild::{Rebuilt, rebuild, rebuild_with};
 pub use scope::{Receipt, ScopeHandle};
 pub use verify::verify;
 

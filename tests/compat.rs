@@ -184,9 +184,12 @@ fn derived_files_of_another_version_are_made_anew() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|ending| ending != "seg") {
             let mut bytes = fs::read(&path).unwrap();
-            // The magic ends with the version.
-            let magic = bytes.windows(5).rposition(|window| window == b"ATLAS").expect("a magic");
-            bytes[magic + 7] += 1;
+            // The footer: a magic that ends with the version, and the footer's own checksum at its end.
+            let footer = bytes.len() - 24;
+            assert_eq!((&bytes[footer..footer + 5], bytes[footer + 7]), (&b"ATLAS"[..], b'1'));
+            bytes[footer + 7] = b'2';
+            let crc = crc32fast::hash(&bytes[footer..footer + 20]);
+            bytes[footer + 20..].copy_from_slice(&crc.to_le_bytes());
             fs::write(path, bytes).unwrap();
         }
     }

@@ -39,13 +39,17 @@ pub fn rebuild(dir: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Res
         return Err(not_found().into());
     }
     let environment = Environment::new(RealDisk::new(dir));
-    rebuild_in(environment, &mut progress).map_err(|error| match error {
+    rebuild_with(environment, &mut progress).map_err(|error| match error {
         Error::Rebuild(crate::log::RebuildError::Open(OpenError::NotFound { .. })) => not_found().into(),
         other => other,
     })
 }
 
-fn rebuild_in(environment: Environment, progress: &mut dyn FnMut(u64, u64)) -> Result<Rebuilt, Error> {
+/// As [`rebuild`], in a world of the caller's making.
+///
+/// # Errors
+/// As [`rebuild`].
+pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)) -> Result<Rebuilt, Error> {
     let disk = environment.disk.clone();
     let all: u64 = disk
         .list("log")
@@ -68,7 +72,7 @@ fn rebuild_in(environment: Environment, progress: &mut dyn FnMut(u64, u64)) -> R
     let (bytes, segments) = (rebuild.bytes, rebuild.segments());
     let store = rebuild.finish(&[CATALOG_FILE, DISPATCH_FILE], |bytes| progress(all + bytes, 3 * all))?;
     let made = rooms(store.clone()).and_then(|rooms| {
-        let segment = if segments > 0 { all / segments } else { 0 };
+        let segment = all.checked_div(segments).unwrap_or_default();
         let read = |address: crate::log::Address| u64::from(address.segment().saturating_sub(1)) * segment;
         Ok(dispatch::rebuild(rooms, |address| progress(2 * all + read(address).min(all), 3 * all))?)
     });

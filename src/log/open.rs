@@ -11,16 +11,21 @@ use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name, segment_number};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
-use super::{Address, OpenError, Options, ReadError};
+use super::{Address, OpenError, Options, ReadError, salvage};
 use crate::storage::{Disk, Environment};
 
 /// How a store is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
     /// Alone, to read and append.
+    #[default]
     Write,
     /// To read what is durable now; takes no lock and writes nothing.
     Read,
+    /// To read all that is whole of a log that is damaged; takes no lock and writes nothing. What is missing is said by
+    /// [`EventStore::losses`](super::EventStore::losses). Reads every byte of the log first. Of a log that another
+    /// process writes to right now it may show what isn't durable yet.
+    Salvage,
 }
 
 /// The tail segment, found whole.
@@ -35,19 +40,22 @@ struct Tail {
 }
 
 /// Opens the store in `environment`'s directory.
-pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Result<Arc<Core>, OpenError> {
+pub(crate) fn open(environment: Environment, options: Options, mode: OpenMode) -> Result<Arc<Core>, OpenError> {
+    if mode == OpenMode::Salvage {
+        return salvage::open(environment, options);
+    }
     options.check()?;
     let disk = &*environment.disk;
-    let create = options.create && mode == Mode::Write;
+    let create = options.create && mode == OpenMode::Write;
     let (lock, state) = match mode {
-        Mode::Write => {
+        OpenMode::Write => {
             if create {
                 disk.create_dir("log").map_err(ReadError::io("log"))?;
             }
             let (lock, state) = LockFile::take(disk, create)?;
             (Some(lock), state)
         }
-        Mode::Read => (None, LockFile::look(disk)?),
+        OpenMode::Read | OpenMode::Salvage => (None, LockFile::look(disk)?),
     };
     open_locked(environment, options, mode, lock, state)
 }
@@ -56,19 +64,19 @@ pub(crate) fn open(environment: Environment, options: Options, mode: Mode) -> Re
 pub(crate) fn open_locked(
     environment: Environment,
     options: Options,
-    mode: Mode,
+    mode: OpenMode,
     lock: Option<LockFile>,
     state: LockState,
 ) -> Result<Arc<Core>, OpenError> {
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
-    let create = options.create && mode == Mode::Write;
+    let create = options.create && mode == OpenMode::Write;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let last = segments(&*disk, &environment, &names, create, mode)?;
-    let tail_segment = Segment::open(&*disk, last, mode == Mode::Write, None)?;
+    let tail_segment = Segment::open(&*disk, last, mode == OpenMode::Write, None)?;
     let store_id = tail_segment.header.store_id;
     let hash = KeyHash::new(store_id);
-    let may_write = mode == Mode::Write;
+    let may_write = mode == OpenMode::Write;
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
     let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
     let before = match before_tail(&directory, &recent) {
@@ -105,10 +113,10 @@ pub(crate) fn open_locked(
     let part = Arc::new(MemoryPart::new(tail.segment, tail.index));
     recent.push(Part::Memory(part.clone()));
     let writer = match mode {
-        Mode::Write => Some(Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?),
-        Mode::Read => None,
+        OpenMode::Write => Some(Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?),
+        OpenMode::Read | OpenMode::Salvage => None,
     };
-    let view = View { sealed, directory: Arc::new(directory), recent };
+    let view = View { sealed, directory: Arc::new(directory), recent, losses: Arc::default() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     Ok(Core::new(Opened { environment, options, view, writer, lock, end, position, open_us }))
 }
@@ -119,9 +127,9 @@ fn segments(
     environment: &Environment,
     names: &[String],
     create: bool,
-    mode: Mode,
+    mode: OpenMode,
 ) -> Result<u32, OpenError> {
-    if mode == Mode::Write {
+    if mode == OpenMode::Write {
         for name in names.iter().filter(|name| name.ends_with(".new")) {
             let name = format!("log/{name}");
             disk.remove(&name).map_err(ReadError::io(&name))?;
@@ -209,11 +217,11 @@ fn recover(
     hash: KeyHash,
     first_position: u64,
     state: &LockState,
-    mode: Mode,
+    mode: OpenMode,
     disk: &dyn Disk,
 ) -> Result<Tail, OpenError> {
     // Of a store that another process writes to, what is durable by its word and no more.
-    let limit = (mode == Mode::Read && state.durable_end != Address::START).then(|| {
+    let limit = (mode == OpenMode::Read && state.durable_end != Address::START).then(|| {
         let same = state.durable_end.segment() == segment.number();
         if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
     });
@@ -253,7 +261,7 @@ fn recover(
             tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
         }
     }
-    if mode == Mode::Write && !closed {
+    if mode == OpenMode::Write && !closed {
         // A crash may have left names that are not durable.
         disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
         recovery::settle(&segment, &scan)?;

@@ -75,6 +75,12 @@ impl StreamReader {
         loop {
             if let Some((part, stream)) = &self.part {
                 let (low, high) = (stream.base_version + 1, stream.version());
+                if self.direction == Direction::Forward && low > self.next {
+                    if self.view.losses.is_empty() {
+                        return Err(part.segment().corrupt(0, "events of the stream are missing before this segment"));
+                    }
+                    self.next = low;
+                }
                 let from = match self.direction {
                     Direction::Forward if self.next <= high => Some(self.next.max(low) - low),
                     // A chunk that ends with the version wanted.
@@ -83,9 +89,6 @@ impl StreamReader {
                     }
                     _ => None,
                 };
-                if self.direction == Direction::Forward && low > self.next {
-                    return Err(part.segment().corrupt(0, "events of the stream are missing before this segment"));
-                }
                 if let Some(from) = from {
                     let from = u32::try_from(from).unwrap_or(u32::MAX);
                     part.ordinals(stream, from, &mut self.ordinals)?;

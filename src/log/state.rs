@@ -10,7 +10,7 @@ use super::part::Horizon;
 use super::read::{Direction, StreamReader};
 use super::recorded::RecordedEvent;
 use super::view::View;
-use super::{KeyframePolicy, ReadError};
+use super::{KeyframePolicy, Loss, ReadError};
 use crate::event::Scope;
 
 /// At which point of its history a stream's state is wanted.
@@ -99,11 +99,21 @@ impl Core {
             keyframe_bytes: 0,
         });
         let mut events_read = 0;
-        let reader = StreamReader::new(view, scope, stream, progress.version + 1, Direction::Forward)?;
+        let reader = StreamReader::new(view.clone(), scope, stream, progress.version + 1, Direction::Forward)?;
         for event in reader {
             let event = event?;
             if !progress.includes(&event, at) {
                 break;
+            }
+            if event.version() != progress.version + 1 {
+                // Only of a log that was salvaged; no state can be told from what is left.
+                let lost = view.losses.iter().rfind(|loss| loss.is_before(event.position()));
+                let missing = || ReadError::Corrupt {
+                    file: super::segment::segment_name(event.address().segment()),
+                    offset: u64::from(event.address().offset()),
+                    what: "events of the stream are missing before this one",
+                };
+                return Err(lost.map_or_else(missing, Loss::error));
             }
             fold.apply(&mut progress.state, &event);
             events_read += 1;

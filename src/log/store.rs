@@ -1,5 +1,6 @@
 //! [`EventStore`]: the log as its users see it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,14 +11,14 @@ use super::fold::{Fold, MergeFold};
 use super::follow::{Follow, Subscription};
 use super::import::Import;
 use super::lock_file::{LockFile, LockState};
-use super::open::{self, Mode};
+use super::open::{self, OpenMode};
 use super::part::{Cursor, Horizon, Part};
 use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
 use super::recorded::{RecordedEvent, RoomRecord};
 use super::segment::Block;
 use super::state::{At, State};
 use super::view::View;
-use super::{Address, Append, AppendError, OpenError, Options, ReadError, Receipt, RecordKind};
+use super::{Address, Append, AppendError, Loss, OpenError, Options, ReadError, Receipt, RecordKind};
 use crate::event::{Scope, check_stream_id};
 use crate::storage::{Environment, MemoryDisk, RealDisk};
 
@@ -107,7 +108,25 @@ impl EventStore {
     /// # Errors
     /// As [`open_options`](Self::open_options).
     pub fn open_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
-        let core = open::open(environment, options, Mode::Write)?;
+        Self::open_with_mode(environment, options, OpenMode::Write)
+    }
+
+    /// Opens the store in `dir` to write, to read or to salvage.
+    ///
+    /// # Errors
+    /// As [`open_options`](Self::open_options). [`OpenMode::Salvage`] knows no damage, but what is not there can't be
+    /// opened either.
+    pub fn open_mode(dir: impl AsRef<Path>, options: Options, mode: OpenMode) -> Result<Self, OpenError> {
+        let disk = real_disk(dir.as_ref(), options.create && mode == OpenMode::Write)?;
+        Self::open_with_mode(Environment::new(disk), options, mode).map_err(|error| error.in_dir(dir.as_ref()))
+    }
+
+    /// As [`open_mode`](Self::open_mode), in a world of the caller's making.
+    ///
+    /// # Errors
+    /// As [`open_mode`](Self::open_mode).
+    pub fn open_with_mode(environment: Environment, options: Options, mode: OpenMode) -> Result<Self, OpenError> {
+        let core = open::open(environment, options, mode)?;
         Ok(Self { core: Arc::new(Handle(core)) })
     }
 
@@ -117,14 +136,7 @@ impl EventStore {
     /// # Errors
     /// As [`open_options`](Self::open_options), but for being held.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let disk = real_disk(dir.as_ref(), false)?;
-        let core = open::open(Environment::new(disk), Options::default(), Mode::Read);
-        Ok(Self { core: Arc::new(Handle(core.map_err(|error| error.in_dir(dir.as_ref()))?)) })
-    }
-
-    /// As [`open_read_only`](Self::open_read_only), in a world of the caller's making.
-    pub(crate) fn open_read_only_with(environment: Environment, options: Options) -> Result<Self, OpenError> {
-        Ok(Self { core: Arc::new(Handle(open::open(environment, options, Mode::Read)?)) })
+        Self::open_mode(dir, Options::default(), OpenMode::Read)
     }
 
     /// The store whose lock was taken before.
@@ -134,7 +146,7 @@ impl EventStore {
         lock: LockFile,
         state: LockState,
     ) -> Result<Self, OpenError> {
-        let core = open::open_locked(environment, options, Mode::Write, Some(lock), state)?;
+        let core = open::open_locked(environment, options, OpenMode::Write, Some(lock), state)?;
         Ok(Self { core: Arc::new(Handle(core)) })
     }
 
@@ -266,8 +278,14 @@ impl EventStore {
         let ordinal = position.checked_sub(part.first_position()).and_then(|ordinal| u32::try_from(ordinal).ok());
         match ordinal.filter(|ordinal| *ordinal < part.events(Horizon::Durable)) {
             Some(ordinal) => part.event(ordinal, &mut Cursor::default()).map(Some),
-            None => Ok(None),
+            None => view.losses.iter().find(|loss| loss.holds(position)).map_or(Ok(None), |loss| Err(loss.error())),
         }
+    }
+
+    /// What a store that was opened with [`OpenMode::Salvage`] could not give back, in log order. Every position from 1 to
+    /// [`last_position`](Self::last_position) can be read or is in one of them. Empty of a store opened otherwise.
+    pub fn losses(&self) -> Arc<[Loss]> {
+        self.inner().view.read().losses.clone()
     }
 
     /// All events of a cascade, by position: the event with that id and those with that correlation id.
@@ -325,6 +343,9 @@ impl EventStore {
         let mut number = 0;
         let mut streams = 0..0;
         let mut current: Option<Part> = None;
+        // Where parts of the log are lost, a stream's first naming may be as well.
+        let whole = view.losses.is_empty();
+        let mut named = HashSet::new();
         let mut step = move || -> Result<Option<StreamInfo>, ReadError> {
             loop {
                 let Some((part, stream)) = current.as_ref().and_then(|part| Some((part, streams.next()?))) else {
@@ -334,7 +355,10 @@ impl EventStore {
                     current = Some(part);
                     continue;
                 };
-                let Some((of, id)) = part.new_stream(stream)? else { continue };
+                let Some((of, id)) = part.named_stream(stream, whole)? else { continue };
+                if !whole && !named.insert((of.clone(), id.clone())) {
+                    continue;
+                }
                 let wanted = scope.as_ref().is_none_or(|scope| *scope == *of) && id.as_str().starts_with(&prefix);
                 let version = if wanted { view.head(&of, id.as_str(), Horizon::Durable)?.0 } else { 0 };
                 if version > 0 {
@@ -392,10 +416,13 @@ impl EventStore {
         let core = self.inner();
         let view = core.current()?;
         let mut streams = view.directory.new_streams()?;
-        for part in &view.recent {
+        for part in view.recent.iter().filter(|_| view.losses.is_empty()) {
             for number in 0..part.stream_count() {
                 streams += u64::from(part.new_stream(number)?.is_some());
             }
+        }
+        if !view.losses.is_empty() {
+            streams = self.streams(None, "")?.map(|stream| stream.map(|_| 1)).sum::<Result<u64, _>>()?;
         }
         Ok(Stats {
             events: core.durable.position(),

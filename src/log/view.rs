@@ -10,7 +10,7 @@ use super::index::{Directory, IndexFile, KeyHash, StreamPlace, index_name, v7_mi
 use super::part::{Horizon, MemoryPart, Part, SealedPart, StreamRef};
 use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name};
-use super::{Address, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
+use super::{Address, Loss, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
 use crate::event::Scope;
 use crate::storage::Disk;
 use crate::sync::{Mutex, RwLock};
@@ -125,7 +125,7 @@ impl SealedSegments {
     }
 
     /// Opens the segment's file; mapped up to `end` where it is known and maps are used.
-    fn segment(&self, number: u32, end: Option<u32>) -> Result<Arc<Segment>, ReadError> {
+    pub(crate) fn segment(&self, number: u32, end: Option<u32>) -> Result<Arc<Segment>, ReadError> {
         let mapped_len = end.filter(|_| self.read_mode == ReadMode::Map).map(|end| end as usize);
         let corrupt = |offset, what| ReadError::Corrupt { file: segment_name(number), offset, what };
         let segment = Segment::open(self.disk(), number, false, mapped_len).map_err(|error| match error {
@@ -198,6 +198,8 @@ pub(crate) struct View {
     pub(crate) directory: Arc<Directory>,
     /// The parts after the directory, oldest first; the last is the one that is appended to.
     pub(crate) recent: Vec<Part>,
+    /// What is missing between the parts; nothing but where the log was salvaged.
+    pub(crate) losses: Arc<[Loss]>,
 }
 
 /// A part that may hold a stream, or the directory's word that a segment may.

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod configuration;
+mod damage;
 mod deliveries;
 mod import_export;
 mod kill;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use atlas::log::{EventStore, OpenError, Options};
+use atlas::log::{EventStore, OpenError, OpenMode, Options};
 use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, Error};
 
@@ -30,6 +30,12 @@ pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
     let result = result?;
     closed?;
     Ok(result)
+}
+
+/// Runs `work` on what is whole of a damaged log in `dir`.
+pub(crate) fn salvage<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
+    let store = EventStore::open_mode(dir, Options::default(), OpenMode::Salvage);
+    work(&store.map_err(|error| about(dir, &error))?)
 }
 
 /// How a directory is opened for work.

@@ -94,7 +94,8 @@ impl FrameHeader {
         header
     }
 
-    fn crc_with(&self, record_crcs: impl Iterator<Item = u32>, salt: &Salt) -> u32 {
+    /// The CRC of a frame with this header and records with these CRCs.
+    pub(crate) fn crc_with(&self, record_crcs: impl Iterator<Item = u32>, salt: &Salt) -> u32 {
         let header = self.encode();
         let mut hasher = salt.hasher();
         hasher.update(header.get(..4).unwrap_or_default());

@@ -59,6 +59,12 @@ pub(crate) fn check_record<'a>(record: &'a [u8], salt: &Salt) -> Result<(RecordH
     Ok((header, body))
 }
 
+/// The CRC that `record` should have, whatever it says.
+pub(crate) fn record_crc(record: &[u8], salt: &Salt) -> u32 {
+    let (header, body) = record.split_at_checked(RECORD_HEADER_LEN).unwrap_or((record, &[]));
+    crc_of(header, crc_of_body(body), salt)
+}
+
 fn crc_of(header: &[u8], body_crc: u32, salt: &Salt) -> u32 {
     let length = header.get(..4).unwrap_or_default();
     let fields = header.get(8..).unwrap_or_default();

@@ -12,4 +12,4 @@ mod tests;
 pub(crate) use directory::{Directory, StreamPlace};
 pub(crate) use file::{IndexFile, StreamRow, index_name};
 pub(crate) use hash::KeyHash;
-pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, Symbol, v7_micros};
+pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, StreamEntry, Symbol, v7_micros};

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Horizon, Part};
 use crate::event::Scope;
 use crate::log::format::{EventBody, RoomBody};
+use crate::log::index::StreamEntry;
 use crate::log::recorded::RoomRecord;
 use crate::log::segment::Block;
 use crate::log::text::Text;
@@ -221,10 +222,15 @@ impl Part {
 
     /// A stream named here, if here first: scope and id.
     pub(crate) fn new_stream(&self, number: u32) -> Result<Option<(Arc<Scope>, Text)>, ReadError> {
+        self.named_stream(number, true)
+    }
+
+    /// A stream named here with its scope and id, if here first or not `only_new`.
+    pub(crate) fn named_stream(&self, number: u32, only_new: bool) -> Result<Option<(Arc<Scope>, Text)>, ReadError> {
         match self {
             Self::Sealed(part) => {
                 let row = part.index.stream(number)?;
-                if row.previous_segment != 0 {
+                if only_new && row.previous_segment != 0 {
                     return Ok(None);
                 }
                 let mut block = Block::default();
@@ -236,7 +242,8 @@ impl Part {
                 let visible = part.events(Horizon::Durable);
                 let is_visible = |ordinal: &u32| *ordinal < visible;
                 let entry = index.streams.get(number as usize);
-                let entry = entry.filter(|entry| entry.is_new() && entry.events.first().is_some_and(is_visible));
+                let has_events = |entry: &&StreamEntry| entry.events.first().is_some_and(is_visible);
+                let entry = entry.filter(has_events).filter(|entry| !only_new || entry.is_new());
                 Ok(entry.and_then(|entry| Some((index.scope(entry.scope_symbol)?.clone(), entry.id.clone()))))
             }
         }

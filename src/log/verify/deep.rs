@@ -12,7 +12,7 @@ use crate::log::index::{IndexFile, KeyframeEntry};
 use crate::log::part::{Horizon, Part, StreamRef};
 use crate::log::segment::segment_name;
 use crate::log::view::View;
-use crate::log::{Direction, EventStore, OpenError, Options, ReadError};
+use crate::log::{Direction, EventStore, OpenError, OpenMode, Options, ReadError};
 use crate::storage::{Disk, Environment};
 
 pub(super) fn check(
@@ -22,7 +22,7 @@ pub(super) fn check(
     mut progress: impl FnMut(u64),
 ) -> Result<(), ReadError> {
     let environment = Environment { disk, ..Environment::new(crate::storage::MemoryDisk::new()) };
-    let store = match EventStore::open_read_only_with(environment, Options::default()) {
+    let store = match EventStore::open_with_mode(environment, Options::default(), OpenMode::Read) {
         Ok(store) => store,
         Err(OpenError::Read(error) | OpenError::Corrupt { source: error, .. }) => return Err(error),
         Err(other) => {

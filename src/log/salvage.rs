@@ -1,0 +1,275 @@
+//! Reading a damaged log: everything that is whole, and a list of what isn't. Takes no lock and writes nothing.
+//!
+//! Each segment is scanned to its end. What is whole becomes a part of the view; of a damaged segment each stretch without
+//! a missing event becomes one. Positions tell what is missing between two parts.
+
+mod frame;
+mod segment;
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use self::segment::{Damage, salvage};
+use super::core::{Core, Opened};
+use super::format::SEGMENT_HEADER_LEN;
+use super::index::{Directory, IndexFile, KeyHash};
+use super::lock_file::LockFile;
+use super::part::{Horizon, MemoryPart, Part, SealedPart};
+use super::recovery::{self, Before, Stop};
+use super::segment::{Segment, segment_name, segment_number};
+use super::view::{SealedSegments, View};
+use super::{Address, OpenError, Options, ReadError};
+use crate::storage::Environment;
+
+/// A piece of the log that could not be salvaged.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Loss {
+    /// The file's name in the data directory.
+    pub file: String,
+    /// Where it begins, in bytes from the file's start.
+    pub offset: u64,
+    /// How long it is, in bytes; 0 where bytes are missing.
+    pub bytes: u64,
+    /// The positions of the events that are lost here; `None` where none is, or none is known of. Losses with nothing
+    /// whole between them share theirs.
+    pub positions: Option<RangeInclusive<u64>>,
+    /// What was found.
+    pub what: String,
+}
+
+impl Loss {
+    /// Whether the event at `position` is lost here.
+    pub(super) fn holds(&self, position: u64) -> bool {
+        self.positions.as_ref().is_some_and(|lost| lost.contains(&position))
+    }
+
+    /// Whether events before the one at `position` are lost here.
+    pub(super) fn is_before(&self, position: u64) -> bool {
+        self.positions.as_ref().is_some_and(|lost| *lost.start() < position)
+    }
+
+    /// What a read is told that needs what is lost here.
+    pub(super) fn error(&self) -> ReadError {
+        let what = "what stood here is lost";
+        ReadError::Corrupt { file: self.file.clone(), offset: self.offset, what }
+    }
+}
+
+/// A segment file, and what of it is whole.
+struct Kept {
+    number: u32,
+    parts: Vec<Part>,
+    damages: Vec<Damage>,
+    /// Where its events begin and end.
+    positions: (u64, u64),
+    /// Where what is whole ends.
+    end: u32,
+}
+
+/// Opens what is whole of the log in `environment`'s directory.
+pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
+    options.check()?;
+    let started = environment.clock.now_micros();
+    let disk = environment.disk.clone();
+    let lock = LockFile::look(&*disk)?;
+    let names = disk.list("log").map_err(ReadError::io("log"))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
+    let segments: Vec<(u32, Result<Arc<Segment>, OpenError>)> =
+        numbers.into_iter().map(|number| (number, Segment::open(&*disk, number, false, None))).collect();
+    let store_id = store_id(segments.iter().filter_map(|(_, segment)| Some(segment.as_ref().ok()?.header.store_id)));
+    let hash = KeyHash::new(store_id);
+    let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, false));
+    let mut kept: Vec<Kept> = Vec::new();
+    let mut losses = Vec::new();
+    for (number, segment) in segments {
+        let length = disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0);
+        let whole_loss = |what: String| whole_segment(number, length, what);
+        match segment {
+            Err(error) => losses.push(whole_loss(error.to_string())),
+            Ok(segment) if segment.header.store_id != store_id => {
+                losses.push(whole_loss("the segment is of another store".to_owned()));
+            }
+            // Where the log goes on in a segment that is missing, this one was sealed.
+            Ok(segment) => match keep(
+                &sealed,
+                &segment,
+                (number == last && lock.durable_end.segment() <= last).then_some(lock.durable_end),
+            ) {
+                Ok(segment) => kept.push(segment),
+                Err(error) => losses.push(whole_loss(error.to_string())),
+            },
+        }
+    }
+    for number in drop_foreign(&mut kept) {
+        let what = "its positions are those of the segments beside it: it is of another history";
+        let length = disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0);
+        losses.push(whole_segment(number, length, what.to_owned()));
+    }
+    let end = Address::new(last, kept.iter().find(|kept| kept.number == last).map_or(0, |kept| kept.end));
+    let position = kept.iter().map(|kept| kept.positions.1).max().unwrap_or(1).saturating_sub(1);
+    for number in (1..=last.max(lock.durable_end.segment())).filter(|number| !has(&names, *number)) {
+        losses.push(whole_segment(number, 0, "the segment is missing".to_owned()));
+    }
+    let losses = account(&kept, losses, position);
+    let recent = kept.into_iter().flat_map(|kept| kept.parts).collect();
+    let view = View { sealed, directory: Arc::new(Directory::default()), recent, losses: losses.into() };
+    let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
+    Ok(Core::new(Opened { environment, options, view, writer: None, lock: None, end, position, open_us }))
+}
+
+fn has(names: &[String], number: u32) -> bool {
+    names.iter().any(|name| segment_number(name) == Some(number))
+}
+
+fn whole_segment(number: u32, length: u64, what: String) -> Loss {
+    Loss { file: segment_name(number), offset: 0, bytes: length, positions: None, what }
+}
+
+/// The store that most segments are of; the first of those with as many.
+fn store_id(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
+    let mut counts: Vec<([u8; 16], u32)> = Vec::new();
+    let mut places: HashMap<[u8; 16], usize> = HashMap::new();
+    for id in found {
+        let place = *places.entry(id).or_insert(counts.len());
+        match counts.get_mut(place) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((id, 1)),
+        }
+    }
+    let most = counts.iter().map(|(_, count)| *count).max();
+    counts.iter().find(|(_, count)| Some(*count) == most).map_or([0; 16], |(id, _)| *id)
+}
+
+/// What is whole of one segment; of the last one `durable_end` is where `LOCK` says that the log ended.
+fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Address>) -> Result<Kept, ReadError> {
+    let number = segment.number();
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
+    let hash = sealed.hash();
+    let scan = recovery::scan(segment, hash.clone(), &Before::Segment(None), None, |_| {})?;
+    let end = scan.index.end;
+    let is_whole = match (scan.stop, durable_end) {
+        (Stop::End, None) => u64::from(end) == length,
+        (Stop::End | Stop::Bad(_), Some(durable_end)) => {
+            durable_end <= Address::new(number, end) && !recovery::was_synced(segment, end)?
+        }
+        _ => false,
+    };
+    if is_whole {
+        let positions = (scan.index.first_position, scan.index.next_position());
+        // An empty segment says nothing of positions.
+        let parts =
+            if end > SEGMENT_HEADER_LEN as u32 { vec![part(sealed, segment, scan, durable_end)?] } else { Vec::new() };
+        return Ok(Kept { number, parts, damages: Vec::new(), positions, end });
+    }
+    drop(scan);
+    let salvaged = salvage(segment, hash, durable_end)?;
+    let first = salvaged.pieces.first().map_or(salvaged.next_position, |piece| piece.first_position);
+    let (positions, end) = ((first, salvaged.next_position), salvaged.end());
+    let memory = |index| Part::Memory(Arc::new(MemoryPart::new(segment.clone(), index)));
+    let parts = salvaged.pieces.into_iter().map(memory).collect();
+    Ok(Kept { number, parts, damages: salvaged.damages, positions, end })
+}
+
+/// A whole segment: with its index file, where that says the same, or with what was found by scanning.
+fn part(
+    sealed: &SealedSegments,
+    segment: &Arc<Segment>,
+    scan: recovery::Scan,
+    durable_end: Option<Address>,
+) -> Result<Part, ReadError> {
+    if durable_end.is_none()
+        && let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id())
+        && index.says(sealed.store_id(), &scan.index).unwrap_or(false)
+    {
+        let segment = sealed.segment(segment.number(), Some(index.summary.end))?;
+        return Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))));
+    }
+    Ok(Part::Memory(Arc::new(MemoryPart::new(segment.clone(), scan.index))))
+}
+
+/// Takes out segments whose positions other segments have as well, and returns their numbers. A segment is sealed before
+/// the next begins: of two that overlap the one that fits the segment on its other side is right, and where both do, the
+/// later one, as it says where the one before it ended.
+fn drop_foreign(kept: &mut Vec<Kept>) -> Vec<u32> {
+    let mut foreign = Vec::new();
+    let range = |kept: &[Kept], at: Option<usize>| kept.get(at?).map(|kept| kept.positions);
+    while let Some(at) = kept.windows(2).position(|pair| match pair {
+        [a, b] => !a.parts.is_empty() && !b.parts.is_empty() && a.positions.1 > b.positions.0,
+        _ => false,
+    }) {
+        let fits = |a: Option<usize>, b: Option<usize>| match (range(kept, a), range(kept, b)) {
+            (Some((_, a_end)), Some((b_first, _))) => Some(a_end == b_first),
+            _ => None,
+        };
+        let (before, after) = (fits(at.checked_sub(1), Some(at)), fits(Some(at + 1), Some(at + 2)));
+        let wrong = if after == Some(false) && before != Some(false) { at + 1 } else { at };
+        foreign.push(kept.remove(wrong).number);
+    }
+    foreign
+}
+
+/// The losses in log order, with the positions that are lost in each; `last` is the newest position known of.
+fn account(kept: &[Kept], whole_segments: Vec<Loss>, last: u64) -> Vec<Loss> {
+    enum Item<'a> {
+        Part(&'a Part),
+        Loss(Loss),
+    }
+    let number = |loss: &Loss| segment_number(loss.file.rsplit('/').next().unwrap_or_default()).unwrap_or(0);
+    let mut items: Vec<(Address, Item<'_>)> = Vec::new();
+    for segment in kept {
+        items.extend(segment.parts.iter().map(|part| (part.start(), Item::Part(part))));
+        for damage in &segment.damages {
+            let loss = Loss {
+                file: segment_name(segment.number),
+                offset: u64::from(damage.offset),
+                bytes: u64::from(damage.bytes),
+                positions: None,
+                what: damage.what.to_owned(),
+            };
+            items.push((Address::new(segment.number, damage.offset), Item::Loss(loss)));
+        }
+    }
+    items.extend(whole_segments.into_iter().map(|loss| (Address::new(number(&loss), 0), Item::Loss(loss))));
+    items.sort_by_key(|(address, _)| *address);
+    let mut losses: Vec<Loss> = Vec::new();
+    // Losses from here on have no events after them yet.
+    let mut open = 0;
+    let mut next = 1;
+    let mut ended = (segment_name(1), 0);
+    let close = |losses: &mut Vec<Loss>, open: usize, next: u64, first: u64, ended: &(String, u64)| {
+        if first <= next {
+            return;
+        }
+        let range = next..=first - 1;
+        if losses.len() == open {
+            let what = "it ends before the segment after it begins".to_owned();
+            losses.push(Loss { file: ended.0.clone(), offset: ended.1, bytes: 0, positions: None, what });
+        }
+        losses.iter_mut().skip(open).for_each(|loss| loss.positions = Some(range.clone()));
+    };
+    for (_, item) in items {
+        match item {
+            Item::Loss(loss) => match losses.get_mut(open..).and_then(|open| open.last_mut()) {
+                Some(before) if before.file == loss.file && before.offset + before.bytes == loss.offset => {
+                    before.bytes += loss.bytes;
+                }
+                _ => losses.push(loss),
+            },
+            Item::Part(part) => {
+                let events = part.events(Horizon::Durable);
+                if events > 0 {
+                    close(&mut losses, open, next, part.first_position(), &ended);
+                    open = losses.len();
+                    next = part.first_position() + u64::from(events);
+                }
+                ended = (segment_name(part.segment().number()), u64::from(part.end(Horizon::Durable)));
+            }
+        }
+    }
+    close(&mut losses, open, next, last + 1, &ended);
+    losses
+}
