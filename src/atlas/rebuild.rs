@@ -69,6 +69,9 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
             lost.push(Lost::new(file, said, rebuild.end, rebuild.position));
         }
     }
+    for Lost { file, said, end, .. } in &lost {
+        tracing::warn!(file, said, end, "the log has lost data; a rebuild goes on with what is there");
+    }
     let (bytes, segments) = (rebuild.bytes, rebuild.segments());
     let store = rebuild.finish(&[CATALOG_FILE, DISPATCH_FILE], |bytes| progress(all + bytes, 3 * all))?;
     let made = rooms(store.clone()).and_then(|rooms| {

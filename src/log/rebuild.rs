@@ -4,8 +4,8 @@
 //! the log has lost data: it alone discards that evidence, and tells what it was. A log that is itself damaged is refused,
 //! and nothing is changed.
 //!
-//! Killed anywhere, the next open or rebuild goes on from what is left: evidence is discarded first, then files are
-//! removed, then made anew.
+//! Killed anywhere, the next open or rebuild goes on from what is left: files are removed, then made anew, and what `LOCK`
+//! says is discarded when nothing else is left to do here.
 
 use thiserror::Error;
 
@@ -126,9 +126,6 @@ impl Rebuild {
         mut progress: impl FnMut(u64),
     ) -> Result<EventStore, RebuildError> {
         let disk = self.environment.disk.clone();
-        if self.state.durable_end > self.end {
-            self.state = self.lock.forget(self.end).map_err(ReadError::io("LOCK"))?;
-        }
         let derived = self.names.iter().filter(|name| segment_number(name).is_none());
         for name in derived.map(|name| format!("log/{name}")).chain(databases.iter().map(|name| (*name).to_owned())) {
             remove(&*disk, &name)?;
@@ -147,6 +144,10 @@ impl Rebuild {
             }
             bytes += length;
             progress(bytes);
+        }
+        if self.state.durable_end > self.end {
+            // As late as can be: until then the next open still says that data are lost.
+            self.state = self.lock.forget(self.end).map_err(ReadError::io("LOCK"))?;
         }
         let Self { environment, lock, state, .. } = self;
         Ok(EventStore::open_locked(environment, options, lock, state)?)

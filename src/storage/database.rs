@@ -67,11 +67,7 @@ pub(crate) fn open_database(
 ) -> Result<Database, DatabaseError> {
     let of = DatabaseError::of::<redb::StorageError>(file);
     let opened = match disk.open(file, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let created = disk.create(file).map_err(|e| of(e.into()))?;
-            disk.sync_dir("").map_err(|e| of(e.into()))?;
-            created
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create_database(disk, file, cache_bytes),
         other => other.map_err(|e| of(e.into()))?,
     };
     let length = opened.len().map_err(|e| of(e.into()))?;
@@ -83,6 +79,16 @@ pub(crate) fn open_database(
         }
         Ok(database)
     })
+}
+
+/// Makes an empty database under another name, and renames it once it is whole: a crash leaves none that can't be opened.
+fn create_database(disk: &dyn Disk, file: &'static str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    let of = DatabaseError::of::<StorageError>(file);
+    let temporary = format!("{file}.new");
+    let created = disk.create(&temporary).map_err(|e| of(e.into()))?;
+    let database = unpanicked(file, || open_file(created, cache_bytes))?;
+    disk.rename(&temporary, file).and_then(|()| disk.sync_dir("")).map_err(|e| of(e.into()))?;
+    Ok(database)
 }
 
 /// Checks the database `file` in the folder `dir` whole, on a copy in memory: writes nothing. A file that is not there is
