@@ -8,6 +8,7 @@
 mod address;
 mod append;
 mod core;
+mod derived;
 mod durable;
 mod error;
 mod fold;
@@ -58,7 +59,7 @@ pub(crate) use recorded::{LogEntry, RoomRecord};
 pub use salvage::Loss;
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
-pub use verify::{Checked, Depth, Folds, Problem, Report, verify, verify_on};
+pub use verify::{Checked, Depth, Folds, Problem, Report, verify, verify_disk};
 
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::core::{Core, Opened};
+use super::derived::describes;
 use super::format::SEGMENT_HEADER_LEN;
-use super::index::{Directory, IndexFile, KeyHash, MemoryIndex};
+use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Stop};
@@ -78,23 +79,8 @@ pub(crate) fn open_locked(
     let hash = KeyHash::new(store_id);
     let may_write = mode == OpenMode::Write;
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
-    let (mut directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
-    let before = match before_tail(&directory, &recent) {
-        Err(ReadError::Corrupt { file, .. }) if may_write && file.ends_with(".dir") => {
-            tracing::warn!(file, "makes the directory anew, as it is damaged");
-            for name in names.iter().filter(|name| name.ends_with(".dir")) {
-                let name = format!("log/{name}");
-                if let Err(error) = disk.remove(&name)
-                    && error.kind() != std::io::ErrorKind::NotFound
-                {
-                    return Err(ReadError::io(&name)(error).into());
-                }
-            }
-            (directory, recent) = self::directory(&sealed, &[], last - 1, may_write)?;
-            before_tail(&directory, &recent)?
-        }
-        other => other?,
-    };
+    let (directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
+    let before = before_tail(&directory, &recent)?;
     let base = indexed_tail(&sealed, &tail_segment)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, mode, &*disk)?;
     let end = Address::new(last, tail.index.end);
@@ -166,6 +152,8 @@ fn directory(
     may_write: bool,
 ) -> Result<(Directory, Vec<Part>), OpenError> {
     let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, may_write)?;
+    sealed.derived.watch_directory(&directory);
+    directory = without_foreign(sealed, directory, may_write)?;
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
         match (sealed.get(number)?, may_write) {
@@ -183,7 +171,32 @@ fn directory(
             }
         }
     }
+    sealed.derived.watch_directory(&directory);
     Ok((directory, recent))
+}
+
+/// The directory up to the first run that isn't of these segments, but of another history of this store. It is enough to
+/// look at each run's last segment: no two have the same salt, so one that was created after histories parted differs.
+fn without_foreign(sealed: &SealedSegments, directory: Directory, may_write: bool) -> Result<Directory, ReadError> {
+    for (first, summary) in directory.ends() {
+        let summary = summary?;
+        // A segment that is damaged is reported when it is read.
+        if let Ok(Part::Sealed(part)) = sealed.get(summary.segment)
+            && part.index.summary != summary
+        {
+            tracing::warn!(
+                first,
+                last = summary.segment,
+                "makes a part of the directory anew: it is of other segments"
+            );
+            let (before, left_out) = directory.before(first);
+            for name in left_out.iter().filter(|_| may_write) {
+                sealed.disk().remove(name).map_err(ReadError::io(name))?;
+            }
+            return Ok(before);
+        }
+    }
+    Ok(directory)
 }
 
 /// The position after the sealed segments, and the time that the last of them was recorded at.
@@ -201,12 +214,13 @@ fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), Rea
 /// The part of the tail that a clean close indexed, where that index is whole.
 fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Option<Arc<SealedPart>>, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id()) else { return Ok(None) };
+    let Ok(index) = sealed.derived.open_index(segment.number()) else { return Ok(None) };
     if u64::from(index.summary.end) > length {
         let end = index.summary.end;
         return Err(segment.corrupt(end, "the segment is shorter than its index says"));
     }
-    Ok(Some(Arc::new(SealedPart::new(segment.clone(), index))))
+    let is_of_it = describes(&index, segment)?;
+    Ok(is_of_it.then(|| Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
 /// Scans the tail after what is indexed of it, decides what of it is whole, and makes that certain. After a clean close
@@ -232,11 +246,8 @@ fn recover(
         base.as_ref().map(|part| recovery::scan(&segment, hash.clone(), &Before::Indexed(part), limit, |_| {}));
     let (base, scan) = match after_base {
         Some(Ok(scan)) => (base, scan),
-        // An index that is damaged is passed over, and made anew at close.
-        Some(Err(ReadError::Corrupt { file, .. })) if file.ends_with(".idx") => {
-            tracing::warn!(file, "passes over a damaged index");
-            (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?)
-        }
+        // The whole scan says how far the segment can be read.
+        Some(Err(ReadError::Corrupt { .. })) => (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?),
         Some(Err(error)) => return Err(error.into()),
         None => (None, recovery::scan(&segment, hash, &whole, limit, |_| {})?),
     };

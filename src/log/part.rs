@@ -83,11 +83,6 @@ impl Part {
         }
     }
 
-    /// Whether a damaged block was found in its index file.
-    pub(crate) fn index_is_damaged(&self) -> bool {
-        matches!(self, Self::Sealed(part) if part.index.is_damaged())
-    }
-
     /// Where it begins: the address of its segment, or of where in it an older part ends.
     pub(crate) fn start(&self) -> Address {
         let offset = match self {

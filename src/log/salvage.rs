@@ -152,7 +152,7 @@ fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Add
     let scan = recovery::scan(segment, hash.clone(), &Before::Segment(None), None, |_| {})?;
     let end = scan.index.end;
     let is_whole = match (scan.stop, durable_end) {
-        (Stop::End, None) => u64::from(end) == length,
+        (Stop::End, None) => u64::from(end) == length && scan.index.closed,
         (Stop::End | Stop::Bad(_), Some(durable_end)) => {
             durable_end <= Address::new(number, end) && !recovery::was_synced(segment, end)?
         }

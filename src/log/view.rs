@@ -1,14 +1,15 @@
 //! What the log consists of at one moment: sealed segments, found through the directory, and the parts after them that
 //! are indexed in memory. A view is immutable; readers take the current one and keep it as long as they read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::index::{Directory, IndexFile, KeyHash, StreamPlace, index_name, v7_micros};
-use super::part::{Horizon, MemoryPart, Part, SealedPart, StreamRef};
-use super::recovery::{self, Before, Stop};
+use super::derived::{Derived, describes, first_position, scan_sealed};
+use super::format::SEGMENT_HEADER_LEN;
+use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
+use super::part::{Horizon, Part, SealedPart, StreamRef};
 use super::segment::{Segment, segment_name};
 use super::{Address, Loss, NEAR_MICROS, OpenError, Options, ReadError, ReadMode};
 use crate::event::Scope;
@@ -23,10 +24,9 @@ pub(crate) struct SealedSegments {
     hash: KeyHash,
     read_mode: ReadMode,
     max_open: usize,
-    may_write: bool,
+    /// Makes indexes and the directory.
+    pub(crate) derived: Arc<Derived>,
     open: Mutex<OpenParts>,
-    /// Segments in whose index a damaged block was found, until it is made anew.
-    damaged: Mutex<HashSet<u32>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,16 +58,9 @@ impl SealedSegments {
         options: &Options,
         may_write: bool,
     ) -> Self {
-        Self {
-            disk,
-            store_id,
-            hash,
-            read_mode: options.read_mode,
-            max_open: options.max_open_segments,
-            may_write,
-            open: Mutex::default(),
-            damaged: Mutex::default(),
-        }
+        let derived = Derived::new(disk.clone(), store_id, hash.clone(), may_write);
+        let (read_mode, max_open) = (options.read_mode, options.max_open_segments);
+        Self { disk, store_id, hash, read_mode, max_open, derived, open: Mutex::default() }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -88,39 +81,55 @@ impl SealedSegments {
             let mut open = self.open.lock();
             open.clock += 1;
             let now = open.clock;
-            if let Some((part, used)) = open.parts.get_mut(&number).filter(|(part, _)| !part.index_is_damaged()) {
+            if let Some((part, used)) = open.parts.get_mut(&number) {
                 *used = now;
                 return Ok(part.clone());
             }
-        }
-        if self.open.lock().parts.contains_key(&number) {
-            self.damaged.lock().insert(number);
         }
         let part = self.open(number)?;
         self.open.lock().insert(number, part.clone(), self.max_open);
         Ok(part)
     }
 
-    /// Opens a sealed segment with its index, which is rebuilt where it is missing or damaged (kept in memory where
-    /// nothing may be written).
+    /// Opens a sealed segment with its index, which is made anew where there is none that is of this very segment.
     fn open(&self, number: u32) -> Result<Part, ReadError> {
-        match IndexFile::open(self.disk(), number, self.store_id) {
+        let part = match self.derived.open_index(number) {
             Ok(index) => {
-                if self.damaged.lock().contains(&number) {
-                    return self.rebuild(number);
-                }
                 let segment = self.segment(number, Some(index.summary.end))?;
                 let length = segment.file.len().map_err(|error| segment.io(error))?;
-                if length != u64::from(index.summary.end) {
-                    // Of a clean close, after which the segment went on.
-                    return self.rebuild(number);
-                }
-                Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
+                // Of a clean close, after which the segment went on; or of another history of this store.
+                let is_other = length != u64::from(index.summary.end) || !describes(&index, &segment)?;
+                if is_other { self.rebuild(number)? } else { Part::Sealed(Arc::new(SealedPart::new(segment, index))) }
             }
             Err(error) => {
                 tracing::info!(%error, number, "rebuilds the index of a segment");
-                self.rebuild(number)
+                self.rebuild(number)?
             }
+        };
+        self.check_next(&part)?;
+        Ok(part)
+    }
+
+    /// Whether the segment after this one begins at the position where this one ends.
+    fn check_next(&self, part: &Part) -> Result<(), ReadError> {
+        let next = part.first_position() + u64::from(part.events(Horizon::Written));
+        let number = part.segment().number() + 1;
+        let mut stated = [0; 8];
+        let after = match self.disk.open(&segment_name(number), false) {
+            Ok(file) => file.read_up_to(SEGMENT_HEADER_LEN as u64 + 8, &mut stated),
+            Err(error) => Err(error),
+        };
+        // Most end here. What is wrong with the next segment itself is found when that is read.
+        if !after.is_ok_and(|found| found == 8) || [0, next].contains(&u64::from_le_bytes(stated)) {
+            return Ok(());
+        }
+        let Ok(after) = self.segment(number, None) else { return Ok(()) };
+        match first_position(&after)? {
+            Some(position) if position != next => {
+                let end = part.end(Horizon::Written);
+                Err(part.segment().corrupt(end, "the segment doesn't end where the next one begins"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -150,25 +159,11 @@ impl SealedSegments {
 
     /// Scans a sealed segment and writes its index anew.
     pub(crate) fn rebuild(&self, number: u32) -> Result<Part, ReadError> {
-        let segment = self.segment(number, None)?;
-        let scan = scan_sealed(&segment, self.hash.clone())?;
-        if !self.may_write {
-            return Ok(Part::Memory(Arc::new(MemoryPart::new(segment, scan.index))));
-        }
-        let end = scan.index.end;
-        let index = IndexFile::write(self.disk(), number, self.store_id, &scan.index)?;
-        self.damaged.lock().remove(&number);
-        let segment = self.segment(number, Some(end))?;
+        let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
+        let segment = self.segment(number, Some(scan.index.end))?;
         segment.set_verified();
+        let index = self.derived.write_index(number, &scan.index)?;
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
-    }
-
-    /// Names of the index files in which a damaged block was found.
-    pub(crate) fn damaged(&self) -> Vec<String> {
-        let open = self.open.lock();
-        let found = open.parts.iter().filter(|(_, (part, _))| part.index_is_damaged()).map(|(number, _)| *number);
-        let all: HashSet<u32> = found.chain(self.damaged.lock().iter().copied()).collect();
-        all.into_iter().map(index_name).collect()
     }
 
     /// Takes in a segment that was sealed just now.
@@ -177,17 +172,6 @@ impl SealedSegments {
         let part = Part::Sealed(Arc::new(SealedPart::new(segment.clone(), index)));
         self.open.lock().insert(segment.number(), part, self.max_open);
         Ok(())
-    }
-}
-
-/// Scans a segment that must be whole to its end.
-pub(crate) fn scan_sealed(segment: &Segment, hash: KeyHash) -> Result<recovery::Scan, ReadError> {
-    let scan = recovery::scan(segment, hash, &Before::Segment(None), None, |_| {})?;
-    let length = segment.file.len().map_err(|error| segment.io(error))?;
-    match scan.stop {
-        Stop::End if u64::from(scan.index.end) == length => Ok(scan),
-        Stop::End => Err(segment.corrupt(scan.index.end, "zeros where the next frame of a sealed segment should be")),
-        Stop::Bad(what) | Stop::Damaged(what) => Err(segment.corrupt(scan.index.end, what)),
     }
 }
 

@@ -131,9 +131,7 @@ fn a_rebuild_makes_everything_derived_anew_and_leaves_the_log_as_it_is() {
     let sandbox = store();
     let (whole, queues) = (sandbox.export(), sandbox.atlas(["--json", "queue", "list"]).done().stdout);
     let files = snapshot(&sandbox.dir());
-    let derived: Vec<PathBuf> =
-        files.iter().map(|(path, _)| path.clone()).filter(|path| !path.ends_with("seg")).collect();
-    for path in derived.iter().filter(|path| path.extension().unwrap() != "seg") {
+    for (path, _) in files.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending != "seg")) {
         flip(path);
     }
     let rebuilt = sandbox.atlas(["--json", "rebuild"]).done().json();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Core;
+use crate::log::derived::scan_sealed;
 use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
-use crate::log::index::{IndexFile, index_name};
-use crate::log::view::scan_sealed;
+
 use crate::log::writer::{Failure, Writer};
 use crate::log::{AppendError, ReadError};
 use crate::sync::Ordering;
@@ -24,34 +24,16 @@ impl Core {
         if let Err(error) = self.seal_all() {
             tracing::warn!(%error, "a segment could not be indexed; the next open does it");
         }
-        self.remove_damaged();
         if self.closing.swap(true, Ordering::AcqRel) {
             return result;
         }
         self.durable.close();
         self.environment.scheduler.stop();
+        self.sealed.derived.release();
         // Last, so that nobody else opens what is still being written.
         let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
         result
-    }
-
-    /// Removes derived files in which damage was found, so that the next open makes them anew.
-    fn remove_damaged(&self) {
-        let view = self.view.read().clone();
-        let tail = view.recent.iter().filter(|part| part.index_is_damaged());
-        let mut names: Vec<String> = tail.map(|part| index_name(part.segment().number())).collect();
-        names.extend(self.sealed.damaged());
-        names.extend(view.directory.damaged().map(str::to_owned));
-        if self.is_read_only() {
-            return;
-        }
-        for name in names {
-            tracing::warn!(name, "removes a damaged file that is derived");
-            if let Err(error) = self.sealed.disk().remove(&name) {
-                tracing::warn!(%error, name, "it could not be removed");
-            }
-        }
     }
 
     fn close_log(&self) -> Result<(), AppendError> {
@@ -86,12 +68,11 @@ impl Core {
             return Ok(());
         }
         let number = writer.part.segment.number();
-        let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
         if index.start == SEGMENT_HEADER_LEN as u32 {
-            return IndexFile::write(disk, number, store_id, &index).map(drop);
+            return self.sealed.derived.write_index(number, &index).map(drop);
         }
         let scan = scan_sealed(&writer.part.segment, index.hash().clone())?;
-        IndexFile::write(disk, number, store_id, &scan.index).map(drop)
+        self.sealed.derived.write_index(number, &scan.index).map(drop)
     }
 
     /// Lets go of the directory without ending the log: for when the last handle is dropped.
@@ -102,6 +83,7 @@ impl Core {
         self.durable.close();
         // What was queued already is still committed.
         self.environment.scheduler.stop();
+        self.sealed.derived.release();
         let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
     }

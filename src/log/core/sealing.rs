@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{Core, MAX_UNSEALED};
+use crate::log::derived::scan_sealed;
 use crate::log::format::{ClosingReason, SEGMENT_HEADER_LEN};
-use crate::log::index::{IndexFile, MemoryIndex};
+use crate::log::index::MemoryIndex;
 use crate::log::part::{MemoryPart, Part};
 use crate::log::recovery;
 use crate::log::segment::Segment;
-use crate::log::view::scan_sealed;
 use crate::log::writer::{Failure, Writer, create_segment};
 use crate::log::{Address, AppendError, OpenError, ReadError};
 use crate::storage::Lane;
@@ -102,7 +102,7 @@ impl Core {
         let index = match parts.as_slice() {
             [Part::Memory(part)] => {
                 let index = part.index.read();
-                IndexFile::write(disk, next, store_id, &index)?
+                self.sealed.derived.write_index(next, &index)?
             }
             // A segment that was reopened after a clean close: its older part is indexed in a file of its own.
             _ => {
@@ -111,10 +111,11 @@ impl Core {
                     _ => ReadError::Closed,
                 })?;
                 let scan = scan_sealed(&segment, self.sealed.hash().clone())?;
-                IndexFile::write(disk, next, store_id, &scan.index)?
+                self.sealed.derived.write_index(next, &scan.index)?
             }
         };
         let directory = view.directory.with(disk, store_id, &index)?;
+        self.sealed.derived.watch_directory(&directory);
         self.sealed.sealed(index)?;
         let mut current = self.view.write();
         let mut changed = (**current).clone();
@@ -130,6 +131,7 @@ impl Core {
         let view = self.view.read().clone();
         let disk = self.sealed.disk();
         let Some((merged, old)) = view.directory.merged(disk, self.sealed.store_id())? else { return Ok(false) };
+        self.sealed.derived.watch_directory(&merged);
         {
             let mut current = self.view.write();
             let mut changed = (**current).clone();
@@ -137,7 +139,11 @@ impl Core {
             *current = Arc::new(changed);
         }
         for name in old {
-            disk.remove(&name).map_err(ReadError::io(&name))?;
+            match disk.remove(&name) {
+                // Who makes a part of the directory anew removes what it made on the way.
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(ReadError::io(&name)(error)),
+                _ => {}
+            }
         }
         Ok(true)
     }

@@ -5,21 +5,24 @@
 //!   magic 8, length of the data 8, CRC of the block CRCs 4, CRC of the footer before this field 4
 //! ```
 //!
-//! Such files are derived: written under another name, synced, and renamed into place; never changed.
+//! Such files are derived: written under another name, synced, and renamed into place; never changed. Where a block turns
+//! out to be damaged the file's healer makes the whole file anew, and reading goes on with that.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::{Disk, DiskFile};
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 const BLOCK: usize = 4096;
 const FOOTER: usize = 24;
-const DAMAGED_BLOCK: &str = "a block's CRC doesn't match; the file is derived: remove it, or close the store, and the next \
-                             open makes it anew";
+const DAMAGED_BLOCK: &str =
+    "a block's CRC doesn't match; the file is derived: remove it, and the next open makes it anew";
+/// At the front of every file: what of it is read at open and decides where the rest stands.
+const HEAD: usize = 256;
 /// A multiple of [`BLOCK`].
 const BUFFER: usize = 64 * BLOCK;
 
@@ -31,8 +34,26 @@ pub(crate) struct CheckedFile {
     data_len: usize,
     /// One bit a block: already checked.
     checked: Box<[AtomicU64]>,
-    /// A block was found damaged.
-    damaged: AtomicBool,
+    healer: OnceLock<Healer>,
+    /// What is read instead since a block was found damaged.
+    healed: OnceLock<Box<Self>>,
+    healing: Mutex<()>,
+}
+
+/// Makes a damaged file anew.
+#[derive(Clone)]
+pub(crate) struct Healer(Arc<dyn Fn() -> Result<CheckedFile, ReadError> + Send + Sync>);
+
+impl Healer {
+    pub(crate) fn new(make: impl Fn() -> Result<CheckedFile, ReadError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+}
+
+impl std::fmt::Debug for Healer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Healer")
+    }
 }
 
 /// Writes a file front to back, in memory of a fixed size.
@@ -101,7 +122,7 @@ fn temporary(name: &str) -> String {
 
 impl CheckedFile {
     /// Opens a file and checks its footer and block CRCs, but none of its data yet.
-    pub(crate) fn open(disk: &dyn Disk, name: &str, magic: &[u8; 8]) -> Result<Arc<Self>, ReadError> {
+    pub(crate) fn open(disk: &dyn Disk, name: &str, magic: &[u8; 8]) -> Result<Self, ReadError> {
         let file = disk.open(name, false).map_err(ReadError::io(name))?;
         let length = file.len().map_err(ReadError::io(name))? as usize;
         let bytes = file.map(length).map_err(ReadError::io(name))?;
@@ -124,8 +145,25 @@ impl CheckedFile {
             return Err(corrupt("the block CRCs are damaged"));
         };
         let _ = table;
-        let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Arc::new(Self { name: name.to_owned(), bytes, data_len, checked, damaged: AtomicBool::new(false) }))
+        Ok(Self::new(name, bytes, data_len, 0))
+    }
+
+    /// A file that is in memory only: its data, which need no check.
+    pub(crate) fn in_memory(name: &str, data: Vec<u8>) -> Self {
+        let length = data.len();
+        Self::new(name, data.into(), length, u64::MAX)
+    }
+
+    fn new(name: &str, bytes: Bytes, data_len: usize, checked: u64) -> Self {
+        let words = data_len.div_ceil(BLOCK).div_ceil(64);
+        let checked = (0..words).map(|_| AtomicU64::new(checked)).collect();
+        let (healer, healed, healing) = (OnceLock::new(), OnceLock::new(), Mutex::new(()));
+        Self { name: name.to_owned(), bytes, data_len, checked, healer, healed, healing }
+    }
+
+    /// States who makes the file anew where a block is damaged. The first one counts.
+    pub(crate) fn set_healer(&self, healer: Healer) {
+        let _ = self.healer.set(healer);
     }
 
     /// Bytes of data.
@@ -139,45 +177,57 @@ impl CheckedFile {
         let Some(end) = end else {
             return Err(self.corrupt(offset, "a section reaches beyond the file"));
         };
+        if let Some(healed) = self.healed.get() {
+            return healed.get(offset, length);
+        }
         if length > 0 {
             for block in offset / BLOCK..=(end - 1) / BLOCK {
-                self.check(block)?;
+                if !self.is_whole(block) {
+                    return self.heal(block)?.get(offset, length);
+                }
             }
         }
         Ok(self.bytes.get(offset..end).unwrap_or_default())
     }
 
-    fn check(&self, block: usize) -> Result<(), ReadError> {
-        let (word, bit) = (block / 64, 1u64 << (block % 64));
-        let Some(word) = self.checked.get(word) else {
-            return Err(self.corrupt(block * BLOCK, "no such block"));
-        };
+    fn is_whole(&self, block: usize) -> bool {
+        let bit = 1u64 << (block % 64);
+        let Some(word) = self.checked.get(block / 64) else { return false };
         if word.load(Ordering::Relaxed) & bit != 0 {
-            return Ok(());
+            return true;
         }
         let start = block * BLOCK;
         let data = self.bytes.get(start..self.data_len.min(start + BLOCK)).unwrap_or_default();
         let crc = self.bytes.get(self.data_len + block * 4..).and_then(|rest| rest.first_chunk::<4>());
-        if crc != Some(&crc32fast::hash(data).to_le_bytes()) {
-            self.damaged.store(true, Ordering::Relaxed);
-            return Err(self.corrupt(start, DAMAGED_BLOCK));
+        let whole = crc == Some(&crc32fast::hash(data).to_le_bytes());
+        if whole {
+            word.fetch_or(bit, Ordering::Relaxed);
         }
-        word.fetch_or(bit, Ordering::Relaxed);
-        Ok(())
+        whole
+    }
+
+    /// The file that takes the place of this one, in which `block` is damaged.
+    fn heal(&self, block: usize) -> Result<&Self, ReadError> {
+        let _one = self.healing.lock();
+        let damaged = || self.corrupt(block * BLOCK, DAMAGED_BLOCK);
+        if let Some(healed) = self.healed.get() {
+            return Ok(healed);
+        }
+        let healer = self.healer.get().ok_or_else(damaged)?;
+        tracing::warn!(file = self.name, offset = block * BLOCK, "makes a damaged file anew, as it is derived");
+        let made = (healer.0)()?;
+        let head = HEAD.min(self.data_len);
+        // What was read at open holds for both.
+        if made.data_len != self.data_len || Some(made.get(0, head)?) != self.bytes.get(..head) {
+            return Err(damaged());
+        }
+        made.set_healer(healer.clone());
+        Ok(self.healed.get_or_init(|| Box::new(made)))
     }
 
     /// Checks every block.
     pub(crate) fn check_all(&self) -> Result<(), ReadError> {
-        (0..self.data_len.div_ceil(BLOCK)).try_for_each(|block| self.check(block))
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether a block was found damaged since the file was opened.
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.damaged.load(Ordering::Relaxed)
+        (0..self.data_len.div_ceil(BLOCK)).try_for_each(|block| self.get(block * BLOCK, 1).map(drop))
     }
 
     pub(crate) fn corrupt(&self, offset: usize, what: &'static str) -> ReadError {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::checked_file::{CheckedFile, CheckedWriter, Section};
+use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section};
 use super::file::{IndexFile, Summary};
 use crate::log::ReadError;
 use crate::log::format::Reader;
@@ -20,7 +20,7 @@ const HEADER: usize = 64;
 pub(crate) struct Run {
     pub(crate) first: u32,
     pub(crate) last: u32,
-    file: Arc<CheckedFile>,
+    file: CheckedFile,
     /// [`Summary::LEN`], by segment.
     summaries: Section,
     /// 24, sorted by hash, then segment: hash u64, base version u64, segment u32, zero u32.
@@ -86,7 +86,7 @@ impl Run {
     }
 
     /// Writes the run of one segment.
-    pub(crate) fn of_index(disk: &dyn Disk, store_id: [u8; 16], index: &IndexFile) -> Result<Arc<Self>, ReadError> {
+    pub(crate) fn of_index(disk: &dyn Disk, store_id: [u8; 16], index: &IndexFile) -> Result<Self, ReadError> {
         let segment = index.summary.segment;
         let mut streams = Vec::with_capacity(index.streams() as usize);
         for number in 0..index.streams() {
@@ -109,7 +109,7 @@ impl Run {
     }
 
     /// Writes the run that covers what two neighbours cover.
-    pub(crate) fn merge(disk: &dyn Disk, store_id: [u8; 16], a: &Self, b: &Self) -> Result<Arc<Self>, ReadError> {
+    pub(crate) fn merge(disk: &dyn Disk, store_id: [u8; 16], a: &Self, b: &Self) -> Result<Self, ReadError> {
         let name = run_name(a.first, b.last);
         let mut file = CheckedWriter::create(disk, &name)?;
         let counts =
@@ -126,7 +126,7 @@ impl Run {
         Self::open(disk, store_id, a.first, b.last)
     }
 
-    fn open(disk: &dyn Disk, store_id: [u8; 16], first: u32, last: u32) -> Result<Arc<Self>, ReadError> {
+    fn open(disk: &dyn Disk, store_id: [u8; 16], first: u32, last: u32) -> Result<Self, ReadError> {
         let file = CheckedFile::open(disk, &run_name(first, last), MAGIC)?;
         let mut fields = Reader::new(file.get(0, HEADER.min(file.len()))?);
         let decoded = (|| {
@@ -146,7 +146,7 @@ impl Run {
         if after(keys, 16) != file.len() as u64 {
             return Err(corrupt());
         }
-        Ok(Arc::new(Self { first, last, file, summaries, streams, keys }))
+        Ok(Self { first, last, file, summaries, streams, keys })
     }
 
     fn summary(&self, segment: u32) -> Result<Summary, ReadError> {
@@ -234,7 +234,7 @@ impl Directory {
             let next = runs.last().map_or(1, |run| run.last + 1);
             let opened = if first == next && to <= last { Run::open(disk, store_id, first, to).ok() } else { None };
             match opened {
-                Some(run) => runs.push(run),
+                Some(run) => runs.push(Arc::new(run)),
                 None if may_write => {
                     let name = run_name(first, to);
                     tracing::debug!(name, "removes a run of the directory that is not needed or damaged");
@@ -254,7 +254,7 @@ impl Directory {
     /// The directory with the next segment added.
     pub(crate) fn with(&self, disk: &dyn Disk, store_id: [u8; 16], index: &IndexFile) -> Result<Self, ReadError> {
         let mut runs = self.runs.clone();
-        runs.push(Run::of_index(disk, store_id, index)?);
+        runs.push(Arc::new(Run::of_index(disk, store_id, index)?));
         Ok(Self { runs })
     }
 
@@ -269,7 +269,7 @@ impl Directory {
         let Some((at, [a, b])) = due.and_then(|at| Some((at, self.runs.get(at..)?.first_chunk()?))) else {
             return Ok(None);
         };
-        let merged = Run::merge(disk, store_id, a, b)?;
+        let merged = Arc::new(Run::merge(disk, store_id, a, b)?);
         let old = [run_name(a.first, a.last), run_name(b.first, b.last)];
         let mut runs = self.runs.clone();
         runs.splice(at..at + 2, [merged]);
@@ -335,9 +335,52 @@ impl Directory {
         Ok(streams)
     }
 
-    /// The files in which a block was found damaged since they were opened.
-    pub(crate) fn damaged(&self) -> impl Iterator<Item = &str> {
-        self.runs.iter().filter(|run| run.file.is_damaged()).map(|run| run.file.name())
+    /// States who makes each run anew where a block of it is damaged: a function of the segments covered.
+    pub(crate) fn set_healers(&self, healer: impl Fn(u32, u32) -> Healer) {
+        self.runs.iter().for_each(|run| run.file.set_healer(healer(run.first, run.last)));
+    }
+
+    /// Makes the run over the segments from `first` to `last` anew from their indexes, with the same bytes, however it
+    /// was merged before.
+    pub(crate) fn run_anew(
+        disk: &dyn Disk,
+        store_id: [u8; 16],
+        first: u32,
+        last: u32,
+        index: impl Fn(u32) -> Result<Arc<IndexFile>, ReadError>,
+    ) -> Result<CheckedFile, ReadError> {
+        let size = |run: &Run| run.last - run.first;
+        let mut runs: Vec<Run> = Vec::new();
+        for number in first..=last {
+            runs.push(Run::of_index(disk, store_id, &*index(number)?)?);
+            while let Some([a, b]) = runs.last_chunk()
+                && (size(b) >= size(a) || number == last)
+            {
+                let merged = Run::merge(disk, store_id, a, b)?;
+                for run in [a, b] {
+                    match disk.remove(&run_name(run.first, run.last)) {
+                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                            return Err(ReadError::io(run_name(run.first, run.last))(error));
+                        }
+                        _ => {}
+                    }
+                }
+                runs.truncate(runs.len() - 2);
+                runs.push(merged);
+            }
+        }
+        runs.pop().map(|run| run.file).ok_or(ReadError::Closed)
+    }
+
+    /// Each run's first segment, and the summary of its last.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (u32, Result<Summary, ReadError>)> {
+        self.runs.iter().map(|run| (run.first, run.summary(run.last)))
+    }
+
+    /// The directory without what covers `segment` and all after it, and the names of the files left out.
+    pub(crate) fn before(&self, segment: u32) -> (Self, Vec<String>) {
+        let (kept, left_out): (Vec<_>, Vec<_>) = self.runs.iter().cloned().partition(|run| run.last < segment);
+        (Self { runs: kept }, left_out.iter().map(|run| run_name(run.first, run.last)).collect())
     }
 
     /// How many rows of streams and of keys it has.

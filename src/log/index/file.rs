@@ -6,7 +6,7 @@ mod encode;
 
 use std::sync::Arc;
 
-use super::checked_file::{CheckedFile, CheckedWriter, Section};
+use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section};
 use super::memory::{FrameEntry, KeyframeEntry, MemoryIndex, RoomEntry};
 use crate::log::ReadError;
 use crate::log::format::Reader;
@@ -107,7 +107,7 @@ pub(crate) struct StreamRow {
 /// An open `.idx` file.
 #[derive(Debug)]
 pub(crate) struct IndexFile {
-    file: Arc<CheckedFile>,
+    file: CheckedFile,
     sections: Sections,
     pub(crate) summary: Summary,
 }
@@ -134,7 +134,16 @@ impl IndexFile {
 
     /// Opens the index of a segment of this store.
     pub(crate) fn open(disk: &dyn Disk, segment: u32, store_id: [u8; 16]) -> Result<Arc<Self>, ReadError> {
-        let file = CheckedFile::open(disk, &index_name(segment), MAGIC)?;
+        Self::of_file(CheckedFile::open(disk, &index_name(segment), MAGIC)?, segment, store_id)
+    }
+
+    /// The index of a whole segment without a file on the disk.
+    pub(crate) fn in_memory(segment: u32, store_id: [u8; 16], index: &MemoryIndex) -> Result<Arc<Self>, ReadError> {
+        let data = Self::encode(segment, store_id, index);
+        Self::of_file(CheckedFile::in_memory(&index_name(segment), data), segment, store_id)
+    }
+
+    fn of_file(file: CheckedFile, segment: u32, store_id: [u8; 16]) -> Result<Arc<Self>, ReadError> {
         let header = file.get(0, HEADER.min(file.len()))?;
         let mut fields = Reader::new(header);
         let decoded = (|| {
@@ -159,9 +168,13 @@ impl IndexFile {
         self.file.check_all()
     }
 
-    /// Whether a block was found damaged since the file was opened.
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.file.is_damaged()
+    /// States who makes the file anew where a block is damaged.
+    pub(crate) fn set_healer(&self, healer: Healer) {
+        self.file.set_healer(healer);
+    }
+
+    pub(crate) fn into_file(self) -> CheckedFile {
+        self.file
     }
 
     /// Whether the file says, byte for byte, what the segment says.

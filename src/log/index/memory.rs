@@ -124,6 +124,8 @@ pub(crate) struct MemoryIndex {
     room_table: FastMap<u64, Vec<u32>>,
     /// Streams whose first segment this is.
     pub(crate) new_streams: u32,
+    /// The last frame says that the segment or the store was closed, as it does at the end of every sealed segment.
+    pub(crate) closed: bool,
 }
 
 impl MemoryIndex {
@@ -157,6 +159,7 @@ impl MemoryIndex {
             causation_table: FastMap::new(),
             room_table: FastMap::new(),
             new_streams: 0,
+            closed: false,
         }
     }
 
@@ -294,6 +297,7 @@ impl MemoryIndex {
         }
         let first_ordinal = self.events.len() as u32;
         self.frames.push(FrameEntry { offset, first_ordinal, recorded_at: header.recorded_at });
+        self.closed = false;
         self.last_crc = header.crc;
         self.end = offset + header.length;
         Ok(())
@@ -305,7 +309,10 @@ impl MemoryIndex {
             Some(RecordKind::Event | RecordKind::Erased) => self.add_event(offset, header, body),
             Some(RecordKind::Symbol) => self.add_symbol(offset, header, SymbolBody::decode(body)?),
             Some(RecordKind::Keyframe) => self.add_keyframe(offset, header, body),
-            Some(RecordKind::Closing) => Ok(()),
+            Some(RecordKind::Closing) => {
+                self.closed = true;
+                Ok(())
+            }
             Some(_) => {
                 let key = RoomBody::decode(body)?.key;
                 self.add_room(offset, header.kind, key);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::frame::{Found, FoundRecord, examine};
 use crate::event::Scope;
+use crate::log::derived::NOT_CLOSED;
 use crate::log::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, SymbolBody};
 use crate::log::index::{FrameEntry, KeyHash, MemoryIndex};
 use crate::log::recovery;
@@ -44,6 +45,8 @@ pub(super) struct Salvaged {
     names: HashMap<u32, Name>,
     last_recorded: i64,
     last_crc: u32,
+    /// The last frame taken is a closing one.
+    closed: bool,
     /// CRCs of the frames taken: a copy of one, within somebody's data, is no frame of its own.
     taken: HashSet<u32>,
 }
@@ -77,6 +80,7 @@ pub(super) fn salvage(
         names: HashMap::new(),
         last_recorded: i64::MIN,
         last_crc: recovery::header_crc(segment),
+        closed: false,
         taken: HashSet::new(),
     };
     salvaged.run(durable_end)?;
@@ -118,6 +122,9 @@ impl Salvaged {
             }
         }
         self.end_piece();
+        if durable_end.is_none() && !self.closed {
+            self.lost(at, 0, NOT_CLOSED);
+        }
         let ended = Address::new(self.segment.number(), at);
         if let Some(durable_end) = durable_end.filter(|durable_end| *durable_end > ended) {
             let bytes = durable_end.offset().saturating_sub(at);
@@ -201,6 +208,7 @@ impl Salvaged {
     fn take(&mut self, at: u32, found: &Found, frame: &[u8]) {
         let header = &found.header;
         self.next_position = header.first_position;
+        self.closed = false;
         let entry = |first_ordinal| FrameEntry { offset: at, first_ordinal, recorded_at: header.recorded_at };
         if let Some(piece) = &mut self.piece {
             piece.frames.push(entry(piece.events.len() as u32));
@@ -281,7 +289,8 @@ impl Salvaged {
                     piece.end = offset + record.length;
                 }
             }
-            Some(RecordKind::Closing) | None => {}
+            Some(RecordKind::Closing) => self.closed = true,
+            None => {}
             Some(_) => {
                 self.begin_piece(offset, self.next_position, frame);
                 let Some(piece) = &mut self.piece else { return Ok(()) };

@@ -45,7 +45,7 @@ pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u6
     if !dir.is_dir() {
         return Err(not_found());
     }
-    match verify_on(Arc::new(RealDisk::new(dir)), depth, progress) {
+    match verify_disk(Arc::new(RealDisk::new(dir)), depth, progress) {
         Err(OpenError::NotFound { .. }) => Err(not_found()),
         other => other,
     }
@@ -55,7 +55,11 @@ pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u6
 ///
 /// # Errors
 /// As [`verify`].
-pub fn verify_on(disk: Arc<dyn Disk>, depth: &Depth, mut progress: impl FnMut(u64, u64)) -> Result<Report, OpenError> {
+pub fn verify_disk(
+    disk: Arc<dyn Disk>,
+    depth: &Depth,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report, OpenError> {
     // Before the files are listed, so that nothing it says is durable can be missing from the list.
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Report, file_len};
-use crate::log::format::{FRAME_HEADER_LEN, SEGMENT_HEADER_LEN, records};
+use crate::log::derived::NOT_CLOSED;
+use crate::log::format::SEGMENT_HEADER_LEN;
 use crate::log::index::{IndexFile, KeyHash, index_name};
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
-use crate::log::segment::{Block, Segment, segment_name};
+use crate::log::segment::{Segment, segment_name};
 use crate::log::view::SealedSegments;
-use crate::log::{Address, OpenError, Options, ReadError, RecordKind};
+use crate::log::{Address, OpenError, Options, ReadError};
 use crate::storage::Disk;
 
 /// What of the derived files is looked at.
@@ -172,14 +173,10 @@ impl Check {
         let wrong = match scan.stop {
             Stop::Damaged(what) => Some(what),
             Stop::Bad(what) if !is_tail => Some(what),
-            Stop::End if !is_tail => match is_closed(segment, scan) {
-                _ if file_len(&*self.disk, number) != u64::from(end) => {
-                    Some("zeros follow the last frame of a sealed segment")
-                }
-                Ok(true) => None,
-                Ok(false) => Some("the segment ends without the frame that closes it, and a later segment is there"),
-                Err(error) => return report.add_error(error),
-            },
+            Stop::End if !is_tail && file_len(&*self.disk, number) != u64::from(end) => {
+                Some("zeros follow the last frame of a sealed segment")
+            }
+            Stop::End if !is_tail => (!scan.index.closed).then_some(NOT_CLOSED),
             // A torn tail is what a crash leaves; the next open cuts it.
             Stop::End | Stop::Bad(_) => match recovery::was_synced(segment, end) {
                 Ok(true) => Some("no whole frame where one had been synced"),
@@ -245,17 +242,4 @@ impl Check {
             Err(error) => report.add_error(error),
         }
     }
-}
-
-/// Whether the last frame of a segment is the one that closes it.
-fn is_closed(segment: &Segment, scan: &Scan) -> Result<bool, ReadError> {
-    let Some(last) = scan.index.frames.last() else { return Ok(false) };
-    let (at, end) = (last.offset as usize, scan.index.end);
-    let frame = segment.slice(at, end as usize - at, end, &mut Block::default())?;
-    let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();
-    let closing = records(body, 1)
-        .flatten()
-        .next()
-        .is_some_and(|(_, record, _)| RecordKind::from_number(record.kind) == Some(RecordKind::Closing));
-    Ok(closing)
 }
