@@ -43,7 +43,7 @@ impl Lost {
 pub enum RebuildError {
     /// The log itself is damaged. Nothing was changed.
     #[error(
-        "the log is damaged in {} place(s), first in {first}; nothing was changed, and `atlas export --salvage` reads what is whole", problems.len(), first = first(problems)
+        "the log is damaged in {first}; nothing was changed, and `atlas export --salvage` reads what is whole", first = first(problems)
     )]
     Damaged {
         /// Where and how.

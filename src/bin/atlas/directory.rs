@@ -13,6 +13,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
     match error {
         OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        OpenError::Corrupt { .. } => Failure::new(format!("{}: {error}; `atlas verify` tells more", dir.display())),
         _ => Failure::new(format!("{}: {error}", dir.display())),
     }
 }
