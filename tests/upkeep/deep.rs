@@ -188,7 +188,7 @@ async fn an_index_that_says_something_else_is_found() {
 }
 
 /// Changes the data of an index file, and all its checksums to match: of each 4 KiB, of these, and of the footer.
-fn recheck(bytes: &mut Vec<u8>, change: impl FnOnce(&mut [u8])) {
+fn recheck(bytes: &mut [u8], change: impl FnOnce(&mut [u8])) {
     let footer = bytes.len() - 24;
     let data = u64::from_le_bytes(bytes[footer + 8..footer + 16].try_into().unwrap()) as usize;
     change(&mut bytes[..data]);
