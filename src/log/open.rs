@@ -81,7 +81,7 @@ pub(crate) fn open_locked(
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, may_write));
     let (directory, mut recent) = self::directory(&sealed, &names, last - 1, may_write)?;
     let before = before_tail(&directory, &recent)?;
-    let base = indexed_tail(&sealed, &tail_segment)?;
+    let base = indexed_tail(&sealed, &tail_segment, before.0, may_write && is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, mode, &*disk)?;
     let end = Address::new(last, tail.index.end);
     if state.durable_end > end {
@@ -211,16 +211,32 @@ fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), Rea
     }
 }
 
-/// The part of the tail that a clean close indexed, where that index is whole.
-fn indexed_tail(sealed: &SealedSegments, segment: &Arc<Segment>) -> Result<Option<Arc<SealedPart>>, ReadError> {
+/// Whether the last close ended the log where the segment ends.
+fn is_clean(state: &LockState, segment: &Segment) -> Result<bool, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let Ok(index) = sealed.derived.open_index(segment.number()) else { return Ok(None) };
-    if u64::from(index.summary.end) > length {
-        let end = index.summary.end;
-        return Err(segment.corrupt(end, "the segment is shorter than its index says"));
-    }
-    let is_of_it = describes(&index, segment)?;
-    Ok(is_of_it.then(|| Arc::new(SealedPart::new(segment.clone(), index))))
+    Ok(state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length)
+}
+
+/// The part of the tail that a clean close indexed; where that index is lost it is made anew if `make`.
+fn indexed_tail(
+    sealed: &SealedSegments,
+    segment: &Arc<Segment>,
+    first_position: u64,
+    make: bool,
+) -> Result<Option<Arc<SealedPart>>, ReadError> {
+    let length = segment.file.len().map_err(|error| segment.io(error))?;
+    let found = match sealed.derived.open_index(segment.number()) {
+        Ok(index) if u64::from(index.summary.end) > length => {
+            let end = index.summary.end;
+            return Err(segment.corrupt(end, "the segment is shorter than its index says"));
+        }
+        Ok(index) if describes(&index, segment)? => Some(index),
+        // What is wrong with the segment is found by the scan that follows.
+        _ if make => sealed.derived.index(segment.number()).ok(),
+        _ => None,
+    };
+    let follows = found.filter(|index| index.summary.first_position == first_position);
+    Ok(follows.map(|index| Arc::new(SealedPart::new(segment.clone(), index))))
 }
 
 /// Scans the tail after what is indexed of it, decides what of it is whole, and makes that certain. After a clean close
@@ -240,7 +256,7 @@ fn recover(
         if same { state.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 }
     });
     let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let clean = state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length;
+    let clean = is_clean(state, &segment)?;
     let whole = Before::Segment(Some(first_position));
     let after_base =
         base.as_ref().map(|part| recovery::scan(&segment, hash.clone(), &Before::Indexed(part), limit, |_| {}));

@@ -71,8 +71,8 @@ pub(crate) struct Cursor {
     block: Block,
     /// The stream's name behind the last symbol, with its segment.
     stream: Option<(u32, u32, Text)>,
-    /// The last frame, with its segment, and the ordinal at which the next may begin.
-    frame: Option<(u32, FrameEntry, u32)>,
+    /// The last frame, with where its part begins, and the ordinal at which the next may begin.
+    frame: Option<(Address, FrameEntry, u32)>,
 }
 
 impl Part {
@@ -224,9 +224,10 @@ impl Part {
 
     /// The frame that holds an event.
     fn frame_of(&self, ordinal: u32, cursor: &mut Cursor) -> Result<FrameEntry, ReadError> {
-        let number = self.segment().number();
-        if let Some((segment, frame, next)) = &cursor.frame
-            && *segment == number
+        // Parts of one segment number their events each from 0.
+        let start = self.start();
+        if let Some((part, frame, next)) = &cursor.frame
+            && *part == start
             && (frame.first_ordinal..*next).contains(&ordinal)
         {
             return Ok(*frame);
@@ -238,7 +239,7 @@ impl Part {
                 found.ok_or_else(|| self.segment().corrupt(0, "an event without a frame"))?
             }
         };
-        cursor.frame = Some((number, frame, next));
+        cursor.frame = Some((start, frame, next));
         Ok(frame)
     }
 

@@ -80,7 +80,8 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
     let segments: Vec<(u32, Result<Arc<Segment>, OpenError>)> =
         numbers.into_iter().map(|number| (number, Segment::open(&*disk, number, false, None))).collect();
-    let store_id = store_id(segments.iter().filter_map(|(_, segment)| Some(segment.as_ref().ok()?.header.store_id)));
+    let ids = segments.iter().filter_map(|(_, segment)| Some(segment.as_ref().ok()?.header.store_id));
+    let store_id = store_of(ids);
     let hash = KeyHash::new(store_id);
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, false));
     let mut kept: Vec<Kept> = Vec::new();
@@ -130,7 +131,7 @@ fn whole_segment(number: u32, length: u64, what: String) -> Loss {
 }
 
 /// The store that most segments are of; the first of those with as many.
-fn store_id(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
+pub(crate) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
     let mut counts: Vec<([u8; 16], u32)> = Vec::new();
     let mut places: HashMap<[u8; 16], usize> = HashMap::new();
     for id in found {

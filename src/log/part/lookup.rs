@@ -187,9 +187,12 @@ impl Part {
                 let mut kinds = Vec::new();
                 for number in 0..part.index.kinds() {
                     let (scope, event_type) = part.index.kind(number)?;
-                    let (scope, event_type) =
-                        (part.scope(scope, &mut block)?, part.event_type(event_type, &mut block)?);
-                    kinds.push(wanted(&scope, event_type.as_str()));
+                    let names = (part.scope(scope, &mut block), part.event_type(event_type, &mut block));
+                    // A name that can't be read is the error of the events that need it, and of no other.
+                    kinds.push(match names {
+                        (Ok(scope), Ok(event_type)) => wanted(&scope, event_type.as_str()),
+                        _ => true,
+                    });
                 }
                 Ok(kinds)
             }

@@ -1,6 +1,6 @@
 //! Segments one by one: each whole in itself, and following the one before. After damage the check goes on behind it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Report, file_len};
@@ -9,6 +9,7 @@ use crate::log::format::SEGMENT_HEADER_LEN;
 use crate::log::index::{IndexFile, KeyHash, index_name};
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
+use crate::log::salvage::store_of;
 use crate::log::segment::{Segment, segment_name};
 use crate::log::view::SealedSegments;
 use crate::log::{Address, OpenError, Options, ReadError};
@@ -42,20 +43,10 @@ pub(crate) struct Check {
     last_recorded: i64,
 }
 
-/// The store that most segments are of, so that a single foreign one is the one that is named.
-fn store_of(disk: &dyn Disk, numbers: &[u32]) -> [u8; 16] {
-    let mut stores = BTreeMap::<[u8; 16], usize>::new();
-    for number in numbers {
-        if let Ok(segment) = Segment::open(disk, *number, false, None) {
-            *stores.entry(segment.header.store_id).or_default() += 1;
-        }
-    }
-    stores.into_iter().max_by_key(|(_, segments)| *segments).map_or([0; 16], |(store, _)| store)
-}
-
 impl Check {
     pub(crate) fn new(disk: Arc<dyn Disk>, numbers: &[u32], durable_end: Address, derived: Derived) -> Self {
-        let store_id = store_of(&*disk, numbers);
+        let headers = numbers.iter().filter_map(|number| Segment::open(&*disk, *number, false, None).ok());
+        let store_id = store_of(headers.map(|segment| segment.header.store_id));
         let sealed = SealedSegments::new(disk.clone(), store_id, KeyHash::new(store_id), &Options::default(), false);
         Self {
             disk,
