@@ -3,7 +3,9 @@
 mod builder;
 mod config;
 mod queue;
+mod rebuild;
 mod scope;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +16,19 @@ use uuid::Uuid;
 pub use builder::Builder;
 pub use config::{ConfigHandle, Staged};
 pub use queue::QueueHandle;
+pub use rebuild::{Rebuilt, rebuild, rebuild_with};
 pub use scope::{Receipt, ScopeHandle};
+pub use verify::verify;
 
-use crate::config::Catalog;
+use crate::config::{Bindings, Catalog};
 use crate::dispatch::{
     Cascade, DeliveryFilter, DeliveryId, Dispatcher, EventStatus, HistoryImport, OpenDelivery, QueueInfo, Remaining,
+    Rooms,
 };
 use crate::error::Error;
 use crate::event::{Name, Scope, TreeScope};
 use crate::log::EventStore;
-use crate::routing::Router;
+use crate::routing::{Router, check_expression};
 
 /// An open store with all that Atlas does. Cheap to clone; clones share one store.
 ///
@@ -40,6 +45,13 @@ struct Inner {
     dispatcher: Dispatcher,
     runtime: Handle,
     close_within: Duration,
+}
+
+/// The rooms over a store, without a host's functions.
+fn rooms(store: EventStore) -> Result<Rooms, Error> {
+    let catalog = Catalog::open(&store, Bindings { functions: None }, check_expression)?;
+    let router = Router::new(catalog.clone());
+    Ok(Rooms { store, catalog, router })
 }
 
 /// Runs what may block where blocking is allowed.
@@ -172,8 +184,12 @@ impl Atlas {
     /// cleanly; the directory is free all the same.
     pub async fn close(&self) -> Result<(), Error> {
         let stopped = self.0.dispatcher.close(self.0.close_within).await;
-        let store = self.0.store.clone();
-        blocking(&self.0.runtime, move || Ok(store.close()?)).await?;
+        let (store, catalog) = (self.0.store.clone(), self.0.catalog.clone());
+        blocking(&self.0.runtime, move || {
+            catalog.close();
+            Ok(store.close()?)
+        })
+        .await?;
         Ok(stopped?)
     }
 }

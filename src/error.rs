@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::config::ConfigError;
 use crate::dispatch::DispatchError;
 use crate::event::VocabularyError;
-use crate::log::{AppendError, OpenError, ReadError};
+use crate::log::{AppendError, OpenError, ReadError, RebuildError};
 use crate::routing::RouteError;
 
 /// What went wrong, by the room that says so.
@@ -21,6 +21,9 @@ pub enum Error {
     /// The log can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// What is derived from the log can't be made anew.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// There is no plan for the event; nothing was written.
     #[error(transparent)]
     Route(#[from] RouteError),

@@ -17,7 +17,9 @@ pub mod simulation;
 pub mod storage;
 mod sync;
 
-pub use atlas::{Atlas, Builder, ConfigHandle, QueueHandle, Receipt, ScopeHandle, Staged};
+pub use atlas::{
+    Atlas, Builder, ConfigHandle, QueueHandle, Rebuilt, Receipt, ScopeHandle, Staged, rebuild, rebuild_with, verify,
+};
 pub use error::Error;
 pub use event::{Envelope, Event, EventType, Scope, Timestamp, TreeScope, VocabularyError};
 pub use log::EventStore;

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use atlas::log::{
-    Append, AppendError, At, Direction, Durability, ExpectedVersion, KeyframePolicy, OpenError, Options, Query,
+    Append, AppendError, At, Depth, Direction, Durability, ExpectedVersion, KeyframePolicy, OpenError, Options, Query,
     ReadMode, verify,
 };
 use atlas::storage::{Environment, MemoryDisk};
@@ -257,7 +257,7 @@ fn a_directory_has_one_holder_and_reading_needs_none() {
     assert_eq!(looker.read_stream(&scope(), "s", 1, Direction::Forward).unwrap().map(Result::unwrap).count(), 501);
     assert_eq!(looker.state(&scope(), "s", At::Now, true).unwrap().version, 501);
     assert!(matches!(looker.append(Append::to(&scope()).event(event("s"))), Err(AppendError::ReadOnly)));
-    let report = verify(dir.path(), |_, _| {}).unwrap();
+    let report = verify(dir.path(), &Depth::default(), |_, _| {}).unwrap();
     assert!(report.ok, "{:?}", report.problems);
     looker.close().unwrap();
     assert_eq!(files(dir.path()), before);
@@ -267,7 +267,7 @@ fn a_directory_has_one_holder_and_reading_needs_none() {
     assert_eq!(store.last_position(), 502);
     store.close().unwrap();
     assert_eq!(files(dir.path()), closed, "a close that changed nothing writes nothing");
-    assert!(verify(dir.path(), |_, _| {}).unwrap().ok);
+    assert!(verify(dir.path(), &Depth::default(), |_, _| {}).unwrap().ok);
     assert!(matches!(EventStore::open_read_only(dir.path().join("nowhere")), Err(OpenError::NotFound { .. })));
 }
 

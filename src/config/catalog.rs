@@ -43,10 +43,11 @@ pub struct Catalog {
 
 #[derive(Debug)]
 struct Inner {
+    /// Closed before the store is, which holds the directory: fields are dropped in this order.
+    derived: Derived,
     store: EventStore,
     bindings: Bindings,
     expressions: ExpressionCheck,
-    derived: Derived,
     snapshot: RwLock<Arc<Snapshot>>,
     /// Of the snapshot, where routing can look at it without a lock. Follows it.
     generation: AtomicU64,
@@ -68,6 +69,11 @@ impl Catalog {
         let (generation, changing) = (AtomicU64::new(1), Mutex::new(()));
         let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing };
         Ok(Self { inner: Arc::new(inner), actor: None })
+    }
+
+    /// Closes `catalog.redb`, for all clones.
+    pub(crate) fn close(&self) {
+        self.inner.derived.close();
     }
 
     /// The same catalog for someone: changes made through it record `actor`.

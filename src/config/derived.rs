@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::apply::apply;
 use super::completeness::{Catalogue, Known};
@@ -20,8 +21,8 @@ use super::tables::{
     StoredType, TREES, TYPES, damaged, decode, failed, name, word,
 };
 use crate::event::{EventType, Name, TreeScope};
-use crate::log::{Address, EventStore, RecordKind};
-use crate::storage::{Environment, MemoryDisk, open_database};
+use crate::log::{Address, EventStore, ReadError, RecordKind};
+use crate::storage::{Disk, Environment, MemoryDisk, open_database};
 
 /// How much of the database redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -31,18 +32,23 @@ const RECORDS_PER_TRANSACTION: usize = 256;
 /// The derived database.
 #[derive(Debug)]
 pub(super) struct Derived {
-    database: Database,
+    /// `None` once it is closed.
+    database: RwLock<Option<Database>>,
 }
 
 impl Derived {
     /// Opens the database; it may reflect less of the log than there is, and never more.
     pub(super) fn open(environment: &Environment, store: &EventStore) -> Result<Self, ConfigError> {
         // A store that is only looked at may be held by another process, and so may its database.
-        let database = match store.is_read_only() {
-            true => open_database(&MemoryDisk::new(), FILE, CACHE_BYTES)?,
-            false => open_database(environment.disk.as_ref(), FILE, CACHE_BYTES)?,
-        };
-        let derived = Self { database };
+        match store.is_read_only() {
+            true => Self::open_on(&MemoryDisk::new(), store),
+            false => Self::open_on(environment.disk.as_ref(), store),
+        }
+    }
+
+    /// As [`open`](Self::open), on a disk that need not be the store's.
+    pub(super) fn open_on(disk: &dyn Disk, store: &EventStore) -> Result<Self, ConfigError> {
+        let derived = Self { database: RwLock::new(Some(open_database(disk, FILE, CACHE_BYTES)?)) };
         derived.create_tables()?;
         if let Some(applied) = derived.applied()? {
             let end = store.durable_end();
@@ -60,7 +66,7 @@ impl Derived {
     }
 
     fn create_tables(&self) -> Result<(), ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         if read.list_tables().map_err(failed)?.next().is_some() {
             return Ok(());
         }
@@ -78,14 +84,27 @@ impl Derived {
     }
 
     fn write(&self, change: impl FnOnce(&WriteTransaction) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
-        let mut transaction = self.database.begin_write().map_err(failed)?;
+        let database = self.database.read();
+        let mut transaction = database.as_ref().ok_or(ReadError::Closed)?.begin_write().map_err(failed)?;
         transaction.set_quick_repair(true);
         change(&transaction)?;
         transaction.commit().map_err(failed)
     }
 
+    /// Closes the database, once nobody writes to it: closing it writes to the file, which may be another's as soon as the
+    /// directory is let go.
+    pub(super) fn close(&self) {
+        self.database.write().take();
+    }
+
+    /// What was committed.
+    pub(super) fn read(&self) -> Result<ReadTransaction, ConfigError> {
+        let database = self.database.read();
+        database.as_ref().ok_or(ReadError::Closed)?.begin_read().map_err(failed)
+    }
+
     fn number(&self, of: &str) -> Result<Option<u64>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let numbers = read.open_table(NUMBERS).map_err(failed)?;
         Ok(numbers.get(of).map_err(failed)?.map(|value| value.value()))
     }
@@ -132,7 +151,7 @@ impl Derived {
 
     /// What is active, as routing needs it.
     pub(super) fn snapshot(&self, generation: u64) -> Result<Snapshot, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let trees = read.open_table(TREES).map_err(failed)?;
         let revisions = read.open_table(REVISIONS).map_err(failed)?;
         let mut snapshot = Snapshot { generation, ..Snapshot::default() };
@@ -157,7 +176,7 @@ impl Derived {
 
     /// The revision of `tree` with this content, where there is one.
     pub(super) fn revision_of(&self, content: &RevisionContent) -> Result<Option<u32>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let contents = read.open_table(CONTENTS).map_err(failed)?;
         let found = contents.get((content.tree.to_string().as_str(), content.hash())).map_err(failed)?;
         Ok(found.map(|value| value.value()))
@@ -165,7 +184,7 @@ impl Derived {
 
     /// A document's bytes.
     pub(super) fn document(&self, id: DocumentId) -> Result<Option<Bytes>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let documents = read.open_table(DOCUMENTS).map_err(failed)?;
         let found = documents.get(id.0).map_err(failed)?;
         Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
@@ -173,14 +192,14 @@ impl Derived {
 
     /// The document of a type in a revision.
     pub(super) fn route(&self, revision: u32, event_type: &str) -> Result<Option<DocumentId>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let routes = read.open_table(ROUTES).map_err(failed)?;
         Ok(routes.get((revision, event_type)).map_err(failed)?.map(|value| DocumentId(value.value())))
     }
 
     /// All documents of a revision.
     pub(super) fn routes(&self, revision: u32) -> Result<BTreeMap<EventType, DocumentId>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let routes = read.open_table(ROUTES).map_err(failed)?;
         let mut found = BTreeMap::new();
         for entry in routes.range((revision, "")..).map_err(failed)? {
@@ -201,7 +220,7 @@ impl Derived {
 
     /// What is known of a revision.
     pub(super) fn revision(&self, revision: u32) -> Result<Option<RevisionInfo>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let revisions = read.open_table(REVISIONS).map_err(failed)?;
         let Some(stored) = revisions.get(revision).map_err(failed)? else { return Ok(None) };
         let stored = decode::<StoredRevision>("revisions", stored.value())?;
@@ -220,7 +239,7 @@ impl Derived {
 
     /// A tree's state, where it has been imported.
     pub(super) fn tree(&self, tree: &TreeScope) -> Result<Option<TreeInfo>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let trees = read.open_table(TREES).map_err(failed)?;
         let Some(stored) = trees.get(tree.to_string().as_str()).map_err(failed)? else { return Ok(None) };
         let StoredTree { active, latest } = decode("trees", stored.value())?;
@@ -229,7 +248,7 @@ impl Derived {
 
     /// All trees, by name.
     pub(super) fn trees(&self) -> Result<Vec<TreeInfo>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let trees = read.open_table(TREES).map_err(failed)?;
         let mut found = Vec::new();
         for entry in trees.iter().map_err(failed)? {
@@ -242,7 +261,7 @@ impl Derived {
 
     /// What happened to a tree, oldest first.
     pub(super) fn history(&self, tree: &TreeScope) -> Result<Vec<HistoryEntry>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let history = read.open_table(HISTORY).map_err(failed)?;
         let tree = tree.to_string();
         let mut found = Vec::new();
@@ -257,7 +276,7 @@ impl Derived {
 
     /// The catalogue of an application, by type.
     pub(super) fn types(&self, application: &Name) -> Result<Vec<TypeInfo>, ConfigError> {
-        let read = self.database.begin_read().map_err(failed)?;
+        let read = self.read()?;
         let types = read.open_table(TYPES).map_err(failed)?;
         let mut found = Vec::new();
         for entry in types.range((application.as_str(), "")..).map_err(failed)? {

@@ -103,11 +103,7 @@ impl fmt::Display for Gap {
 
 /// What helps where the damage is in the derived database; nothing does where it is in the log.
 fn hint(place: &str) -> &'static str {
-    if place.starts_with("catalog.redb") {
-        "; remove the file while the store is closed, and the next open makes it anew"
-    } else {
-        ""
-    }
+    if place.starts_with("catalog.redb") { "; `atlas rebuild` makes the file anew" } else { "" }
 }
 
 fn lines<T: fmt::Display>(items: &[T]) -> String {
@@ -193,7 +189,7 @@ pub enum ConfigError {
     Read(#[from] ReadError),
     /// The derived database can't be read or written.
     #[error(
-        "{0}; the file is derived from the log: remove it while the store is closed, and the next open makes it anew"
+        "{0}; the file is derived from the log: open the store again, and where it is damaged `atlas rebuild` makes it anew"
     )]
     Database(Arc<dyn std::error::Error + Send + Sync>),
     /// The derived database reflects more than the log holds: the log lost what had been durable.

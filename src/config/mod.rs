@@ -3,6 +3,7 @@
 
 mod apply;
 mod catalog;
+mod check;
 mod completeness;
 mod derived;
 mod document;
@@ -24,6 +25,7 @@ mod tables;
 mod tree;
 
 pub use catalog::{Bindings, Catalog};
+pub(crate) use check::{CATALOG_FILE, catalog_reflects, differing_table};
 pub use document::{
     Document, DocumentId, HandlerSpec, MAX_FILE_LEN, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };

@@ -3,6 +3,7 @@
 //!
 //! Keys order by bytes: names and streams hold no byte below 0x20, so a 0 ends each, and numbers are big-endian.
 
+mod compare;
 mod queues;
 mod rows;
 
@@ -139,6 +140,21 @@ fn first_key(
     }
 }
 
+/// How much of the log a database reflects; `None` where it is new.
+pub(super) fn reflects(database: &redb::Database) -> Result<Option<Reflects>, DispatchError> {
+    use redb::ReadableDatabase;
+    let read = database.begin_read().map_err(failed)?;
+    let table = match read.open_table(META) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    match table.get(b"reflects".as_slice()).map_err(failed)? {
+        Some(value) => decode("meta", value.value()).map(Some),
+        None => Ok(None),
+    }
+}
+
 impl DispatchDatabase {
     pub(super) fn open(disk: &dyn Disk, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
         Ok(Self { database: open_database(disk, FILE, cache_bytes)?, transaction: None, plans, next_alarm: None })
@@ -187,18 +203,8 @@ impl DispatchDatabase {
 
     /// How much of the log the file reflects; `None` where it is new.
     pub(super) fn reflects(&mut self) -> Result<Option<Reflects>, DispatchError> {
-        use redb::ReadableDatabase;
         // Not through the write transaction: an open and close that changes nothing writes nothing.
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = match read.open_table(META) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        match table.get(b"reflects".as_slice()).map_err(failed)? {
-            Some(value) => decode("meta", value.value()).map(Some),
-            None => Ok(None),
-        }
+        reflects(&self.database)
     }
 
     /// Makes all that was done durable, together with how much of the log it reflects.

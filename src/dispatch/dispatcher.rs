@@ -44,6 +44,24 @@ pub(crate) struct Rooms {
     pub(crate) router: Router,
 }
 
+impl Rooms {
+    /// What dispatch over these rooms works with.
+    pub(super) fn context(self, functions: Functions, options: Options) -> Result<Context, DispatchError> {
+        let Self { store, catalog, router } = self;
+        let imported = AtomicU64::new(history::imported(&store)?);
+        Ok(Context {
+            store,
+            plans: Plans { router, functions: Arc::new(functions) },
+            catalog,
+            options,
+            mailbox: Arc::new(Mailbox::default()),
+            imported,
+            import_abandoned: AtomicBool::new(false),
+            in_process: Mutex::default(),
+        })
+    }
+}
+
 /// The thread of dispatch. Where deliveries aren't served it starts with the first question that it has to answer.
 #[derive(Debug)]
 enum Thread {
@@ -96,20 +114,8 @@ impl Dispatcher {
         runtime: Handle,
         serves: bool,
     ) -> Result<Self, DispatchError> {
-        let Rooms { store, catalog, router } = rooms;
-        history::end_unfinished(&store)?;
-        let imported = AtomicU64::new(history::imported(&store)?);
-        let plans = Plans { router, functions: Arc::new(functions) };
-        let context = Context {
-            store,
-            plans,
-            catalog,
-            options,
-            mailbox: Arc::new(Mailbox::default()),
-            imported,
-            import_abandoned: AtomicBool::new(false),
-            in_process: Mutex::default(),
-        };
+        history::end_unfinished(&rooms.store)?;
+        let context = rooms.context(functions, options)?;
         let thread = Arc::new(Mutex::new(Thread::Idle));
         let dispatcher = Self(Arc::new(Inner { context: Arc::new(context), runtime, serves, thread }));
         if serves {

@@ -20,13 +20,11 @@ pub enum DispatchError {
     Append(#[from] AppendError),
     /// `dispatch.redb` can't be read or written; it is derived, and made anew from the log where it is missing.
     #[error(
-        "{0}; the file is derived from the log: remove it while the store is closed, and the next open makes it anew"
+        "{0}; the file is derived from the log: open the store again, and where it is damaged `atlas rebuild` makes it anew"
     )]
     Database(std::sync::Arc<DatabaseError>),
     /// A row of `dispatch.redb` isn't what was written.
-    #[error(
-        "dispatch.redb: a row of table {table} can't be read; remove the file while the store is closed, and the next open makes it anew"
-    )]
+    #[error("dispatch.redb: a row of table {table} can't be read; `atlas rebuild` makes the file anew")]
     Row {
         /// The table.
         table: &'static str,

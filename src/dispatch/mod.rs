@@ -6,6 +6,7 @@
 mod attempt;
 mod batch;
 mod cascade;
+mod check;
 mod codec;
 mod completion;
 mod context;
@@ -35,6 +36,7 @@ mod status_reader;
 use serde::{Deserialize, Serialize};
 
 pub use cascade::{Cascade, CascadeEvent};
+pub(crate) use check::{DISPATCH_FILE, dispatch_reflects, dispatch_table_that_differs, rebuild};
 pub(crate) use delivery::Functions;
 pub use delivery::{Delivery, Emit, HandlerError};
 pub use dispatcher::Dispatcher;

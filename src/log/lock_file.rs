@@ -124,6 +124,13 @@ impl LockFile {
         })
     }
 
+    /// As [`set_durable`](Self::set_durable), durably: what the file said before is forgotten.
+    pub(crate) fn forget(&self, end: Address) -> io::Result<LockState> {
+        self.set_durable(end)?;
+        self.file.sync()?;
+        Ok(*self.state.lock())
+    }
+
     /// States that the log was closed cleanly at `end`, durably.
     pub(crate) fn set_clean(&self, end: Address) -> io::Result<()> {
         self.write(|state| {

@@ -29,6 +29,7 @@ mod part;
 mod prepare;
 mod queue;
 mod read;
+mod rebuild;
 mod recorded;
 mod recovery;
 mod salvage;
@@ -54,12 +55,14 @@ pub use kind::RecordKind;
 pub use open::OpenMode;
 pub use options::{KeyframePolicy, Options, ReadMode};
 pub use read::{Direction, EventIter, Query};
+pub(crate) use rebuild::Rebuild;
+pub use rebuild::{Lost, RebuildError};
 pub use recorded::RecordedEvent;
 pub(crate) use recorded::{LogEntry, RoomRecord};
 pub use salvage::Loss;
 pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
-pub use verify::{Problem, Report, verify, verify_disk};
+pub use verify::{Checked, Depth, Folds, Problem, Report, verify, verify_disk};
 
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;

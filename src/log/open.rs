@@ -42,13 +42,23 @@ struct Tail {
 /// Opens the store in `environment`'s directory.
 pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
     options.check()?;
+    if options.create {
+        environment.disk.create_dir("log").map_err(ReadError::io("log"))?;
+    }
+    let (lock, state) = LockFile::take(&*environment.disk, options.create)?;
+    open_locked(environment, options, lock, state)
+}
+
+/// Opens the store whose lock is taken; `state` is what `LOCK` says.
+pub(crate) fn open_locked(
+    environment: Environment,
+    options: Options,
+    lock: LockFile,
+    state: LockState,
+) -> Result<Arc<Core>, OpenError> {
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
     let create = options.create;
-    if create {
-        disk.create_dir("log").map_err(ReadError::io("log"))?;
-    }
-    let (lock, state) = LockFile::take(&*disk, create)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let last = segments(&*disk, &environment, &names, create)?;
     let tail_segment = Segment::open(&*disk, last, true, None)?;

@@ -131,7 +131,7 @@ fn whole_segment(number: u32, length: u64, what: String) -> Loss {
 }
 
 /// The store that most segments are of; the first of those with as many.
-pub(super) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
+pub(crate) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
     let mut counts: Vec<([u8; 16], u32)> = Vec::new();
     let mut places: HashMap<[u8; 16], usize> = HashMap::new();
     for id in found {

@@ -11,6 +11,7 @@ use super::core::Core;
 use super::fold::{Fold, MergeFold};
 use super::follow::{Follow, Subscription};
 use super::import::Import;
+use super::lock_file::{LockFile, LockState};
 use super::open::{self, OpenMode};
 use super::part::{Cursor, Horizon, Part};
 use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
@@ -18,7 +19,7 @@ use super::recorded::{RecordedEvent, RoomRecord};
 use super::salvage;
 use super::segment::Block;
 use super::state::{At, State};
-
+use super::view::View;
 use super::{Address, Append, AppendError, Loss, OpenError, Options, ReadError, Receipt, RecordKind};
 use crate::event::{Scope, check_stream_id};
 use crate::storage::{Environment, MemoryDisk, RealDisk};
@@ -143,6 +144,17 @@ impl EventStore {
     /// As [`open_options`](Self::open_options), but for being held.
     pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_mode(dir, Options::default(), OpenMode::Read)
+    }
+
+    /// The store whose lock was taken before.
+    pub(crate) fn open_locked(
+        environment: Environment,
+        options: Options,
+        lock: LockFile,
+        state: LockState,
+    ) -> Result<Self, OpenError> {
+        let core = open::open_locked(environment, options, lock, state)?;
+        Ok(Self { core: Arc::new(Handle(core)) })
     }
 
     /// An empty store in memory, for tests: the same code on another disk. Gone with its last clone.
@@ -449,6 +461,11 @@ impl EventStore {
     /// The world that the store lives in.
     pub(crate) fn environment(&self) -> &Environment {
         &self.inner().environment
+    }
+
+    /// The log as it is now.
+    pub(crate) fn view(&self) -> Result<Arc<View>, ReadError> {
+        self.inner().current()
     }
 
     /// Whether it was opened for reading only.

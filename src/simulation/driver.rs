@@ -166,7 +166,7 @@ impl Simulation {
                     }
                     if self.rng.one_in(6) {
                         let disk = self.disk.fork(self.rng.next());
-                        verifies(Arc::new(disk))?;
+                        verifies(Arc::new(disk), &mut self.rng)?;
                     }
                     return Ok(Life::new(world, store));
                 }

@@ -43,7 +43,7 @@ pub(super) fn crash(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check 
     }
     let crashed = crashed.kill();
     if !damages && simulation.rng.one_in(4) {
-        verifies(Arc::new(crashed.fork(0)))?;
+        verifies(Arc::new(crashed.fork(0)), &mut simulation.rng)?;
     }
     let twice = recover(simulation, &crashed)?;
     ensure(twice == found, || format!("recovered {} entries, and then {}", found.len(), twice.len()))?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use redb::{Database, StorageBackend, StorageError};
 use thiserror::Error;
 
-use super::{Disk, DiskFile, MemoryDisk};
+use super::{Disk, DiskFile, MemoryDisk, RealDisk};
 
 /// Up to this size a file is checked whole when it is opened, in bytes; a larger one takes too long.
 const CHECKED_AT_OPEN_BYTES: u64 = 32 << 20;
@@ -67,11 +67,7 @@ pub(crate) fn open_database(
 ) -> Result<Database, DatabaseError> {
     let of = DatabaseError::of::<redb::StorageError>(file);
     let opened = match disk.open(file, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let created = disk.create(file).map_err(|e| of(e.into()))?;
-            disk.sync_dir("").map_err(|e| of(e.into()))?;
-            created
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create_database(disk, file, cache_bytes),
         other => other.map_err(|e| of(e.into()))?,
     };
     let length = opened.len().map_err(|e| of(e.into()))?;
@@ -85,6 +81,16 @@ pub(crate) fn open_database(
     })
 }
 
+/// Makes an empty database under another name, and renames it once it is whole: a crash leaves none that can't be opened.
+fn create_database(disk: &dyn Disk, file: &'static str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    let of = DatabaseError::of::<StorageError>(file);
+    let temporary = format!("{file}.new");
+    let created = disk.create(&temporary).map_err(|e| of(e.into()))?;
+    let database = unpanicked(file, || open_file(created, cache_bytes))?;
+    disk.rename(&temporary, file).and_then(|()| disk.sync_dir("")).map_err(|e| of(e.into()))?;
+    Ok(database)
+}
+
 /// Checks the database `file` in the folder `dir` whole, on a copy in memory: writes nothing. A file that is not there is
 /// fine: it is derived. Nobody may write to it meanwhile.
 ///
@@ -92,17 +98,35 @@ pub(crate) fn open_database(
 /// The file can't be read, or is damaged.
 pub fn verify_database(dir: &Path, file: &'static str) -> Result<(), DatabaseError> {
     let of = DatabaseError::of::<StorageError>(file);
-    let bytes = match std::fs::read(dir.join(file)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(|e| of(e.into()))?,
-    };
-    let copy = MemoryDisk::new().create(file).map_err(|e| of(e.into()))?;
-    copy.write_all_at(0, &bytes).map_err(|e| of(e.into()))?;
-    drop(bytes);
+    let Some(copy) = copy_database(&RealDisk::new(dir), file)? else { return Ok(()) };
+    let copy = copy.open(file, true).map_err(|e| of(e.into()))?;
     unpanicked(file, || {
         let whole = open_file(copy, VERIFY_CACHE_BYTES)?.check_integrity()?;
         if whole { Ok(()) } else { Err(StorageError::Corrupted("a page isn't what was written".to_owned()).into()) }
     })
+}
+
+/// The database `file` copied into memory, where opening it may mend it; `None` where there is none.
+pub(crate) fn copy_database(disk: &dyn Disk, file: &'static str) -> Result<Option<MemoryDisk>, DatabaseError> {
+    let of = DatabaseError::of::<StorageError>(file);
+    let original = match disk.open(file, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(|e| of(e.into()))?,
+    };
+    let memory = MemoryDisk::new();
+    let copy = memory.create(file).map_err(|e| of(e.into()))?;
+    let length = original.len().map_err(|e| of(e.into()))?;
+    let (mut at, mut buffer) = (0, vec![0; 1 << 20]);
+    while at < length {
+        let read = original.read_up_to(at, &mut buffer).map_err(|e| of(e.into()))?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        copy.write_all_at(at, bytes).map_err(|e| of(e.into()))?;
+        at += read as u64;
+    }
+    Ok(Some(memory))
 }
 
 fn open_file(file: Arc<dyn DiskFile>, cache_bytes: usize) -> Result<Database, redb::DatabaseError> {

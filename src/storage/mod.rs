@@ -14,8 +14,8 @@ mod real;
 pub mod simulated;
 
 pub use clock::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
-pub(crate) use database::open_database;
 pub use database::{DatabaseError, verify_database};
+pub(crate) use database::{copy_database, open_database};
 pub use disk::{Disk, DiskFile};
 pub use environment::Environment;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};

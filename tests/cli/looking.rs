@@ -189,7 +189,15 @@ fn stats_and_verify_have_their_shapes_and_change_nothing() {
     assert_eq!((&stats["events"], &stats["streams"]), (&json!(1_000), &json!(7)));
     assert!(sandbox.atlas(["stats"]).done().stdout.contains("1,000  events"));
     let verified = sandbox.atlas(["--json", "verify"]).done().json();
-    assert_eq!(verified, json!({ "ok": true, "problems": [] }));
+    assert_eq!(keys(&verified), ["checked", "ok", "problems"]);
+    assert_eq!((&verified["ok"], &verified["problems"]), (&json!(true), &json!([])));
+    let deep = sandbox.atlas(["--json", "verify", "--deep"]).done().json();
+    assert_eq!((&deep["ok"], &deep["problems"]), (&json!(true), &json!([])));
+    let checked = &deep["checked"];
+    assert_eq!((&checked["deep"], &checked["events"], &checked["streams"]), (&json!(true), &json!(1_000), &json!(7)));
+    assert_eq!(checked["databases"], json!(["catalog.redb", "dispatch.redb"]));
+    let told = sandbox.atlas(["verify", "--deep"]).done().stdout;
+    assert!(told.starts_with("ok: 1 segment, 1,000 events, 7 streams, "), "{told}");
     sandbox.atlas(["export"]).done();
     assert_eq!(snapshot(&sandbox.dir()), before, "a look that changed nothing wrote nothing");
 }

@@ -13,6 +13,7 @@
 mod bad_input;
 mod beside;
 mod configuration;
+mod damage;
 mod deliveries;
 mod import_export;
 mod kill;

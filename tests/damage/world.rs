@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use atlas::log::{
-    Append, At, Direction, Durability, EventStore, KeyframePolicy, Loss, OpenError, OpenMode, Options, Query,
+    Append, At, Depth, Direction, Durability, EventStore, KeyframePolicy, Loss, OpenError, OpenMode, Options, Query,
     ReadError, RecordedEvent, Report, verify_disk,
 };
 use atlas::storage::{Disk, Environment, MemoryDisk};
@@ -64,7 +64,7 @@ pub(crate) fn salvage(files: &Files) -> Result<EventStore, OpenError> {
 }
 
 pub(crate) fn verify(files: &Files) -> Report {
-    verify_disk(std::sync::Arc::new(disk_of(files)), |_, _| {}).unwrap().unwrap()
+    verify_disk(std::sync::Arc::new(disk_of(files)), &Depth::Structure, |_, _| {}).unwrap()
 }
 
 fn write(path: std::path::PathBuf, content: &Value) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cascade, config, deliveries, explain, export, get, import, queue, state, stats, status, stream, streams, types,
-    verify,
+    cascade, config, deliveries, explain, export, get, import, queue, rebuild, state, stats, status, stream, streams,
+    types, verify,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -65,6 +65,7 @@ pub(crate) enum Command {
     Drop(deliveries::drop::Arguments),
     Stats(stats::Arguments),
     Verify(verify::Arguments),
+    Rebuild(rebuild::Arguments),
 }
 
 #[cfg(test)]

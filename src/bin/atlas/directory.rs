@@ -3,16 +3,17 @@
 
 use std::path::Path;
 
-use atlas::log::{EventStore, OpenError, Options};
+use atlas::log::{EventStore, OpenError, OpenMode, Options};
 use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, Error};
 
 use crate::failure::{Failure, Outcome};
 
 /// Says which directory an error of opening is about.
-fn about(dir: &Path, error: &OpenError) -> Failure {
+pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
     match error {
         OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        OpenError::Corrupt { .. } => Failure::new(format!("{}: {error}; `atlas verify` tells more", dir.display())),
         _ => Failure::new(format!("{}: {error}", dir.display())),
     }
 }
@@ -30,6 +31,12 @@ pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
     let result = result?;
     closed?;
     Ok(result)
+}
+
+/// Runs `work` on what is whole of a damaged log in `dir`.
+pub(crate) fn salvage<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
+    let store = EventStore::open_mode(dir, Options::default(), OpenMode::Salvage);
+    work(&store.map_err(|error| about(dir, &error))?)
 }
 
 /// How a directory is opened for work.

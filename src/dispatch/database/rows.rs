@@ -22,7 +22,7 @@ use crate::routing::{Handler, Plan, Router};
 
 /// An open event as it is stored. What follows from its plan isn't.
 #[derive(Debug, Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     id: Uuid,
     address: u64,
     stream: String,
@@ -36,6 +36,15 @@ struct RowSlot {
     handler: String,
     guard_failed: bool,
     state: DeliveryState,
+}
+
+impl Row {
+    /// Nothing of it runs: what runs is in memory.
+    pub(super) fn rest(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.state.stage == Stage::Started) {
+            slot.state.stage = Stage::Pending;
+        }
+    }
 }
 
 /// Where plans come from, and which functions this process has.
@@ -68,7 +77,8 @@ impl Plans {
 }
 
 impl DispatchDatabase {
-    fn event(&self, scope: &Scope, position: u64, row: Row) -> Result<OpenEvent, DispatchError> {
+    fn event(&self, scope: &Scope, position: u64, mut row: Row) -> Result<OpenEvent, DispatchError> {
+        row.rest();
         let plan = self.plans.of(row.id, row.revision, &row.event_type)?;
         let mut slots = Vec::with_capacity(row.slots.len());
         for stored in row.slots {
@@ -76,10 +86,6 @@ impl DispatchDatabase {
             let mut slot = self.plans.slot(handler.ok_or(DispatchError::Row { table: "events" })?);
             slot.state = stored.state;
             slot.guard_failed = stored.guard_failed;
-            if slot.state.stage == Stage::Started {
-                // It is not running: what runs is in memory.
-                slot.state.stage = Stage::Pending;
-            }
             slots.push(slot);
         }
         Ok(OpenEvent {

@@ -28,6 +28,7 @@ use super::record::{PROGRESS_KEY, Progress};
 use super::{DispatchError, history};
 use crate::event::{Name, Scope};
 use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, RecordKind};
+use crate::storage::Disk;
 
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, Question, Reply, Taken};
@@ -53,11 +54,12 @@ type Beyond = Pin<Box<dyn Future<Output = Result<(), ReadError>> + Send>>;
 
 /// See the head of this file.
 pub(super) struct Driver {
+    /// Closed before the store is, which holds the directory: fields are dropped in this order.
+    lanes: Lanes<DispatchDatabase>,
     context: Arc<Context>,
     mailbox: Arc<Mailbox<Message>>,
     /// Where handlers run; `None` serves no deliveries.
     runtime: Option<Handle>,
-    lanes: Lanes<DispatchDatabase>,
     queues: start::Rooms,
     follow: Follow,
     /// Resolves when the log has grown.
@@ -107,9 +109,14 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
+        let disk = context.store.environment().disk.clone();
+        Self::on(&*disk, context, runtime)
+    }
+
+    /// As [`new`](Self::new), with the database on a disk that need not be the store's.
+    pub(super) fn on(disk: &dyn Disk, context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
         let store = &context.store;
-        let disk = &store.environment().disk;
-        let mut database = DispatchDatabase::open(&**disk, context.options.cache_bytes, context.plans.clone())?;
+        let mut database = DispatchDatabase::open(disk, context.options.cache_bytes, context.plans.clone())?;
         let stored = database.reflects()?;
         let (history, history_position) = (store.durable_end(), store.last_position());
         let from = match stored {
@@ -167,6 +174,19 @@ impl Driver {
                 .ok_or(DispatchError::Record { address: found.address }),
             None => Ok(Address::START),
         }
+    }
+
+    /// Follows the log to its end, and puts everything into the database, which is not committed; `progress` is told
+    /// addresses.
+    pub(super) fn fold_all(
+        &mut self,
+        mut progress: impl FnMut(Address),
+    ) -> Result<&mut DispatchDatabase, DispatchError> {
+        while self.fold()? {
+            progress(self.follow.position());
+        }
+        self.lanes.put_all()?;
+        Ok(self.lanes.shelf())
     }
 
     /// Works until it is told to stop, or can't go on.
@@ -290,7 +310,7 @@ impl Driver {
     }
 
     /// Commits `dispatch.redb`, and says in the log how far dispatch has come.
-    fn checkpoint(&mut self) -> Result<(), DispatchError> {
+    pub(super) fn checkpoint(&mut self) -> Result<(), DispatchError> {
         self.folded = 0;
         let reflects = Reflects { address: self.follow.position().to_u64(), position: self.lanes.last() };
         if self.stored == Some(reflects) {

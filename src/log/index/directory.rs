@@ -383,8 +383,26 @@ impl Directory {
         (Self { runs: kept }, left_out.iter().map(|run| run_name(run.first, run.last)).collect())
     }
 
+    /// How many rows of streams and of keys it has.
+    pub(crate) fn rows(&self) -> (u64, u64) {
+        let rows = |of: fn(&Run) -> u32| self.runs.iter().map(|run| u64::from(of(run))).sum();
+        (rows(|run| run.streams.count), rows(|run| run.keys.count))
+    }
+
     /// Checks every block of every run.
     pub(crate) fn check_all(&self) -> Result<(), ReadError> {
         self.runs.iter().try_for_each(|run| run.file.check_all())
     }
+
+    /// Checks every block of every file of the directory, and that each is of this store; what is wrong with them.
+    pub(crate) fn check_files(disk: &dyn Disk, store_id: [u8; 16], names: &[String]) -> Vec<ReadError> {
+        let covers = names.iter().filter_map(|name| covered_by(name));
+        let check = |(first, last)| Run::open(disk, store_id, first, last)?.file.check_all();
+        covers.filter_map(|covered| check(covered).err()).filter(|error| !is_gone(error)).collect()
+    }
+}
+
+/// Whether the file is no longer there: a running host merges and removes some.
+fn is_gone(error: &ReadError) -> bool {
+    matches!(error, ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }

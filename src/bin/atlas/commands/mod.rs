@@ -8,6 +8,7 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod queue;
+pub(crate) mod rebuild;
 pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -42,5 +43,6 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Drop(arguments) => deliveries::drop::run(arguments, dir, output).await,
         Command::Stats(arguments) => stats::run(&arguments, dir, output),
         Command::Verify(arguments) => verify::run(&arguments, dir, output),
+        Command::Rebuild(arguments) => rebuild::run(&arguments, dir, output),
     }
 }

@@ -1,10 +1,8 @@
 //! `atlas verify`: whether the log, and what is derived from it, is whole.
 
-use std::fs::File;
 use std::path::Path;
 
-use atlas::log::{Problem, Report};
-use atlas::storage::verify_database;
+use atlas::log::{Checked, Depth, Folds, Problem, Report};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
@@ -13,33 +11,38 @@ use crate::table::counted;
 
 /// Check that the log is whole; writes nothing
 ///
-/// Reads every segment and its index and names what is damaged, with file and offset. The exit code is 0 where nothing
-/// is, else 1. A torn tail after a crash is no damage: it was never acknowledged. The databases that are derived from
-/// the log, catalog.redb and dispatch.redb, are checked as well, unless another process holds the directory.
+/// Reads every segment and names what is damaged, with file and offset, and goes on behind it. The exit code is 0 where
+/// nothing is, else 1. A torn tail after a crash is no damage: it was never acknowledged. What is derived from the log
+/// is checked as well: the indexes, and catalog.redb and dispatch.redb unless another process holds the directory.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "\
 Examples:
   atlas verify
+  atlas verify --deep
   atlas --json verify | jq '.problems[]'"
 )]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Hold everything derived against the log: indexes, streams, keyframes, databases
+    #[arg(long)]
+    deep: bool,
+}
 
-pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
+pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
     let mut progress = None;
-    let mut report = atlas::log::verify(dir, |checked, all| {
+    let depth = if arguments.deep { Depth::Deep(Folds::default()) } else { Depth::Structure };
+    let report = atlas::verify(dir, &depth, |checked, all| {
         progress.get_or_insert_with(|| Progress::bytes("verifying", all)).set(checked);
     })?;
     drop(progress);
-    verify_derived(dir, &mut report);
     if output.json {
         output.json_line(&report)?;
     } else if report.ok {
-        output.line(output.paint.good("ok"))?;
+        output.line(format_args!("{}: {}", output.paint.good("ok"), told(&report.checked)))?;
     } else {
-        for Problem { file, offset, what } in &report.problems {
-            output.line(format_args!("{file}: offset {offset}: {what}"))?;
+        for problem in &report.problems {
+            output.line(shown(problem))?;
         }
     }
     if report.ok {
@@ -47,22 +50,31 @@ pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Ou
     }
     output.flush()?;
     let found = counted(report.problems.len() as u64, "problem", "problems");
-    message(format_args!("{}: {found} found; nothing was changed", dir.display()));
+    message(format_args!("{}: {found} found; nothing was changed; {}", dir.display(), advice(&report)));
     Err(Failure::Said)
 }
 
-/// Checks the derived databases, where nobody writes to them.
-fn verify_derived(dir: &Path, report: &mut Report) {
-    // Held until both are checked, so that nobody begins to write.
-    let Ok(lock) = File::open(dir.join("LOCK")) else { return };
-    if lock.try_lock_shared().is_err() {
-        return;
+/// A problem on one line.
+pub(crate) fn shown(Problem { file, offset, what }: &Problem) -> String {
+    format!("{file}: offset {offset}: {what}")
+}
+
+fn advice(report: &Report) -> &'static str {
+    match report.log_is_damaged() {
+        true => "`atlas export --salvage` reads what is whole",
+        false => "the log is whole, and `atlas rebuild` makes anew what is derived from it",
     }
-    for file in ["catalog.redb", "dispatch.redb"] {
-        if verify_database(dir, file).is_err() {
-            let what = "damaged; it is derived: remove it while the store is closed, and the next open makes it anew";
-            report.problems.push(Problem { file: file.to_owned(), offset: 0, what: what.to_owned() });
-            report.ok = false;
+}
+
+fn told(checked: &Checked) -> String {
+    let counts = [counted(checked.segments, "segment", "segments"), counted(checked.events, "event", "events")];
+    let mut told = counts.join(", ");
+    if checked.deep {
+        let streams = counted(checked.streams, "stream", "streams");
+        told += &format!(", {streams}, {}", counted(checked.keyframes, "keyframe", "keyframes"));
+        if checked.other_keyframes > 0 {
+            told += &format!(" and {} of other folds, which were not checked", checked.other_keyframes);
         }
     }
+    told
 }

@@ -1,0 +1,44 @@
+//! Holding one database against another: whether both tell of the same open events, lanes, messages and leases.
+//!
+//! Alarms aren't compared: which events are set aside with one, and which wait in memory, is a matter of room.
+
+use redb::ReadableTable;
+
+use super::rows::Row;
+use super::{DEPTHS, Definition, DispatchDatabase, EVENTS, LANES, LEASES, MESSAGES, decode, encode, failed};
+use crate::dispatch::DispatchError;
+
+impl DispatchDatabase {
+    /// The first table in which the two differ.
+    pub(in crate::dispatch) fn differs(&mut self, other: &mut Self) -> Result<Option<&'static str>, DispatchError> {
+        const TABLES: [(Definition, &str); 5] =
+            [(EVENTS, "events"), (LANES, "lanes"), (MESSAGES, "messages"), (LEASES, "leases"), (DEPTHS, "depths")];
+        for (definition, name) in TABLES {
+            let (ours, theirs) = (self.table(definition)?, other.table(definition)?);
+            let (mut ours, mut theirs) = (ours.iter().map_err(failed)?, theirs.iter().map_err(failed)?);
+            loop {
+                let rows = (ours.next().transpose().map_err(failed)?, theirs.next().transpose().map_err(failed)?);
+                let same = match &rows {
+                    (None, None) => break,
+                    (Some((key, value)), Some((other_key, other_value))) => {
+                        key.value() == other_key.value()
+                            && (value.value() == other_value.value()
+                                || (name == "events" && rested(value.value())? == rested(other_value.value())?))
+                    }
+                    _ => false,
+                };
+                if !same {
+                    return Ok(Some(name));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The row with nothing running, as a restart takes it in.
+fn rested(value: &[u8]) -> Result<Vec<u8>, DispatchError> {
+    let mut row: Row = decode("events", value)?;
+    row.rest();
+    encode(&row)
+}

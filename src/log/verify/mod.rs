@@ -1,0 +1,106 @@
+//! Checking the log of a directory. Writes nothing, and works beside a host that holds the directory.
+//!
+//! *Structure*: every frame and record of every segment, how the segments follow each other, and the checksums of the
+//! derived files. *Deep*, in addition: every row of every index and of the directory against the log, every stream from
+//! its first event to its last, every keyframe against its fold. Memory is bounded by one segment's index, and by one
+//! stream's state and its list of keyframes.
+
+mod deep;
+mod folds;
+mod report;
+mod segments;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use folds::Folds;
+pub use report::{Checked, Problem, Report};
+pub(crate) use segments::{Check, Derived};
+
+use super::index::Directory;
+use super::lock_file::LockFile;
+use super::segment::{segment_name, segment_number};
+use super::{Address, OpenError, ReadError};
+use crate::storage::{Disk, RealDisk};
+
+/// How much is checked.
+#[derive(Debug, Default)]
+pub enum Depth {
+    /// That the log is whole, and the derived files are what was written.
+    #[default]
+    Structure,
+    /// That, and that all that is derived says what the log says; keyframes of these folds included.
+    Deep(Folds),
+}
+
+/// Checks the log in `dir`, also while another process holds it: then what is durable now. `progress` is told bytes
+/// checked and bytes in all.
+///
+/// # Errors
+/// [`OpenError::NotFound`] where there is no store; [`OpenError::Read`] where it can't be listed. What is wrong inside is
+/// in the report.
+pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u64)) -> Result<Report, OpenError> {
+    let dir = dir.as_ref();
+    let not_found = || OpenError::NotFound { dir: dir.display().to_string() };
+    if !dir.is_dir() {
+        return Err(not_found());
+    }
+    match verify_disk(Arc::new(RealDisk::new(dir)), depth, progress) {
+        Err(OpenError::NotFound { .. }) => Err(not_found()),
+        other => other,
+    }
+}
+
+/// As [`verify`], on any disk.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_disk(
+    disk: Arc<dyn Disk>,
+    depth: &Depth,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report, OpenError> {
+    // Before the files are listed, so that nothing it says is durable can be missing from the list.
+    let lock = LockFile::look(&*disk)?;
+    let names = disk.list("log").map_err(ReadError::io("log"))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
+    let mut report = Report { ok: true, ..Report::default() };
+    let bytes: u64 = numbers.iter().map(|number| file_len(&*disk, *number)).sum();
+    // A deep check reads the log a second time, stream by stream.
+    let total = if matches!(depth, Depth::Deep(_)) { 2 * bytes } else { bytes };
+    let mut done = 0;
+    let derived = if matches!(depth, Depth::Deep(_)) { Derived::Rows } else { Derived::Checksums };
+    let mut check = Check::new(disk.clone(), &numbers, lock.durable_end, derived);
+    for number in numbers {
+        // A held log may be written to right now: what is durable by its holder's word is checked.
+        let limit = (number == last && lock.durable_end.segment() == number && lock.clean_end == Address::START)
+            .then(|| lock.durable_end.offset());
+        let before = done;
+        check.segment(number, number == last, limit, &mut report, |bytes| {
+            done += bytes;
+            progress(done, total);
+        });
+        done = before + file_len(&*disk, number);
+        progress(done, total);
+    }
+    let store_id = check.finish(&mut report);
+    for error in Directory::check_files(&*disk, store_id, &names) {
+        report.add_error(error);
+    }
+    if let Depth::Deep(folds) = depth
+        && !report.log_is_damaged()
+    {
+        report.checked.deep = true;
+        if let Err(error) = deep::check(disk, folds, &mut report, |bytes| progress(done + bytes, total)) {
+            report.add_error(error);
+        }
+        progress(total, total);
+    }
+    Ok(report)
+}
+
+pub(crate) fn file_len(disk: &dyn Disk, number: u32) -> u64 {
+    disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0)
+}

@@ -1,0 +1,194 @@
+//! Damage, as operators meet it: what `verify` says, what `export --salvage` saves, what `rebuild` makes anew and what it
+//! refuses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use atlas::log::{Append, Options};
+use atlas::{Event, EventStore};
+use serde_json::{Value, json};
+
+use crate::sandbox::{SENT, SUBMITTED, Sandbox, event, snapshot};
+
+const EVENTS: u64 = 1_503;
+
+/// A store of several segments, with frames of ten events.
+fn store() -> Sandbox {
+    let sandbox = Sandbox::with_tree();
+    let log =
+        EventStore::open_options(sandbox.dir(), Options { segment_size: 64 << 10, ..Options::default() }).unwrap();
+    let scope = "bank/loans".parse().unwrap();
+    for n in 0..150_u64 {
+        let append = (0..10).fold(Append::to(&scope), |append, m| {
+            let data = json!({ "n": n * 10 + m, "text": "x".repeat(100) });
+            append.event(Event::new(SENT, format!("loan-{}", m % 7)).data(&data))
+        });
+        log.append(append).unwrap();
+    }
+    log.close().unwrap();
+    drop(log);
+    // These have messages.
+    let told: Vec<Value> = (0..3).map(|n| event(SUBMITTED, "loan-1", json!({ "n": n, "amount": 2_000 }))).collect();
+    sandbox.import(&told).done();
+    assert!(segment(&sandbox, 4).exists());
+    sandbox
+}
+
+fn segment(sandbox: &Sandbox, number: u32) -> PathBuf {
+    sandbox.dir().join(format!("log/{number:08}.seg"))
+}
+
+/// Damages a byte in the middle of a file; where.
+fn flip(path: &PathBuf) -> u64 {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+    middle as u64
+}
+
+fn positions(events: &[Value]) -> BTreeSet<u64> {
+    events.iter().map(|event| event["position"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn verify_goes_on_behind_damage_and_tells_what_stands_there() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    let damaged = [2, 3].map(|number| (number, flip(&segment(&sandbox, number))));
+    let run = sandbox.atlas(["--json", "verify"]);
+    let report = run.json();
+    let problems = report["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "{report}");
+    for (problem, (number, offset)) in problems.iter().zip(damaged) {
+        assert_eq!(problem["file"], format!("log/{number:08}.seg"));
+        let found = problem["offset"].as_u64().unwrap();
+        assert!(found >= 64 && found <= offset, "{problem}");
+        let what = problem["what"].as_str().unwrap();
+        assert!(what.contains("; positions ") && what.ends_with(" stand behind it"), "{problem}");
+    }
+    // They end where the next segment begins.
+    let third = positions(&sandbox.atlas(["export", "--salvage"]).lines());
+    let behind =
+        |number: usize| problems[number]["what"].as_str().unwrap().split(' ').rev().nth(3).unwrap().parse::<u64>();
+    assert!(third.contains(&(behind(0).unwrap() + 1)), "{report}");
+    assert_eq!(whole.len() as u64, EVENTS);
+    let text = sandbox.atlas(["verify"]);
+    assert_eq!((text.code, text.stdout.lines().count()), (1, 2));
+    assert!(text.stderr.contains("2 problems found; nothing was changed; `atlas export --salvage`"), "{}", text.stderr);
+}
+
+#[test]
+fn what_is_whole_is_exported_and_what_is_lost_is_said() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    let clean = sandbox.atlas(["export", "--salvage"]).done();
+    assert_eq!((clean.lines(), clean.stderr.as_str()), (whole.clone(), ""));
+
+    flip(&segment(&sandbox, 1));
+    fs::remove_file(segment(&sandbox, 3)).unwrap();
+    let before = snapshot(&sandbox.dir());
+    let refused = sandbox.atlas(["export"]).refused();
+    assert!(refused.contains(".seg"), "{refused}");
+    let run = sandbox.atlas(["--json", "export", "--salvage"]);
+    assert_eq!(run.code, 1);
+    assert_eq!(snapshot(&sandbox.dir()), before, "salvage writes nothing");
+    let saved = run.lines();
+    let mut lost = BTreeSet::new();
+    for line in run.stderr.lines() {
+        let loss: Value = serde_json::from_str(line).unwrap();
+        assert!(loss["file"].as_str().unwrap().ends_with(".seg") && loss["offset"].is_u64(), "{loss}");
+        let number = |end: &str| loss["positions"][end].as_u64();
+        if let (Some(start), Some(end)) = (number("start"), number("end")) {
+            lost.extend(start..=end);
+        }
+    }
+    assert!(!lost.is_empty() && lost.len() < 1_000, "{}", run.stderr);
+    assert!(positions(&saved).is_disjoint(&lost));
+    assert_eq!(saved.len() + lost.len(), EVENTS as usize, "each event is read or said to be lost");
+    let expected: Vec<Value> =
+        whole.into_iter().filter(|event| !lost.contains(&event["position"].as_u64().unwrap())).collect();
+    assert_eq!(saved, expected);
+    let text = sandbox.atlas(["export", "--salvage"]);
+    assert!(
+        text.stderr.lines().all(|line| line.contains(" lost: ") || line.contains("can be imported")),
+        "{}",
+        text.stderr
+    );
+
+    // Elsewhere it is a log like any other.
+    sandbox.write("saved.ndjson", &run.stdout);
+    sandbox.atlas(["--dir", "other", "config", "import", "tree", "--scope", "bank/loans", "--activate"]).done();
+    sandbox.atlas(["--dir", "other", "import", "saved.ndjson"]).done();
+    let imported = sandbox.atlas(["--dir", "other", "export"]).done().lines();
+    let ids = |events: &[Value]| events.iter().map(|event| event["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&imported), ids(&expected));
+}
+
+#[test]
+fn a_rebuild_makes_everything_derived_anew_and_leaves_the_log_as_it_is() {
+    let sandbox = store();
+    let (whole, queues) = (sandbox.export(), sandbox.atlas(["--json", "queue", "list"]).done().stdout);
+    let files = snapshot(&sandbox.dir());
+    for (path, _) in files.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending != "seg")) {
+        flip(path);
+    }
+    let rebuilt = sandbox.atlas(["--json", "rebuild"]).done().json();
+    assert_eq!((&rebuilt["ok"], &rebuilt["events"], &rebuilt["lost"]), (&json!(true), &json!(EVENTS), &json!([])));
+    sandbox.atlas(["verify", "--deep"]).done();
+    assert_eq!(sandbox.export(), whole);
+    assert_eq!(sandbox.atlas(["--json", "queue", "list"]).done().stdout, queues);
+    // The log is the same, byte for byte, and so are the indexes of sealed segments, which follow from it.
+    let tail = files.iter().map(|(path, _)| path).filter(|path| path.extension().is_some_and(|e| e == "seg")).max();
+    let tail = tail.unwrap().with_extension("idx");
+    let of_the_log = |files: Vec<(PathBuf, Vec<u8>)>| -> Vec<(PathBuf, Vec<u8>)> {
+        let kept = |path: &PathBuf| path.extension().is_some_and(|e| e == "seg" || e == "idx") && *path != tail;
+        files.into_iter().filter(|(path, _)| kept(path)).collect()
+    };
+    assert!(of_the_log(snapshot(&sandbox.dir())) == of_the_log(files));
+    assert!(sandbox.atlas(["rebuild"]).done().stdout.starts_with("rebuilt from "));
+    let missing = sandbox.atlas(["--dir", "missing", "rebuild"]).refused();
+    assert!(missing.contains("no Atlas store here"), "{missing}");
+}
+
+#[test]
+fn a_rebuild_refuses_a_damaged_log_and_changes_nothing() {
+    let sandbox = store();
+    flip(&segment(&sandbox, 2));
+    let before = snapshot(&sandbox.dir());
+    let run = sandbox.atlas(["--json", "rebuild"]);
+    let report = run.json();
+    assert_eq!((run.code, &report["ok"]), (1, &json!(false)));
+    assert_eq!(report["problems"][0]["file"], "log/00000002.seg");
+    assert!(
+        run.stderr.contains("nothing was changed, and `atlas export --salvage` reads what is whole"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(snapshot(&sandbox.dir()), before);
+}
+
+/// The end of the log is gone, and `LOCK` tells of it: everything refuses the log but `rebuild`, which says what is lost.
+#[test]
+fn a_rebuild_discards_the_evidence_of_lost_data_and_says_so() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    let last = (1..).take_while(|number| segment(&sandbox, *number).exists()).last().unwrap();
+    fs::remove_file(segment(&sandbox, last)).unwrap();
+    let left = sandbox.atlas(["export", "--salvage"]).lines().len();
+    let refused = sandbox.atlas(["export"]).refused();
+    assert!(refused.contains("the log ends before what LOCK says was durable"), "{refused}");
+    let rebuilt = sandbox.atlas(["--json", "rebuild"]).done();
+    let lost = &rebuilt.json()["lost"];
+    let files: Vec<&str> = lost.as_array().unwrap().iter().map(|lost| lost["file"].as_str().unwrap()).collect();
+    assert_eq!(files, ["LOCK", "dispatch.redb"], "{lost}");
+    assert!(lost[0]["said"].as_str().unwrap().starts_with(&format!("{last:08}:")), "{lost}");
+    assert_eq!(lost[0]["after_position"], left);
+    assert!(rebuilt.stderr.contains(&format!("lost from position {} on", left + 1)), "{}", rebuilt.stderr);
+    assert_eq!(sandbox.export(), whole[..left]);
+    sandbox.atlas(["verify", "--deep"]).done();
+    sandbox.import(&[event(SENT, "loan-1", json!({}))]).done();
+    assert_eq!(sandbox.export().len(), left + 1);
+    assert_eq!(sandbox.atlas(["--json", "rebuild"]).done().json()["lost"], json!([]));
+}
