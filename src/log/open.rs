@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Opened};
 use super::derived::describes;
+use super::format::SegmentEnd;
 use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
@@ -67,6 +68,7 @@ pub(crate) fn open_locked(
     let hash = KeyHash::new(store_id);
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, true));
     let (directory, mut recent) = self::directory(&sealed, &names, last - 1)?;
+    sealed.check_before(&tail_segment, &recent)?;
     let before = before_tail(&directory, &recent)?;
     let base = indexed_tail(&sealed, &tail_segment, before.0, is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
@@ -104,7 +106,7 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
         let mut store_id = [0; 16];
         let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());
         store_id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
-        create_segment(disk, environment, store_id, 1).map_err(|failure| match failure {
+        create_segment(disk, environment, store_id, 1, SegmentEnd::default()).map_err(|failure| match failure {
             Failure::Refused(error) => ReadError::io(segment_name(1))(std::io::Error::other(error)),
             Failure::Poisoned { source, .. } => ReadError::io(segment_name(1))(source),
         })?;

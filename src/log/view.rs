@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::derived::{Derived, describes, first_position, scan_sealed};
-use super::format::SEGMENT_HEADER_LEN;
+use super::derived::{Derived, NOT_CONTINUED, describes, scan_sealed};
+use super::format::SegmentEnd;
 use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
 use super::part::{Horizon, Part, SealedPart, StreamRef};
 use super::segment::{Segment, segment_name};
@@ -112,26 +112,32 @@ impl SealedSegments {
         Ok(part)
     }
 
-    /// Whether the segment after this one begins at the position where this one ends.
+    /// Whether the segment after this one is the one that was created when this one was closed.
     fn check_next(&self, part: &Part) -> Result<(), ReadError> {
-        let next = part.first_position() + u64::from(part.events(Horizon::Written));
-        let number = part.segment().number() + 1;
-        let mut stated = [0; 8];
-        let after = match self.disk.open(&segment_name(number), false) {
-            Ok(file) => file.read_up_to(SEGMENT_HEADER_LEN as u64 + 8, &mut stated),
-            Err(error) => Err(error),
+        // What is wrong with the next segment itself is found when that is read.
+        let Ok(next) = self.segment(part.segment().number() + 1, None) else { return Ok(()) };
+        let (last_crc, offset) = match part {
+            Part::Sealed(part) => (part.index.summary.last_crc, part.index.summary.end),
+            Part::Memory(memory) => (memory.index.read().last_crc, part.end(Horizon::Written)),
         };
-        // Most end here. What is wrong with the next segment itself is found when that is read.
-        if !after.is_ok_and(|found| found == 8) || [0, next].contains(&u64::from_le_bytes(stated)) {
-            return Ok(());
+        if next.header.before != (SegmentEnd { last_crc, offset }) {
+            return Err(part.segment().corrupt(offset, NOT_CONTINUED));
         }
-        let Ok(after) = self.segment(number, None) else { return Ok(()) };
-        match first_position(&after)? {
-            Some(position) if position != next => {
-                let end = part.end(Horizon::Written);
-                Err(part.segment().corrupt(end, "the segment doesn't end where the next one begins"))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Whether the segment before this one is the one that it continues, as far as that can be read; `recent` are the parts
+    /// that the directory doesn't cover.
+    pub(crate) fn check_before(&self, segment: &Segment, recent: &[Part]) -> Result<(), ReadError> {
+        let Some(before) = segment.number().checked_sub(1).filter(|number| *number > 0) else { return Ok(()) };
+        let part = match recent.last() {
+            Some(part) => Ok(part.clone()),
+            None => self.get(before),
+        };
+        match part.and_then(|part| self.check_next(&part)) {
+            Err(error @ ReadError::Corrupt { .. }) => Err(error),
+            // What is derived of it may have no room just now.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

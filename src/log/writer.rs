@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::format::{
-    ClosingReason, FRAME_HEADER_LEN, FrameHeader, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, SymbolBody,
-    crc_of_body, encode_closing, encode_symbol, put_record, seal_frame,
+    ClosingReason, FRAME_HEADER_LEN, FrameHeader, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentEnd, SegmentHeader,
+    SymbolBody, crc_of_body, encode_closing, encode_symbol, put_record, seal_frame,
 };
 use super::index::MemoryIndex;
 use super::part::{Horizon, MemoryPart};
@@ -298,6 +298,11 @@ impl Writer {
         self.closed && self.filled == u64::from(self.offset)
     }
 
+    /// Where what was written ends, which the segment after this one states.
+    pub(crate) fn segment_end(&self) -> SegmentEnd {
+        SegmentEnd { last_crc: self.last_crc, offset: self.offset }
+    }
+
     fn segment(&self) -> &Segment {
         &self.part.segment
     }
@@ -486,8 +491,9 @@ pub(crate) fn create_segment(
     environment: &Environment,
     store_id: [u8; 16],
     number: u32,
+    before: SegmentEnd,
 ) -> Result<(), Failure> {
-    let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64() };
+    let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64(), before };
     let temporary = format!("log/{number:08}.seg.new");
     let write = || {
         let file = disk.create(&temporary)?;

@@ -44,7 +44,7 @@ impl Core {
             let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
-        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number)
+        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number, writer.segment_end())
             .map_err(|failure| self.fail(failure))?;
         let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
             let source = std::io::Error::other(error);
