@@ -160,7 +160,7 @@ fn sealed_parts(
         let before = recent.len();
         recent.extend(parts.filter(|part| part.segment().number() == number).cloned());
         if recent.len() == before {
-            recent.push(sealed.rebuild(number)?);
+            recent.push(sealed.indexed_anew(number)?);
         }
     }
     Ok((directory, recent))

@@ -54,12 +54,27 @@ impl Derived {
         Ok(self.watch_index(file))
     }
 
+    /// As [`write_index`](Self::write_index); where the disk doesn't take it the index stays in memory.
+    pub(crate) fn write_or_keep_index(
+        self: &Arc<Self>,
+        number: u32,
+        index: &MemoryIndex,
+    ) -> Result<Arc<IndexFile>, ReadError> {
+        match self.write_index(number, index) {
+            Err(ReadError::Io { file, source }) => {
+                tracing::warn!(%source, file, "an index stays in memory for now");
+                IndexFile::in_memory(number, self.store_id, index).map(|index| self.watch_index(index))
+            }
+            other => other,
+        }
+    }
+
     /// The index of a sealed segment, made where there is none that is of this very segment.
     pub(crate) fn index(self: &Arc<Self>, number: u32) -> Result<Arc<IndexFile>, ReadError> {
         let segment = Segment::open(&*self.disk, number, false, None).map_err(OpenError::into_read)?;
         match self.open_index(number) {
             Ok(index) if describes(&index, &segment)? => Ok(index),
-            _ => self.write_index(number, &scan_sealed(&segment, self.hash.clone())?.index),
+            _ => self.write_or_keep_index(number, &scan_sealed(&segment, self.hash.clone())?.index),
         }
     }
 

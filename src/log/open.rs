@@ -122,22 +122,42 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
     numbers.last().copied().ok_or(OpenError::NotFound { dir: String::new() })
 }
 
-/// Opens the directory and brings it up to segment `last`.
+/// Opens the directory and brings it up to segment `last`. Segments for which the disk has no room in it are given beside
+/// it: the next rotation or close adds them.
 fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Result<(Directory, Vec<Part>), OpenError> {
-    let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, true)?;
+    let (disk, store_id) = (sealed.disk(), sealed.store_id());
+    let mut directory = Directory::open(disk, store_id, names, last, true)?;
     sealed.derived.watch_directory(&directory);
     directory = without_foreign(sealed, directory)?;
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
-        match sealed.get(number)? {
-            Part::Sealed(part) => directory = directory.with(sealed.disk(), sealed.store_id(), &part.index)?,
-            part => recent.push(part),
+        let part = sealed.get(number)?;
+        match &part {
+            Part::Sealed(sealed) if recent.is_empty() => match directory.with(disk, store_id, &sealed.index) {
+                Ok(longer) => directory = longer,
+                Err(ReadError::Io { file, source }) => {
+                    tracing::warn!(%source, file, "a segment stays out of the directory for now");
+                    recent.push(part);
+                }
+                Err(other) => return Err(other.into()),
+            },
+            _ => recent.push(part),
         }
     }
-    while let Some((merged, old)) = directory.merged(sealed.disk(), sealed.store_id())? {
-        directory = merged;
-        for name in old {
-            sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
+    loop {
+        match directory.merged(disk, store_id) {
+            Ok(None) => break,
+            Ok(Some((merged, old))) => {
+                directory = merged;
+                for name in old {
+                    disk.remove(&name).map_err(ReadError::io(&name))?;
+                }
+            }
+            Err(ReadError::Io { file, source }) => {
+                tracing::warn!(%source, file, "the directory stays in more parts than it should for now");
+                break;
+            }
+            Err(other) => return Err(other.into()),
         }
     }
     sealed.derived.watch_directory(&directory);

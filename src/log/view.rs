@@ -101,11 +101,15 @@ impl SealedSegments {
                 // Of a clean close, after which the segment went on; or of another history of this store.
                 let is_whole = length == u64::from(index.summary.end) || planted(Bug::ClosedIndexTrusted);
                 let is_other = !is_whole || !describes(&index, &segment)?;
-                if is_other { self.rebuild(number)? } else { Part::Sealed(Arc::new(SealedPart::new(segment, index))) }
+                if is_other {
+                    self.indexed_anew(number)?
+                } else {
+                    Part::Sealed(Arc::new(SealedPart::new(segment, index)))
+                }
             }
             Err(error) => {
                 tracing::info!(%error, number, "rebuilds the index of a segment");
-                self.rebuild(number)?
+                self.indexed_anew(number)?
             }
         };
         self.check_next(&part)?;
@@ -166,11 +170,17 @@ impl SealedSegments {
     }
 
     /// Scans a sealed segment and writes its index anew.
-    pub(crate) fn rebuild(&self, number: u32) -> Result<Part, ReadError> {
+    pub(crate) fn rebuild(&self, number: u32) -> Result<(), ReadError> {
+        let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
+        self.derived.write_index(number, &scan.index).map(drop)
+    }
+
+    /// Scans a sealed segment and makes its index anew: on the disk if that takes it.
+    pub(crate) fn indexed_anew(&self, number: u32) -> Result<Part, ReadError> {
         let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
         let segment = self.segment(number, Some(scan.index.end))?;
         segment.set_verified();
-        let index = self.derived.write_index(number, &scan.index)?;
+        let index = self.derived.write_or_keep_index(number, &scan.index)?;
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
     }
 

@@ -40,8 +40,8 @@ impl Core {
             self.sync_writer(writer)?;
         }
         if !writer.is_closed() {
-            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-            let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
+            let ended = writer.close_segment(ClosingReason::Sealed, self.options.segment_size);
+            let end = ended.map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
         create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number, writer.segment_end())
