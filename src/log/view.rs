@@ -112,7 +112,7 @@ impl SealedSegments {
 
     /// Whether the segment after this one begins at the position where this one ends.
     fn check_next(&self, part: &Part) -> Result<(), ReadError> {
-        let next = part.first_position() + u64::from(part.events(Horizon::Written));
+        let next = part.first_position().saturating_add(u64::from(part.events(Horizon::Written)));
         let number = part.segment().number() + 1;
         let mut stated = [0; 8];
         let after = match self.disk.open(&segment_name(number), false) {
