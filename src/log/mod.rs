@@ -64,6 +64,14 @@ pub use state::{At, State};
 pub use store::{EventStore, Stats, StreamInfo, StreamIter};
 pub use verify::{Checked, Depth, Folds, Problem, Report, verify, verify_disk};
 
+/// What the simulation looks at beneath the store.
+#[cfg(feature = "simulation")]
+pub(crate) mod simulated {
+    pub(crate) use super::index::KeyHash;
+    pub(crate) use super::recovery::{Before, scan};
+    pub(crate) use super::segment::Segment;
+}
+
 /// The longest key of a record of another room, in bytes.
 pub(crate) const MAX_KEY_LEN: usize = 1024;
 

@@ -12,6 +12,7 @@ use super::segment::{Segment, segment_name, segment_number};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
+use crate::planted::{Bug, planted};
 use crate::storage::{Disk, Environment};
 
 /// How a store is opened.
@@ -263,6 +264,7 @@ fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Re
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
     match scan.stop {
         Stop::End if closed => {}
+        Stop::Bad(_) if planted(Bug::DamagedTailCut) => {}
         // Zeros may be what a tear left, or what damage made of a frame that a later one says was synced.
         Stop::End => {
             if recovery::was_synced(segment, end)? {

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::format::{RECORD_HEADER_LEN, crc_of_body, encode_event, encode_room};
-use super::part::Horizon;
+use super::part::{Horizon, Part};
 use super::recorded::RecordedEvent;
 use super::view::View;
 use super::{Append, AppendError, Durability, ExpectedVersion, MAX_KEY_LEN, RecordKind, Written};
 use crate::event::{Event, Limits, Scope, VocabularyError};
+use crate::planted::{Bug, planted};
 use crate::storage::Environment;
 
 /// A stream that an append writes to or expects something of.
@@ -208,6 +209,14 @@ pub(crate) fn prepare(
     }
     for (stream, expected) in &append.expected {
         let number = prepared.stream(view, stream)?;
+        if planted(Bug::VersionCheckedEarly)
+            && let Some(scope) = &append.scope
+        {
+            let actual = view.head(scope, stream, Horizon::Written)?.0;
+            if !expected.allows(actual) {
+                return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, actual });
+            }
+        }
         if let Some(stream) = prepared.streams.get_mut(number) {
             stream.expected.push(*expected);
         }
@@ -254,7 +263,10 @@ fn known_ids(append: &Append, view: &View) -> Result<KnownIds, AppendError> {
         if !seen.insert(id) {
             return Err(AppendError::RepeatedId { id });
         }
-        let found = view.find_id(Some(scope), id, Horizon::Written)?;
+        let mut found = view.find_id(Some(scope), id, Horizon::Written)?;
+        if planted(Bug::IdsForgotten) {
+            found.retain(|(part, _)| matches!(part, Part::Memory(_)));
+        }
         if let Some((part, ordinal)) = found.first() {
             known.push(part.event(*ordinal, &mut Default::default())?);
         }

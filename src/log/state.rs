@@ -12,6 +12,7 @@ use super::recorded::RecordedEvent;
 use super::view::View;
 use super::{KeyframePolicy, Loss, ReadError};
 use crate::event::Scope;
+use crate::planted::{Bug, planted};
 
 /// At which point of its history a stream's state is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -163,7 +164,7 @@ impl Core {
                 };
                 let Ok(keyframe) = KeyframeBody::decode(&body) else { continue };
                 let fits = keyframe.fold == fold.name()
-                    && keyframe.fingerprint == fold.fingerprint()
+                    && (keyframe.fingerprint == fold.fingerprint() || planted(Bug::FingerprintIgnored))
                     && match at {
                         At::Now | At::Version(_) => true,
                         At::Recorded(micros) => keyframe.recorded_at <= micros,

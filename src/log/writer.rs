@@ -14,6 +14,7 @@ use super::segment::{Segment, segment_name};
 use super::view::View;
 use super::{Address, AppendError, Durability, MAX_SEGMENT_ENTRIES, ReadError, RecordKind, Written};
 use crate::event::Scope;
+use crate::planted::{Bug, planted};
 use crate::storage::{Disk, Environment};
 
 /// Space is zero-filled and synced ahead of the writer in chunks that double from the first to the last of these.
@@ -195,11 +196,13 @@ impl Build<'_> {
             }
             for stream in &prepared.streams {
                 let head = self.head(prepared, scope, stream).map_err(fail)?;
-                if let Some(expected) = stream.expected.iter().find(|expected| !expected.allows(head.0)) {
+                let is_checked = !planted(Bug::VersionCheckedEarly);
+                if let Some(expected) = stream.expected.iter().find(|expected| is_checked && !expected.allows(head.0)) {
                     let error =
                         AppendError::Conflict { stream: stream.id.clone(), expected: *expected, actual: head.0 };
                     // The caller must not learn of a head that a crash could still take back.
-                    let undurable = self.index.events.len() as u32 > durable_events;
+                    let undurable =
+                        self.index.events.len() as u32 > durable_events && !planted(Bug::ConflictNotDurable);
                     return Err(Refusal::No { error, undurable });
                 }
                 heads.push(head);
@@ -342,7 +345,8 @@ impl Writer {
         durable_events: u32,
     ) -> Result<Batch, Failure> {
         let forced = batch.first().and_then(|prepared| prepared.as_recorded).map(|recorded| recorded.recorded_at);
-        let recorded_at = forced.unwrap_or_else(|| environment.clock.now_micros()).max(self.last_recorded);
+        let recorded_at = forced.unwrap_or_else(|| environment.clock.now_micros());
+        let recorded_at = if planted(Bug::TimeRunsBack) { recorded_at } else { recorded_at.max(self.last_recorded) };
         self.frame.clear();
         self.frame.resize(FRAME_HEADER_LEN, 0);
         self.crcs.clear();
@@ -358,7 +362,10 @@ impl Writer {
             events: 0,
             previous_crc: self.last_crc,
             body_len: 0,
-            synced_to: self.synced_to,
+            synced_to: match planted(Bug::SyncedToAhead) {
+                true => Address::new(part.segment.number(), self.offset + 8),
+                false => self.synced_to,
+            },
         };
         // The index numbers frames only when there is one: begun here, taken back where nothing is added.
         let _ = index.begin_frame(self.offset, &header);
@@ -408,7 +415,10 @@ impl Writer {
 
     fn put_frame(&mut self, crc: u32, recorded_at: i64) -> Result<(), Failure> {
         let written = self.segment().file.write_all_at(u64::from(self.offset), &self.frame);
-        written.map_err(|source| Failure::Poisoned { operation: "write", source })?;
+        written.map_err(|source| match planted(Bug::PartialBatchKept) {
+            true => Failure::Refused(AppendError::NoSpace { needed: 0, source: Arc::new(source) }),
+            false => Failure::Poisoned { operation: "write", source },
+        })?;
         self.offset += self.frame.len() as u32;
         self.last_crc = crc;
         self.last_recorded = recorded_at;
@@ -418,7 +428,9 @@ impl Writer {
 
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> Result<Address, Failure> {
-        self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+        if !planted(Bug::AcknowledgeBeforeSync) {
+            self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+        }
         self.synced_to = Address::new(self.segment().number(), self.offset);
         Ok(self.synced_to)
     }
@@ -450,6 +462,11 @@ impl Writer {
         drop(index);
         self.put_frame(crc, self.last_recorded)?;
         self.closed = true;
+        if reason == ClosingReason::Sealed && planted(Bug::RotateWithoutSync) {
+            self.synced_to = Address::new(self.segment().number(), self.offset);
+            self.filled = u64::from(self.offset);
+            return Ok(self.synced_to);
+        }
         let end = self.sync()?;
         let file = &self.part.segment.file;
         // Only once the frames are durable: what is cut is zeros.
@@ -484,7 +501,7 @@ pub(crate) fn create_segment(
     })?;
     let name = || {
         disk.rename(&temporary, &segment_name(number))?;
-        disk.sync_dir("log")
+        if planted(Bug::SegmentNameNotSynced) { Ok(()) } else { disk.sync_dir("log") }
     };
     name().map_err(|source| Failure::Poisoned { operation: "sync", source })
 }

@@ -32,8 +32,8 @@ pub(super) struct Attempt {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Habits {
     pub(super) streams: u64,
-    /// Data are of one size, so that frames are alike; else of up to this size.
-    pub(super) one_size: bool,
+    /// Appends are of one event of one size and mostly deferred: frames are alike, and several wait for a sync.
+    pub(super) alike: bool,
     pub(super) data: u64,
     pub(super) events: u64,
 }
@@ -41,9 +41,9 @@ pub(super) struct Habits {
 impl Habits {
     pub(super) fn new(rng: &mut Rng) -> Self {
         Self {
-            streams: 1 + rng.below(12),
-            one_size: rng.one_in(4),
-            data: [40, 300, 1_500, 6_000].get(rng.below(4) as usize).copied().unwrap_or(40),
+            streams: 1 + rng.below(9),
+            alike: rng.one_in(4),
+            data: rng.pick(&[40, 300, 1_500, 6_000]).copied().unwrap_or(40),
             events: 1 + rng.below(5),
         }
     }
@@ -68,11 +68,15 @@ impl Attempt {
         let scope = rng.below(2) as usize;
         let given = !rng.one_in(3);
         let stream = |rng: &mut Rng| format!("s-{}", rng.below(habits.streams));
-        let records_only = rng.one_in(12);
-        let count = if records_only { 0 } else { 1 + rng.below(habits.events) };
+        let records_only = !habits.alike && rng.one_in(12);
+        let count = match records_only {
+            true => 0,
+            false if habits.alike => 1,
+            false => 1 + rng.below(habits.events),
+        };
         let mut events = Vec::new();
         for index in 0..count {
-            let length = if habits.one_size { habits.data } else { rng.below(habits.data + 1) };
+            let length = if habits.alike { habits.data } else { rng.below(habits.data + 1) };
             let id = uuid::Builder::from_random_bytes(
                 [rng.next().to_le_bytes(), rng.next().to_le_bytes()].concat().try_into().unwrap_or_default(),
             );
@@ -81,12 +85,12 @@ impl Attempt {
                 given,
                 stream: stream(rng),
                 event_type: format!("T{}_SIM_STEP_DONE_1", rng.below(3)),
-                data: format!("{{\"a\":{number},\"i\":{index},\"x\":\"{}\"}}", filler(rng, length)).into_bytes(),
-                cause: rng.pick(causes).copied().filter(|_| rng.one_in(3)),
+                data: format!("{{\"a\":{number:<5},\"i\":{index},\"x\":\"{}\"}}", filler(rng, length)).into_bytes(),
+                cause: rng.pick(causes).copied().filter(|_| !habits.alike && rng.one_in(3)),
             });
         }
         let mut records = Vec::new();
-        if records_only || rng.one_in(3) {
+        if records_only || !habits.alike && rng.one_in(3) {
             for index in 0..1 + rng.below(3) {
                 let kind = rng.pick(&KINDS).copied().unwrap_or(RecordKind::Queue);
                 let key = format!("k-{}", rng.below(6)).into_bytes();
@@ -116,7 +120,8 @@ impl Attempt {
                 },
             ));
         }
-        let durability = if rng.one_in(3) { Durability::Deferred } else { Durability::Sync };
+        let is_deferred = if habits.alike { !rng.one_in(3) } else { rng.one_in(3) };
+        let durability = if is_deferred { Durability::Deferred } else { Durability::Sync };
         Self { scope, events, records, expected, durability }
     }
 
@@ -154,7 +159,7 @@ impl Tried {
 pub(super) fn told_by(data: &[u8]) -> Option<(usize, usize)> {
     let text = std::str::from_utf8(data).ok()?;
     let (attempt, rest) = text.strip_prefix("{\"a\":")?.split_once(",\"i\":")?;
-    Some((attempt.parse().ok()?, rest.split_once(',')?.0.parse().ok()?))
+    Some((attempt.trim_end().parse().ok()?, rest.split_once(',')?.0.parse().ok()?))
 }
 
 /// Which record of which attempt a body is.

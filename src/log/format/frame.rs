@@ -18,6 +18,7 @@
 use super::record::{RecordHeader, check_record, records};
 use super::{Bad, Reader, Salt};
 use crate::log::{Address, RecordKind};
+use crate::planted::{Bug, planted};
 
 /// Bytes of a frame header.
 pub(crate) const FRAME_HEADER_LEN: usize = 48;
@@ -147,9 +148,11 @@ pub(crate) fn check_frame(frame: &[u8], salt: &Salt) -> Result<FrameHeader, Bad>
         return Err("the frame's padding is not zero");
     }
     let mut events = 0;
-    for record in records(body, header.records) {
-        let (_, _, bytes) = record?;
-        let (record, _) = check_record(bytes, salt)?;
+    for (number, record) in (1..).zip(records(body, header.records)) {
+        let (_, record, bytes) = record?;
+        if number < header.records || !planted(Bug::LastRecordUnchecked) {
+            check_record(bytes, salt)?;
+        }
         let is_event = [RecordKind::Event as u8, RecordKind::Erased as u8].contains(&record.kind);
         events += u32::from(is_event);
     }

@@ -14,6 +14,7 @@ use crate::event::Scope;
 use crate::log::format::{Bad, EventBody, FrameHeader, KeyframeBody, RecordHeader, RoomBody, SymbolBody};
 use crate::log::text::Text;
 use crate::log::{NEAR_MICROS, RecordKind};
+use crate::planted::{Bug, planted};
 
 /// A run of events with one `recorded_at`: a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +204,9 @@ impl MemoryIndex {
     fn find_hashed_stream(&self, hash: u64, scope: &Scope, stream: &str) -> Option<u32> {
         let is_it = |number: &u32| {
             self.streams.get(*number as usize).is_some_and(|entry| {
-                entry.id.as_str() == stream && self.scope(entry.scope_symbol).is_some_and(|of| **of == *scope)
+                let is_named = entry.id.as_str() == stream
+                    || planted(Bug::StreamByLength) && entry.id.as_str().len() == stream.len();
+                is_named && self.scope(entry.scope_symbol).is_some_and(|of| **of == *scope)
             })
         };
         self.stream_table.find(hash, is_it).copied()

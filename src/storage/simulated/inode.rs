@@ -64,6 +64,8 @@ impl Inode {
     pub(super) fn set_len(&mut self, length: usize) {
         self.cache.resize(length, 0);
         self.changes.push(Change::Length(length));
+        // What is cut off is in no cache any more.
+        self.believed_clean.retain(|(at, piece)| at + piece <= length);
     }
 
     pub(super) fn sync(&mut self) {
@@ -83,6 +85,7 @@ impl Inode {
                 // Lengths are the file system's own data: its journal gets them through, or it stops altogether.
                 if let Change::Length(length) = change {
                     self.platter.resize(length, 0);
+                    self.believed_clean.retain(|(at, piece)| at + piece <= length);
                 }
                 continue;
             };
