@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use atlas::log::{Append, Durability, Options, Query};
 use atlas::storage::{Clock, Disk, Entropy, Environment, Job, Lane, MemoryDisk, Scheduler};
@@ -47,6 +48,9 @@ impl Scheduler for AtOnce {
     fn submit(&self, _lane: Lane, job: Job) {
         job();
     }
+
+    /// Only who waits submits such, and no target does.
+    fn submit_after(&self, _delay: Duration, _job: Job) {}
 
     fn stop(&self) {}
 }

@@ -74,13 +74,13 @@ impl Follow {
             match (event, room) {
                 (Some((ordinal, offset)), room) if room.is_none_or(|room| offset < room) => {
                     let event = part.event(ordinal, &mut self.cursor)?;
-                    self.next = Address::new(segment, offset + 1);
+                    self.next = Address::new(segment, offset.saturating_add(1));
                     self.last_ordinal = Some(ordinal);
                     return Ok(Some(LogEntry::Event(event)));
                 }
                 (_, Some(offset)) => {
                     let record = part.room(offset, &mut self.block)?;
-                    self.next = Address::new(segment, offset + 1);
+                    self.next = Address::new(segment, offset.saturating_add(1));
                     return Ok(Some(LogEntry::Record(record)));
                 }
                 _ => {

@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets into the code of the log. Not part of the library: built with `--cfg fuzzing` only.
 
 use super::format::{self, FrameHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader};
-use super::{EventStore, MAX_FRAME, OpenError, Options};
+use super::{EventStore, MAX_FRAME, OpenError, OpenMode, Options};
 use crate::storage::Environment;
 
 /// Any bytes as a frame: never a panic; and what is a frame has records that decode or say why not.

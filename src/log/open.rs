@@ -191,7 +191,7 @@ fn without_foreign(sealed: &SealedSegments, directory: Directory) -> Result<Dire
 /// The position after the sealed segments, and the time that the last of them was recorded at.
 pub(super) fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64, i64), ReadError> {
     if let Some(part) = recent.last() {
-        let next = part.first_position() + u64::from(part.events(super::part::Horizon::Written));
+        let next = part.first_position().saturating_add(u64::from(part.events(super::part::Horizon::Written)));
         return Ok((next, part.recorded_range().map_or(i64::MIN, |(_, last)| last)));
     }
     match directory.summary(directory.last())? {

@@ -92,8 +92,8 @@ impl StreamReader {
                 if let Some(from) = from {
                     let from = u32::try_from(from).unwrap_or(u32::MAX);
                     part.ordinals(stream, from, &mut self.ordinals)?;
-                    self.first = low + u64::from(from);
-                    let newest = self.first + self.ordinals.len() as u64 - 1;
+                    self.first = low.saturating_add(u64::from(from));
+                    let newest = self.first.saturating_add(self.ordinals.len() as u64).saturating_sub(1);
                     self.next = match self.direction {
                         Direction::Forward => self.next.max(low),
                         Direction::Backward => self.next.min(newest).min(high),
@@ -129,7 +129,8 @@ impl StreamReader {
             return Err(part.segment().corrupt(event.address().offset(), "expected another event of the stream"));
         }
         match self.direction {
-            Direction::Forward => self.next += 1,
+            // After the last version that there can be: 0, the end.
+            Direction::Forward => self.next = self.next.wrapping_add(1),
             Direction::Backward => self.next -= 1,
         }
         Ok(Some(event))

@@ -299,12 +299,12 @@ fn account(kept: &[Kept], whole_segments: Vec<Loss>, last: u64) -> Vec<Loss> {
                 if events > 0 {
                     close(&mut losses, open, next, part.first_position(), &ended);
                     open = losses.len();
-                    next = part.first_position() + u64::from(events);
+                    next = part.first_position().saturating_add(u64::from(events));
                 }
                 ended = (segment_name(part.segment().number()), u64::from(part.end(Horizon::Durable)));
             }
         }
     }
-    close(&mut losses, open, next, last + 1, &ended);
+    close(&mut losses, open, next, last.saturating_add(1), &ended);
     losses
 }

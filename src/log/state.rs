@@ -100,13 +100,14 @@ impl Core {
             keyframe_bytes: 0,
         });
         let mut events_read = 0;
-        let reader = StreamReader::new(view.clone(), scope, stream, progress.version + 1, Direction::Forward)?;
+        let reader =
+            StreamReader::new(view.clone(), scope, stream, progress.version.saturating_add(1), Direction::Forward)?;
         for event in reader {
             let event = event?;
             if !progress.includes(&event, at) {
                 break;
             }
-            if event.version() != progress.version + 1 {
+            if Some(event.version()) != progress.version.checked_add(1) {
                 // Only of a log that was salvaged; no state can be told from what is left.
                 let lost = view.losses.iter().rfind(|loss| loss.is_before(event.position()));
                 let missing = || ReadError::Corrupt {

@@ -504,7 +504,7 @@ impl EventStore {
                 let Some(part) = view.part(number)? else { return Ok(None) };
                 let segment = part.segment().number();
                 if let Some(offset) = part.next_room(part.offset_from(next), Some(kind))? {
-                    next = Address::new(segment, offset + 1);
+                    next = Address::new(segment, offset.saturating_add(1));
                     return part.room(offset, &mut block).map(Some);
                 }
                 number += 1;

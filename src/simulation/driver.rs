@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::attempts::Habits;
 use super::checks::{answers, everything, unexpected, verifies};
 use super::fold::ChainFold;
@@ -89,7 +91,20 @@ impl std::fmt::Display for Violation {
 /// # Errors
 /// The first [`Violation`] that is found.
 pub fn run(seed: u64, settings: &Settings) -> Result<Figures, Violation> {
-    let mut rng = Rng::new(seed);
+    simulate(seed, Rng::new(seed), settings)
+}
+
+/// Simulates what `choices` say: a seed in the first byte, then choice by choice, and once they are used up what follows
+/// from the seed. For fuzzing: whoever changes a byte changes one choice.
+///
+/// # Errors
+/// The [`Violation`] that is found.
+pub fn run_choices(choices: &[u8], settings: &Settings) -> Result<Figures, Violation> {
+    let (seed, choices) = choices.split_first().map_or((0, choices), |(seed, rest)| (u64::from(*seed), rest));
+    simulate(seed, Rng::with_choices(Bytes::copy_from_slice(choices), seed), settings)
+}
+
+fn simulate(seed: u64, mut rng: Rng, settings: &Settings) -> Result<Figures, Violation> {
     let violation = |what, trace| Violation { seed, what, trace };
     let model = Model::new().map_err(|what| violation(what, Vec::new()))?;
     let mut simulation = Simulation {

@@ -19,4 +19,4 @@ mod model;
 mod readers;
 mod world;
 
-pub use driver::{Figures, Settings, Violation, run};
+pub use driver::{Figures, Settings, Violation, run, run_choices};

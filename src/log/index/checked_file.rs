@@ -265,7 +265,7 @@ pub(crate) struct Section {
 impl Section {
     /// Row `number` of rows of `N` bytes.
     pub(crate) fn row<const N: usize>(self, file: &CheckedFile, number: u32) -> Result<[u8; N], ReadError> {
-        let offset = self.offset as usize + number as usize * N;
+        let offset = (self.offset as usize).saturating_add(number as usize * N);
         if number >= self.count {
             return Err(file.corrupt(offset, "a row beyond its section"));
         }

@@ -49,7 +49,7 @@ impl StreamEntry {
 
     /// The version of its newest event up to here.
     pub(crate) fn version(&self) -> u64 {
-        self.base_version + self.events.len() as u64
+        self.base_version.saturating_add(self.events.len() as u64)
     }
 }
 
@@ -170,7 +170,7 @@ impl MemoryIndex {
 
     /// The position after the newest event.
     pub(crate) fn next_position(&self) -> u64 {
-        self.first_position + self.events.len() as u64
+        self.first_position.saturating_add(self.events.len() as u64)
     }
 
     pub(crate) fn scope_symbol(&self, scope: &Scope) -> Option<u32> {
@@ -357,7 +357,7 @@ impl MemoryIndex {
     ) -> Result<(), Bad> {
         let ordinal = self.events.len() as u32;
         let entry = self.streams.get_mut(stream as usize).ok_or("the event's stream is not known")?;
-        if header.version != entry.version() + 1 {
+        if Some(header.version) != entry.version().checked_add(1) {
             return Err("the event's version doesn't follow the version before it");
         }
         entry.events.push(ordinal);

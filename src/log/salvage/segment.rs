@@ -229,7 +229,7 @@ impl Salvaged {
         if let Some(piece) = &mut self.piece {
             piece.end = at + header.length;
         }
-        self.next_position = header.first_position + u64::from(header.events);
+        self.next_position = header.first_position.saturating_add(u64::from(header.events));
         self.last_recorded = header.recorded_at;
         self.last_crc = header.crc;
         let closes = |record: &FoundRecord| record.whole && record.header.kind == RecordKind::Closing as u8;
@@ -277,7 +277,7 @@ impl Salvaged {
                     self.end_piece();
                 }
                 self.begin_piece(offset, position, frame);
-                self.next_position = position + 1;
+                self.next_position = position.saturating_add(1);
                 self.adopt(header.type_symbol, 0)?;
                 self.adopt(header.stream_symbol, header.version.saturating_sub(1))?;
                 let Some(piece) = &mut self.piece else { return Ok(()) };

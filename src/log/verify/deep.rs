@@ -125,11 +125,11 @@ impl Stream<'_> {
         let mut folding: BTreeMap<usize, Box<dyn Folding + '_>> =
             used.into_iter().filter_map(|fold| Some((fold, self.folds.begin(fold)?))).collect();
         let mut due = keyframes.iter().peekable();
-        let (mut version, mut latest_time) = (0, i64::MIN);
+        let (mut version, mut latest_time) = (0u64, i64::MIN);
         for event in self.store.read_stream(self.scope, self.id, 1, Direction::Forward)? {
             let event = event?;
             progress(event.record_len() as u64);
-            if event.version() != version + 1 {
+            if Some(event.version()) != version.checked_add(1) {
                 let what = format!("stream {:?} has version {} after {version}", self.id, event.version());
                 report.add(segment_name(event.address().segment()), u64::from(event.address().offset()), what);
                 return Ok(version);

@@ -1,25 +1,46 @@
-//! Choices drawn from a seed.
+//! Choices drawn from a seed, or from given bytes first.
+
+use bytes::Bytes;
 
 use crate::storage::{Entropy, SeededEntropy};
 
-/// Choices drawn from a seed. A clone draws the same.
+/// Choices drawn from a seed, or from given bytes first. A clone draws the same.
 #[derive(Clone, Debug)]
-pub struct Rng(SeededEntropy);
+pub struct Rng {
+    choices: Bytes,
+    seeded: SeededEntropy,
+}
 
 impl Rng {
     /// Choices that follow from `seed`.
     pub fn new(seed: u64) -> Self {
-        Self(SeededEntropy::new(seed))
+        Self::with_choices(Bytes::new(), seed)
+    }
+
+    /// Choices [below](Self::below) a number are made by `choices`, each by as few bytes as it needs; once they are used
+    /// up, and for [any number](Self::next), what follows from `seed` counts.
+    pub fn with_choices(choices: Bytes, seed: u64) -> Self {
+        Self { choices, seeded: SeededEntropy::new(seed) }
+    }
+
+    fn choice_below(&mut self, end: u64) -> Option<u64> {
+        if self.choices.is_empty() {
+            return None;
+        }
+        let bits = u64::BITS - end.saturating_sub(1).leading_zeros();
+        let chosen = self.choices.split_to(self.choices.len().min(bits.div_ceil(8) as usize));
+        Some(chosen.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// Any number.
     pub fn next(&mut self) -> u64 {
-        self.0.next_u64()
+        self.seeded.next_u64()
     }
 
     /// A number below `end`; 0 where that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.next().checked_rem(end).unwrap_or(0)
+        let number = self.choice_below(end).unwrap_or_else(|| self.next());
+        number.checked_rem(end).unwrap_or(0)
     }
 
     /// True once in `n` times.
