@@ -112,11 +112,11 @@ fn append(context: &Context, entries: Vec<Entry>) -> Result<(), DispatchError> {
             let error = HandlerError::Fatal(format!("the message: {error}"));
             match context.store.append(failure(context, &first.job, &first.event, &error)) {
                 Ok(_) => Ok(()),
-                Err(AppendError::NoSpace { .. }) => give_back(context, entries),
+                Err(error) if error.is_full_disk() => give_back(context, entries),
                 Err(error) => Err(error.into()),
             }
         }
-        Err(AppendError::NoSpace { .. }) => give_back(context, entries),
+        Err(error) if error.is_full_disk() => give_back(context, entries),
         Err(error) => Err(error.into()),
     }
 }

@@ -79,7 +79,7 @@ impl Context {
     pub(super) async fn append(&self, append: Append) -> Result<Receipt, AppendError> {
         loop {
             match self.store.append_async(append.clone()).await {
-                Err(AppendError::NoSpace { .. }) => self.sleep(NO_SPACE_WAIT).await,
+                Err(error) if error.is_full_disk() => self.sleep(NO_SPACE_WAIT).await,
                 other => return other,
             }
         }

@@ -99,6 +99,17 @@ pub enum AppendError {
     Read(#[from] ReadError),
 }
 
+impl AppendError {
+    /// Whether the append is refused for want of room, so that it is worth trying again later.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        let kind = match self {
+            Self::NoSpace { source, .. } => source.kind(),
+            _ => return false,
+        };
+        matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
+}
+
 /// A read failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]

@@ -16,6 +16,7 @@
 )]
 
 mod end;
+mod faults;
 mod full_disk;
 mod holding;
 mod lives;

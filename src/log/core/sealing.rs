@@ -26,7 +26,11 @@ impl Core {
                 Ok(false) => break,
                 // A full disk has no room for an index either; more of them in memory would be too many.
                 Err(error) if self.view.read().recent.len() > 2 * MAX_UNSEALED => {
-                    return Err(no_space(std::io::Error::other(error)));
+                    let kind = match &error {
+                        ReadError::Io { source, .. } => source.kind(),
+                        _ => std::io::ErrorKind::Other,
+                    };
+                    return Err(no_space(std::io::Error::new(kind, error)));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
