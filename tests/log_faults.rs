@@ -549,17 +549,23 @@ fn zeros_where_a_frame_had_been_synced_are_damage_and_not_an_end() {
 
 #[test]
 fn a_segment_of_another_store_is_never_served() {
-    let [disk, other] = [1, 1000].map(|first| {
-        let disk = MemoryDisk::new();
-        let store = open(disk.clone()).unwrap();
-        (first..first + 600).for_each(|number| append(&store, number));
-        store.close().unwrap();
-        disk
-    });
-    disk.create("log/00000002.seg").unwrap().write_all_at(0, &bytes(&other, "log/00000002.seg")).unwrap();
-    let store = open(disk).unwrap();
-    let found: Result<Vec<_>, _> = store.read(Query::new()).unwrap().collect();
-    assert!(matches!(found, Err(ReadError::Corrupt { ref file, .. }) if file == "log/00000002.seg"), "{found:?}");
+    // Once the segment before the last, which open looks at, and once an earlier one.
+    for events in [600, 1500] {
+        let [disk, other] = [1, 10_000].map(|first| {
+            let disk = MemoryDisk::new();
+            let store = open(disk.clone()).unwrap();
+            (first..first + events).for_each(|number| append(&store, number));
+            store.close().unwrap();
+            disk
+        });
+        disk.create("log/00000002.seg").unwrap().write_all_at(0, &bytes(&other, "log/00000002.seg")).unwrap();
+        let error = match open(disk) {
+            Err(OpenError::Read(error)) if events == 600 => error,
+            Ok(store) if events == 1500 => store.read(Query::new()).unwrap().find_map(Result::err).unwrap(),
+            other => panic!("{events}: {other:?}"),
+        };
+        assert!(matches!(error, ReadError::Corrupt { ref file, .. } if file == "log/00000002.seg"), "{error}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::derived::Derived;
 use super::fault::ConfigError;
 use super::tables::{CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, failed};
 use crate::log::{Address, EventStore};
-use crate::storage::{Disk, MemoryDisk, open_database};
+use crate::storage::{Disk, Fence, MemoryDisk, open_database};
 
 /// The file.
 pub(crate) const CATALOG_FILE: &str = FILE;
@@ -60,7 +60,7 @@ fn differ<K: Key + 'static, V: Value + 'static>(
 
 /// The address of the last record that the catalog on `copy` reflects; `None` where it can't be told.
 pub(crate) fn catalog_reflects(copy: &dyn Disk) -> Option<Address> {
-    let database = open_database(copy, FILE, 1 << 20).ok()?;
+    let database = open_database(copy, FILE, 1 << 20, &Fence::default()).ok()?;
     let read = database.begin_read().ok()?;
     let numbers = read.open_table(NUMBERS).ok()?;
     let applied = numbers.get("applied").ok()??;

@@ -22,7 +22,7 @@ use super::tables::{
 };
 use crate::event::{EventType, Name, TreeScope};
 use crate::log::{Address, EventStore, ReadError, RecordKind};
-use crate::storage::{Disk, Environment, MemoryDisk, open_database};
+use crate::storage::{Disk, Environment, Fence, MemoryDisk, open_database, open_or_make_anew};
 
 /// How much of the database redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -42,13 +42,17 @@ impl Derived {
         // A store that is only looked at may be held by another process, and so may its database.
         match store.is_read_only() {
             true => Self::open_on(&MemoryDisk::new(), store),
-            false => Self::open_on(environment.disk.as_ref(), store),
+            false => Self::of(open_or_make_anew(environment.disk.as_ref(), FILE, CACHE_BYTES, store.fence())?, store),
         }
     }
 
-    /// As [`open`](Self::open), on a disk that need not be the store's.
+    /// As [`open`](Self::open), on a disk that isn't the store's.
     pub(super) fn open_on(disk: &dyn Disk, store: &EventStore) -> Result<Self, ConfigError> {
-        let derived = Self { database: RwLock::new(Some(open_database(disk, FILE, CACHE_BYTES)?)) };
+        Self::of(open_database(disk, FILE, CACHE_BYTES, &Fence::default())?, store)
+    }
+
+    fn of(database: Database, store: &EventStore) -> Result<Self, ConfigError> {
+        let derived = Self { database: RwLock::new(Some(database)) };
         derived.create_tables()?;
         if let Some(applied) = derived.applied()? {
             let end = store.durable_end();

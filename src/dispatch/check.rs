@@ -9,7 +9,7 @@ use super::dispatcher::Rooms;
 use super::driver::Driver;
 use super::{DispatchError, Options, history};
 use crate::log::Address;
-use crate::storage::{Disk, MemoryDisk, open_database};
+use crate::storage::{Disk, Fence, MemoryDisk, open_database};
 
 /// The file.
 pub(crate) const DISPATCH_FILE: &str = FILE;
@@ -23,15 +23,15 @@ pub(crate) fn dispatch_table_that_differs(
     rooms: Rooms,
 ) -> Result<Option<&'static str>, DispatchError> {
     let context = Arc::new(rooms.context(Functions::default(), Options::default())?);
-    let mut found = Driver::on(copy, context.clone(), None)?;
-    let mut expected = Driver::on(&MemoryDisk::new(), context, None)?;
+    let mut found = Driver::on(copy, context.clone())?;
+    let mut expected = Driver::on(&MemoryDisk::new(), context)?;
     let found = found.fold_all(|_| {})?;
     found.differs(expected.fold_all(|_| {})?)
 }
 
 /// The address up to which the file on `copy` reflects the log; `None` where it can't be told.
 pub(crate) fn dispatch_reflects(copy: &dyn Disk) -> Option<Address> {
-    let database = open_database(copy, FILE, 1 << 20).ok()?;
+    let database = open_database(copy, FILE, 1 << 20, &Fence::default()).ok()?;
     let reflects = reflects(&database).ok()??;
     Some(Address::from_u64(reflects.address))
 }

@@ -18,8 +18,8 @@ pub(super) use rows::Plans;
 
 use super::DispatchError;
 use crate::event::Scope;
-use crate::log::Address;
-use crate::storage::{DatabaseError, Disk, open_database};
+use crate::log::{Address, EventStore};
+use crate::storage::{DatabaseError, Disk, Fence, open_database, open_or_make_anew};
 
 /// The file's name in the data directory.
 pub(super) const FILE: &str = "dispatch.redb";
@@ -156,8 +156,16 @@ pub(super) fn reflects(database: &redb::Database) -> Result<Option<Reflects>, Di
 }
 
 impl DispatchDatabase {
-    pub(super) fn open(disk: &dyn Disk, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
-        Ok(Self { database: open_database(disk, FILE, cache_bytes)?, transaction: None, plans, next_alarm: None })
+    /// Opens the file of a store, made anew where it is missing or damaged.
+    pub(super) fn open(store: &EventStore, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
+        let database = open_or_make_anew(&*store.environment().disk, FILE, cache_bytes, store.fence())?;
+        Ok(Self { database, transaction: None, plans, next_alarm: None })
+    }
+
+    /// Opens the file on a disk that isn't the store's.
+    pub(super) fn open_on(disk: &dyn Disk, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
+        let database = open_database(disk, FILE, cache_bytes, &Fence::default())?;
+        Ok(Self { database, transaction: None, plans, next_alarm: None })
     }
 
     fn transaction(&mut self) -> Result<&WriteTransaction, DispatchError> {

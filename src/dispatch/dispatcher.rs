@@ -138,9 +138,13 @@ impl Dispatcher {
         let runtime = self.0.serves.then(|| self.0.runtime.clone());
         let mut driver = Driver::new(context, runtime)?;
         let (mailbox, thread) = (self.0.context.mailbox.clone(), self.0.thread.clone());
+        let fence = self.0.context.store.fence().clone();
         let work = move || {
             let ending = Ending { mailbox: mailbox.clone(), thread: thread.clone() };
-            let ended = driver.run();
+            let ended = driver.run().map_err(|error| match error {
+                DispatchError::Database(_) if fence.is_closed() => ReadError::Closed.into(),
+                other => other,
+            });
             if let Err(error) = &ended {
                 tracing::error!(%error, "dispatch has stopped");
             }

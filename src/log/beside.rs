@@ -72,6 +72,7 @@ fn open_at(environment: Environment, options: Options, stated: Address) -> Resul
     let store_id = segment.header.store_id;
     let sealed = Arc::new(SealedSegments::new(disk, store_id, KeyHash::new(store_id), &options, false));
     let (directory, mut recent) = sealed_parts(&sealed, last, None)?;
+    sealed.check_before(&segment, &recent)?;
     let before = before_tail(&directory, &recent)?;
     let end = match stated {
         Address::START => proven_end(&sealed, &segment, before.0)?,
@@ -159,7 +160,7 @@ fn sealed_parts(
         let before = recent.len();
         recent.extend(parts.filter(|part| part.segment().number() == number).cloned());
         if recent.len() == before {
-            recent.push(sealed.rebuild(number)?);
+            recent.push(sealed.indexed_anew(number)?);
         }
     }
     Ok((directory, recent))
@@ -342,6 +343,7 @@ impl Tail {
         }
         let view = core.view.read().clone();
         let (directory, mut recent) = sealed_parts(&core.sealed, end.segment(), Some(&view))?;
+        core.sealed.check_before(&next, &recent)?;
         let before = before_tail(&directory, &recent)?;
         let next = Self::new(&core.sealed, next, end.offset(), before).map_err(read_error)?;
         recent.extend(next.parts());

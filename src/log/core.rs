@@ -16,7 +16,7 @@ use super::writer::{Batch, Committed, Failure, Writer};
 use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
 use crate::event::Scope;
 use crate::planted::{Bug, planted};
-use crate::storage::{Environment, Lane};
+use crate::storage::{Environment, Fence, Lane};
 use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// Segments that may wait to be indexed behind; a committer that would add another indexes one itself, and refuses
@@ -60,6 +60,10 @@ pub(crate) struct Core {
     /// Serialises what changes the sealed part of the view.
     sealing: Mutex<()>,
     closing: AtomicBool,
+    /// How the first close ended; held while it goes on.
+    closed: Mutex<Option<Result<(), AppendError>>>,
+    /// Shut before the directory is let go.
+    pub(crate) fence: Fence,
     /// Whether a close has anything to write.
     changed: AtomicBool,
 }
@@ -111,6 +115,8 @@ impl Core {
             poison: Mutex::new(None),
             sealing: Mutex::new(()),
             closing: AtomicBool::new(false),
+            closed: Mutex::new(None),
+            fence: Fence::default(),
             environment,
             options,
         })

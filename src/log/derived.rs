@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::format::{FrameHeader, SEGMENT_HEADER_LEN, check_frame};
+use super::format::SEGMENT_HEADER_LEN;
 use super::index::{CheckedFile, Directory, Healer, IndexFile, KeyHash, MemoryIndex, Summary};
 use super::recovery::{self, Before, Stop};
-use super::segment::{Block, Segment};
-use super::{MAX_FRAME, OpenError, ReadError};
+use super::segment::Segment;
+use super::{OpenError, ReadError};
 use crate::storage::{Disk, MemoryDisk};
 use crate::sync::{Mutex, RwLock};
 
@@ -54,12 +54,27 @@ impl Derived {
         Ok(self.watch_index(file))
     }
 
+    /// As [`write_index`](Self::write_index); where the disk doesn't take it the index stays in memory.
+    pub(crate) fn write_or_keep_index(
+        self: &Arc<Self>,
+        number: u32,
+        index: &MemoryIndex,
+    ) -> Result<Arc<IndexFile>, ReadError> {
+        match self.write_index(number, index) {
+            Err(ReadError::Io { file, source }) => {
+                tracing::warn!(%source, file, "an index stays in memory for now");
+                IndexFile::in_memory(number, self.store_id, index).map(|index| self.watch_index(index))
+            }
+            other => other,
+        }
+    }
+
     /// The index of a sealed segment, made where there is none that is of this very segment.
     pub(crate) fn index(self: &Arc<Self>, number: u32) -> Result<Arc<IndexFile>, ReadError> {
         let segment = Segment::open(&*self.disk, number, false, None).map_err(OpenError::into_read)?;
         match self.open_index(number) {
             Ok(index) if describes(&index, &segment)? => Ok(index),
-            _ => self.write_index(number, &scan_sealed(&segment, self.hash.clone())?.index),
+            _ => self.write_or_keep_index(number, &scan_sealed(&segment, self.hash.clone())?.index),
         }
     }
 
@@ -131,6 +146,9 @@ pub(crate) fn describes(index: &IndexFile, segment: &Segment) -> Result<bool, Re
 /// What is wrong with a sealed segment whose last frame isn't a closing one.
 pub(crate) const NOT_CLOSED: &str = "the segment's last frames are missing";
 
+/// What is wrong with a sealed segment that ends in another way than the next one states.
+pub(crate) const NOT_CONTINUED: &str = "the segment doesn't end as the next one says; it is another copy of it";
+
 /// Scans a segment that must be whole to its end.
 pub(crate) fn scan_sealed(segment: &Segment, hash: KeyHash) -> Result<recovery::Scan, ReadError> {
     let scan = recovery::scan(segment, hash, &Before::Segment(None), None, |_| {})?;
@@ -148,18 +166,6 @@ fn check_end(segment: &Segment, scan: &recovery::Scan, end: u64) -> Result<(), R
         Stop::End => Err(segment.corrupt(scan.index.end, "zeros where the next frame of a sealed segment should be")),
         Stop::Bad(what) | Stop::Damaged(what) => Err(segment.corrupt(scan.index.end, what)),
     }
-}
-
-/// The first position that a segment states, where it has a frame that is whole.
-pub(crate) fn first_position(segment: &Segment) -> Result<Option<u64>, ReadError> {
-    let length = segment.file.len().map_err(|error| segment.io(error))?;
-    let end = u32::try_from(length).unwrap_or(u32::MAX);
-    let left = (end as usize).saturating_sub(SEGMENT_HEADER_LEN);
-    let mut block = Block::default();
-    let head = segment.slice(SEGMENT_HEADER_LEN, super::format::FRAME_HEADER_LEN.min(left), end, &mut block)?;
-    let Ok(header) = FrameHeader::decode(&head, MAX_FRAME.min(left)) else { return Ok(None) };
-    let frame = segment.slice(SEGMENT_HEADER_LEN, header.length as usize, end, &mut block)?;
-    Ok(check_frame(&frame, &segment.salt).ok().map(|header| header.first_position))
 }
 
 impl OpenError {

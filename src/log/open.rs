@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Opened};
 use super::derived::describes;
+use super::format::SegmentEnd;
 use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
@@ -67,6 +68,7 @@ pub(crate) fn open_locked(
     let hash = KeyHash::new(store_id);
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, true));
     let (directory, mut recent) = self::directory(&sealed, &names, last - 1)?;
+    sealed.check_before(&tail_segment, &recent)?;
     let before = before_tail(&directory, &recent)?;
     let base = indexed_tail(&sealed, &tail_segment, before.0, is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
@@ -98,7 +100,7 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
         let mut store_id = [0; 16];
         let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());
         store_id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
-        create_segment(disk, environment, store_id, 1).map_err(|failure| match failure {
+        create_segment(disk, environment, store_id, 1, SegmentEnd::default()).map_err(|failure| match failure {
             Failure::Refused(error) => ReadError::io(segment_name(1))(std::io::Error::other(error)),
             Failure::Poisoned { source, .. } => ReadError::io(segment_name(1))(source),
         })?;
@@ -114,22 +116,42 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
     numbers.last().copied().ok_or(OpenError::NotFound { dir: String::new() })
 }
 
-/// Opens the directory and brings it up to segment `last`.
+/// Opens the directory and brings it up to segment `last`. Segments for which the disk has no room in it are given beside
+/// it: the next rotation or close adds them.
 fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Result<(Directory, Vec<Part>), OpenError> {
-    let mut directory = Directory::open(sealed.disk(), sealed.store_id(), names, last, true)?;
+    let (disk, store_id) = (sealed.disk(), sealed.store_id());
+    let mut directory = Directory::open(disk, store_id, names, last, true)?;
     sealed.derived.watch_directory(&directory);
     directory = without_foreign(sealed, directory)?;
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
-        match sealed.get(number)? {
-            Part::Sealed(part) => directory = directory.with(sealed.disk(), sealed.store_id(), &part.index)?,
-            part => recent.push(part),
+        let part = sealed.get(number)?;
+        match &part {
+            Part::Sealed(sealed) if recent.is_empty() => match directory.with(disk, store_id, &sealed.index) {
+                Ok(longer) => directory = longer,
+                Err(ReadError::Io { file, source }) => {
+                    tracing::warn!(%source, file, "a segment stays out of the directory for now");
+                    recent.push(part);
+                }
+                Err(other) => return Err(other.into()),
+            },
+            _ => recent.push(part),
         }
     }
-    while let Some((merged, old)) = directory.merged(sealed.disk(), sealed.store_id())? {
-        directory = merged;
-        for name in old {
-            sealed.disk().remove(&name).map_err(ReadError::io(&name))?;
+    loop {
+        match directory.merged(disk, store_id) {
+            Ok(None) => break,
+            Ok(Some((merged, old))) => {
+                directory = merged;
+                for name in old {
+                    disk.remove(&name).map_err(ReadError::io(&name))?;
+                }
+            }
+            Err(ReadError::Io { file, source }) => {
+                tracing::warn!(%source, file, "the directory stays in more parts than it should for now");
+                break;
+            }
+            Err(other) => return Err(other.into()),
         }
     }
     sealed.derived.watch_directory(&directory);

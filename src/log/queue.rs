@@ -161,15 +161,13 @@ impl<T: Queued> CommitQueue<T> {
         state.queued.is_empty()
     }
 
-    /// Refuses further entries and blocks until what is queued was committed. `false` where it was closed before.
-    pub(crate) fn close(&self) -> bool {
+    /// Refuses further entries and blocks until what is queued was committed.
+    pub(crate) fn close(&self) {
         let mut state = self.state.lock();
-        let first = !state.closed;
         state.closed = true;
         self.let_in(&mut state);
         while state.committing || !state.queued.is_empty() {
             self.idle.wait(&mut state);
         }
-        first
     }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use self::segment::{Damage, salvage};
 use super::core::{Core, Opened};
-use super::format::SEGMENT_HEADER_LEN;
+use super::derived::NOT_CONTINUED;
+use super::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::LockFile;
 use super::part::{Horizon, MemoryPart, Part, SealedPart};
@@ -66,6 +67,29 @@ struct Kept {
     positions: (u64, u64),
     /// Where what is whole ends.
     end: u32,
+    /// What its header says of the segment before.
+    before: SegmentEnd,
+    /// How it ends, where its last frame is whole and closes it.
+    closing: Option<SegmentEnd>,
+}
+
+impl Kept {
+    /// Whether `next` is the segment that was created when this one was closed; `None` where that can't be told.
+    fn is_continued_by(&self, next: &Self) -> Option<bool> {
+        let closing = self.closing.filter(|_| self.number + 1 == next.number)?;
+        match closing.last_crc == next.before.last_crc {
+            true => Some(!self.damages.is_empty() || closing == next.before),
+            // Of a damaged one the last frame may be lost.
+            false => self.damages.is_empty().then_some(false),
+        }
+    }
+
+    /// Whether both can't be of one history: a segment isn't written to any more once the next exists.
+    fn contradicts(&self, next: &Self) -> bool {
+        let overlap = !self.parts.is_empty() && !next.parts.is_empty() && self.positions.1 > next.positions.0;
+        let is_longer = self.closing.is_some_and(|closing| closing.offset >= next.before.offset);
+        overlap || (self.is_continued_by(next) == Some(false) && is_longer)
+    }
 }
 
 /// Opens what is whole of the log in `environment`'s directory.
@@ -106,10 +130,11 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
         }
     }
     for number in drop_foreign(&mut kept) {
-        let what = "its positions are those of the segments beside it: it is of another history";
+        let what = "the segments beside it contradict it: it is of another history";
         let length = disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0);
         losses.push(whole_segment(number, length, what.to_owned()));
     }
+    find_shortened(&mut kept);
     let end = Address::new(last, kept.iter().find(|kept| kept.number == last).map_or(0, |kept| kept.end));
     let position = kept.iter().map(|kept| kept.positions.1).max().unwrap_or(1).saturating_sub(1);
     for number in (1..=last.max(lock.durable_end.segment())).filter(|number| !has(&names, *number)) {
@@ -147,7 +172,7 @@ pub(crate) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
 
 /// What is whole of one segment; of the last one `durable_end` is where `LOCK` says that the log ended.
 fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Address>) -> Result<Kept, ReadError> {
-    let number = segment.number();
+    let (number, before) = (segment.number(), segment.header.before);
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let hash = sealed.hash();
     let scan = recovery::scan(segment, hash.clone(), &Before::Segment(None), None, |_| {})?;
@@ -161,18 +186,20 @@ fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Add
     };
     if is_whole {
         let positions = (scan.index.first_position, scan.index.next_position());
+        let (closed, last_crc) = (scan.index.closed, scan.last_crc);
         // An empty segment says nothing of positions.
         let parts =
             if end > SEGMENT_HEADER_LEN as u32 { vec![part(sealed, segment, scan, durable_end)?] } else { Vec::new() };
-        return Ok(Kept { number, parts, damages: Vec::new(), positions, end });
+        let closing = closed.then_some(SegmentEnd { last_crc, offset: end });
+        return Ok(Kept { number, parts, damages: Vec::new(), positions, end, before, closing });
     }
     drop(scan);
     let salvaged = salvage(segment, hash, durable_end)?;
     let first = salvaged.pieces.first().map_or(salvaged.next_position, |piece| piece.first_position);
-    let (positions, end) = ((first, salvaged.next_position), salvaged.end());
+    let (positions, end, closing) = ((first, salvaged.next_position), salvaged.end(), salvaged.closing);
     let memory = |index| Part::Memory(Arc::new(MemoryPart::new(segment.clone(), index)));
     let parts = salvaged.pieces.into_iter().map(memory).collect();
-    Ok(Kept { number, parts, damages: salvaged.damages, positions, end })
+    Ok(Kept { number, parts, damages: salvaged.damages, positions, end, before, closing })
 }
 
 /// A whole segment: with its index file, where that says the same, or with what was found by scanning.
@@ -192,25 +219,32 @@ fn part(
     Ok(Part::Memory(Arc::new(MemoryPart::new(segment.clone(), scan.index))))
 }
 
-/// Takes out segments whose positions other segments have as well, and returns their numbers. A segment is sealed before
-/// the next begins: of two that overlap the one that fits the segment on its other side is right, and where both do, the
-/// later one, as it says where the one before it ended.
+/// Takes out segments that are of another history than those beside them, and returns their numbers. Of two that contradict
+/// each other the one that fits the segment on its other side is right; where both do, or neither, the later one, as it
+/// says how the one before it ended.
 fn drop_foreign(kept: &mut Vec<Kept>) -> Vec<u32> {
     let mut foreign = Vec::new();
-    let range = |kept: &[Kept], at: Option<usize>| kept.get(at?).map(|kept| kept.positions);
-    while let Some(at) = kept.windows(2).position(|pair| match pair {
-        [a, b] => !a.parts.is_empty() && !b.parts.is_empty() && a.positions.1 > b.positions.0,
-        _ => false,
-    }) {
-        let fits = |a: Option<usize>, b: Option<usize>| match (range(kept, a), range(kept, b)) {
-            (Some((_, a_end)), Some((b_first, _))) => Some(a_end == b_first),
-            _ => None,
-        };
+    let contradict = |pair: &[Kept]| matches!(pair, [a, b] if a.contradicts(b));
+    while let Some(at) = kept.windows(2).position(contradict) {
+        let fits = |a: Option<usize>, b: Option<usize>| kept.get(a?)?.is_continued_by(kept.get(b?)?);
         let (before, after) = (fits(at.checked_sub(1), Some(at)), fits(Some(at + 1), Some(at + 2)));
-        let wrong = if after == Some(false) && before != Some(false) { at + 1 } else { at };
+        let wrong = match (before, after) {
+            (Some(true) | None, Some(false)) | (Some(true), None) => at + 1,
+            _ => at,
+        };
         foreign.push(kept.remove(wrong).number);
     }
     foreign
+}
+
+/// Notes what lost its end although it is closed: an older copy, of when the log was closed before.
+fn find_shortened(kept: &mut [Kept]) {
+    let pairs = kept.windows(2).map(|pair| matches!(pair, [a, b] if a.is_continued_by(b) == Some(false)));
+    let shortened: Vec<bool> = pairs.collect();
+    for (segment, _) in kept.iter_mut().zip(shortened).filter(|(_, is_short)| *is_short) {
+        let offset = segment.end;
+        segment.damages.push(Damage { offset, bytes: 0, what: NOT_CONTINUED });
+    }
 }
 
 /// The losses in log order, with the positions that are lost in each; `last` is the newest position known of.

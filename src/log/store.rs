@@ -22,7 +22,7 @@ use super::state::{At, State};
 use super::view::View;
 use super::{Address, Append, AppendError, Loss, OpenError, Options, ReadError, Receipt, RecordKind};
 use crate::event::{Scope, check_stream_id};
-use crate::storage::{Environment, MemoryDisk, RealDisk};
+use crate::storage::{Environment, Fence, MemoryDisk, RealDisk};
 
 /// The log of one directory: append, read, subscribe. Cheap to clone; all clones are one store. One store at a time may
 /// hold a directory. Once the last clone is dropped the directory is free again, but only [`close`](Self::close) ends
@@ -449,13 +449,18 @@ impl EventStore {
     }
 
     /// Closes the store for all its clones: commits what is queued, ends the log cleanly, stops its threads, frees the
-    /// directory. Does nothing the second time. Must not be called from a job of the store's scheduler.
+    /// directory. The second time it does nothing but wait for the first to end. Must not be called from a job of the store's scheduler.
     ///
     /// # Errors
-    /// [`AppendError`] where the log can't be ended cleanly; the next open then recovers it. The directory is free all
-    /// the same.
+    /// [`AppendError`] where the log can't be ended cleanly, also the second time; the next open then recovers it. The
+    /// directory is free all the same.
     pub fn close(&self) -> Result<(), AppendError> {
         self.inner().close()
+    }
+
+    /// Shut before another may hold the directory: whoever writes to it beside the log does so behind this.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.inner().fence
     }
 
     /// The world that the store lives in.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::derived::{Derived, describes, first_position, scan_sealed};
-use super::format::SEGMENT_HEADER_LEN;
+use super::derived::{Derived, NOT_CONTINUED, describes, scan_sealed};
+use super::format::SegmentEnd;
 use super::index::{Directory, IndexFile, KeyHash, StreamPlace, v7_micros};
 use super::part::{Horizon, Part, SealedPart, StreamRef};
 use super::segment::{Segment, segment_name};
@@ -101,37 +101,47 @@ impl SealedSegments {
                 // Of a clean close, after which the segment went on; or of another history of this store.
                 let is_whole = length == u64::from(index.summary.end) || planted(Bug::ClosedIndexTrusted);
                 let is_other = !is_whole || !describes(&index, &segment)?;
-                if is_other { self.rebuild(number)? } else { Part::Sealed(Arc::new(SealedPart::new(segment, index))) }
+                if is_other {
+                    self.indexed_anew(number)?
+                } else {
+                    Part::Sealed(Arc::new(SealedPart::new(segment, index)))
+                }
             }
             Err(error) => {
                 tracing::info!(%error, number, "rebuilds the index of a segment");
-                self.rebuild(number)?
+                self.indexed_anew(number)?
             }
         };
         self.check_next(&part)?;
         Ok(part)
     }
 
-    /// Whether the segment after this one begins at the position where this one ends.
+    /// Whether the segment after this one is the one that was created when this one was closed.
     fn check_next(&self, part: &Part) -> Result<(), ReadError> {
-        let next = part.first_position().saturating_add(u64::from(part.events(Horizon::Written)));
-        let number = part.segment().number() + 1;
-        let mut stated = [0; 8];
-        let after = match self.disk.open(&segment_name(number), false) {
-            Ok(file) => file.read_up_to(SEGMENT_HEADER_LEN as u64 + 8, &mut stated),
-            Err(error) => Err(error),
+        // What is wrong with the next segment itself is found when that is read.
+        let Ok(next) = self.segment(part.segment().number() + 1, None) else { return Ok(()) };
+        let (last_crc, offset) = match part {
+            Part::Sealed(part) => (part.index.summary.last_crc, part.index.summary.end),
+            Part::Memory(memory) => (memory.index.read().last_crc, part.end(Horizon::Written)),
         };
-        // Most end here. What is wrong with the next segment itself is found when that is read.
-        if !after.is_ok_and(|found| found == 8) || [0, next].contains(&u64::from_le_bytes(stated)) {
-            return Ok(());
+        if next.header.before != (SegmentEnd { last_crc, offset }) {
+            return Err(part.segment().corrupt(offset, NOT_CONTINUED));
         }
-        let Ok(after) = self.segment(number, None) else { return Ok(()) };
-        match first_position(&after)? {
-            Some(position) if position != next => {
-                let end = part.end(Horizon::Written);
-                Err(part.segment().corrupt(end, "the segment doesn't end where the next one begins"))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Whether the segment before this one is the one that it continues, as far as that can be read; `recent` are the parts
+    /// that the directory doesn't cover.
+    pub(crate) fn check_before(&self, segment: &Segment, recent: &[Part]) -> Result<(), ReadError> {
+        let Some(before) = segment.number().checked_sub(1).filter(|number| *number > 0) else { return Ok(()) };
+        let part = match recent.last() {
+            Some(part) => Ok(part.clone()),
+            None => self.get(before),
+        };
+        match part.and_then(|part| self.check_next(&part)) {
+            Err(error @ ReadError::Corrupt { .. }) => Err(error),
+            // What is derived of it may have no room just now.
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 
@@ -160,11 +170,17 @@ impl SealedSegments {
     }
 
     /// Scans a sealed segment and writes its index anew.
-    pub(crate) fn rebuild(&self, number: u32) -> Result<Part, ReadError> {
+    pub(crate) fn rebuild(&self, number: u32) -> Result<(), ReadError> {
+        let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
+        self.derived.write_index(number, &scan.index).map(drop)
+    }
+
+    /// Scans a sealed segment and makes its index anew: on the disk if that takes it.
+    pub(crate) fn indexed_anew(&self, number: u32) -> Result<Part, ReadError> {
         let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
         let segment = self.segment(number, Some(scan.index.end))?;
         segment.set_verified();
-        let index = self.derived.write_index(number, &scan.index)?;
+        let index = self.derived.write_or_keep_index(number, &scan.index)?;
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
     }
 

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::format::{
-    ClosingReason, FRAME_HEADER_LEN, FrameHeader, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, SymbolBody,
-    crc_of_body, encode_closing, encode_symbol, put_record, seal_frame,
+    ClosingReason, FRAME_HEADER_LEN, FrameHeader, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentEnd, SegmentHeader,
+    SymbolBody, crc_of_body, encode_closing, encode_symbol, put_record, seal_frame,
 };
 use super::index::MemoryIndex;
 use super::part::{Horizon, MemoryPart};
@@ -32,6 +32,8 @@ pub(crate) struct Writer {
     pub(crate) last_recorded: i64,
     /// The file is filled with zeros, durably, up to here.
     filled: u64,
+    /// The file may reach beyond that: it was being filled when there was no more room.
+    overfilled: bool,
     chunk: u64,
     /// The end of what is durable.
     pub(crate) synced_to: Address,
@@ -284,6 +286,7 @@ impl Writer {
             last_crc,
             last_recorded,
             filled,
+            overfilled: false,
             chunk: CHUNKS.0,
             synced_to: Address::new(part.segment.number(), offset),
             closed,
@@ -295,7 +298,12 @@ impl Writer {
 
     /// Whether the segment ends with a closing frame, and its file there too.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed && self.filled == u64::from(self.offset)
+        self.closed && !self.overfilled && self.filled == u64::from(self.offset)
+    }
+
+    /// Where what was written ends, which the segment after this one states.
+    pub(crate) fn segment_end(&self) -> SegmentEnd {
+        SegmentEnd { last_crc: self.last_crc, offset: self.offset }
     }
 
     fn segment(&self) -> &Segment {
@@ -324,6 +332,7 @@ impl Writer {
             Failure::Refused(AppendError::NoSpace { needed: size as u64, source: Arc::new(source) })
         };
         let mut at = self.filled;
+        self.overfilled = !planted(Bug::OverfillForgotten);
         while at < to {
             let part = zeros.get(..zeros.len().min((to - at) as usize)).unwrap_or_default();
             self.segment().file.write_all_at(at, part).map_err(no_space)?;
@@ -331,7 +340,7 @@ impl Writer {
         }
         let synced = self.segment().file.sync();
         synced.map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-        self.filled = to;
+        (self.filled, self.overfilled) = (to, false);
         self.chunk = (self.chunk * 2).min(CHUNKS.1);
         Ok(())
     }
@@ -435,8 +444,30 @@ impl Writer {
         Ok(self.synced_to)
     }
 
-    /// Ends the segment, or the log for now, with a closing frame; makes all durable and gives back unused space.
-    pub(crate) fn close_segment(&mut self, reason: ClosingReason) -> Result<Address, Failure> {
+    /// Ends the segment, or the log for now, with a closing frame, unless it ends with one; makes all durable and gives
+    /// back unused space.
+    pub(crate) fn close_segment(&mut self, reason: ClosingReason, segment_size: u64) -> Result<Address, Failure> {
+        if !self.closed {
+            self.fill(0, segment_size)?;
+            self.put_closing(reason)?;
+        }
+        if reason == ClosingReason::Sealed && planted(Bug::RotateWithoutSync) {
+            self.synced_to = Address::new(self.segment().number(), self.offset);
+            self.filled = u64::from(self.offset);
+            return Ok(self.synced_to);
+        }
+        let end = self.sync()?;
+        let file = &self.part.segment.file;
+        // Only once the frames are durable: what is cut is zeros.
+        file.set_len(u64::from(self.offset))
+            .and_then(|()| file.sync())
+            .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+        (self.filled, self.overfilled) = (u64::from(self.offset), false);
+        self.chunk = CHUNKS.0;
+        Ok(end)
+    }
+
+    fn put_closing(&mut self, reason: ClosingReason) -> Result<(), Failure> {
         let part = self.part.clone();
         self.frame.clear();
         self.frame.resize(FRAME_HEADER_LEN, 0);
@@ -462,20 +493,7 @@ impl Writer {
         drop(index);
         self.put_frame(crc, self.last_recorded)?;
         self.closed = true;
-        if reason == ClosingReason::Sealed && planted(Bug::RotateWithoutSync) {
-            self.synced_to = Address::new(self.segment().number(), self.offset);
-            self.filled = u64::from(self.offset);
-            return Ok(self.synced_to);
-        }
-        let end = self.sync()?;
-        let file = &self.part.segment.file;
-        // Only once the frames are durable: what is cut is zeros.
-        file.set_len(u64::from(self.offset))
-            .and_then(|()| file.sync())
-            .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-        self.filled = u64::from(self.offset);
-        self.chunk = CHUNKS.0;
-        Ok(end)
+        Ok(())
     }
 }
 
@@ -486,8 +504,9 @@ pub(crate) fn create_segment(
     environment: &Environment,
     store_id: [u8; 16],
     number: u32,
+    before: SegmentEnd,
 ) -> Result<(), Failure> {
-    let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64() };
+    let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64(), before };
     let temporary = format!("log/{number:08}.seg.new");
     let write = || {
         let file = disk.create(&temporary)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use redb::{Database, StorageBackend, StorageError};
 use thiserror::Error;
 
-use super::{Disk, DiskFile, MemoryDisk, RealDisk};
+use super::{Disk, DiskFile, Fence, MemoryDisk, RealDisk};
 
 /// Up to this size a file is checked whole when it is opened, in bytes; a larger one takes too long.
 const CHECKED_AT_OPEN_BYTES: u64 = 32 << 20;
@@ -35,44 +35,76 @@ impl DatabaseError {
 }
 
 #[derive(Debug)]
-struct Backend(Arc<dyn DiskFile>);
+struct Backend {
+    file: Arc<dyn DiskFile>,
+    fence: Fence,
+}
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(offset, out)
+        self.file.read_exact_at(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.fence.pass(|| self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        self.fence.pass(|| self.file.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(offset, data)
+        self.fence.pass(|| self.file.write_all_at(offset, data))
     }
 }
 
-/// Opens the database `file` of the data directory, made anew where there is none, with `cache_bytes` of cache.
+/// Opens the database `file` of the data directory, made anew where there is none or it is damaged, with `cache_bytes` of
+/// cache; nothing is written once `fence` is shut.
+pub(crate) fn open_or_make_anew(
+    disk: &dyn Disk,
+    file: &'static str,
+    cache_bytes: usize,
+    fence: &Fence,
+) -> Result<Database, DatabaseError> {
+    match open_database(disk, file, cache_bytes, fence) {
+        Err(error) if is_damage(&error.source) => {
+            tracing::warn!(%error, "makes a derived database anew: it is damaged");
+            create_database(disk, file, cache_bytes, fence)
+        }
+        other => other,
+    }
+}
+
+/// Whether an error says that the file isn't one that can be used, whatever is tried.
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+        _ => false,
+    }
+}
+
+/// Opens the database `file`, made anew where there is none.
 pub(crate) fn open_database(
     disk: &dyn Disk,
     file: &'static str,
     cache_bytes: usize,
+    fence: &Fence,
 ) -> Result<Database, DatabaseError> {
     let of = DatabaseError::of::<redb::StorageError>(file);
     let opened = match disk.open(file, true) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return create_database(disk, file, cache_bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return create_database(disk, file, cache_bytes, fence);
+        }
         other => other.map_err(|e| of(e.into()))?,
     };
     let length = opened.len().map_err(|e| of(e.into()))?;
     unpanicked(file, || {
-        let mut database = open_file(opened, cache_bytes)?;
+        let mut database = open_file(opened, cache_bytes, fence)?;
         if (1..=CHECKED_AT_OPEN_BYTES).contains(&length) {
             // What it mends it mends by going back to an earlier commit: the log has what is missing then.
             database.check_integrity()?;
@@ -82,11 +114,16 @@ pub(crate) fn open_database(
 }
 
 /// Makes an empty database under another name, and renames it once it is whole: a crash leaves none that can't be opened.
-fn create_database(disk: &dyn Disk, file: &'static str, cache_bytes: usize) -> Result<Database, DatabaseError> {
+fn create_database(
+    disk: &dyn Disk,
+    file: &'static str,
+    cache_bytes: usize,
+    fence: &Fence,
+) -> Result<Database, DatabaseError> {
     let of = DatabaseError::of::<StorageError>(file);
     let temporary = format!("{file}.new");
     let created = disk.create(&temporary).map_err(|e| of(e.into()))?;
-    let database = unpanicked(file, || open_file(created, cache_bytes))?;
+    let database = unpanicked(file, || open_file(created, cache_bytes, fence))?;
     disk.rename(&temporary, file).and_then(|()| disk.sync_dir("")).map_err(|e| of(e.into()))?;
     Ok(database)
 }
@@ -101,7 +138,7 @@ pub fn verify_database(dir: &Path, file: &'static str) -> Result<(), DatabaseErr
     let Some(copy) = copy_database(&RealDisk::new(dir), file)? else { return Ok(()) };
     let copy = copy.open(file, true).map_err(|e| of(e.into()))?;
     unpanicked(file, || {
-        let whole = open_file(copy, VERIFY_CACHE_BYTES)?.check_integrity()?;
+        let whole = open_file(copy, VERIFY_CACHE_BYTES, &Fence::default())?.check_integrity()?;
         if whole { Ok(()) } else { Err(StorageError::Corrupted("a page isn't what was written".to_owned()).into()) }
     })
 }
@@ -129,8 +166,8 @@ pub(crate) fn copy_database(disk: &dyn Disk, file: &'static str) -> Result<Optio
     Ok(Some(memory))
 }
 
-fn open_file(file: Arc<dyn DiskFile>, cache_bytes: usize) -> Result<Database, redb::DatabaseError> {
-    Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend(file))
+fn open_file(file: Arc<dyn DiskFile>, cache_bytes: usize, fence: &Fence) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend { file, fence: fence.clone() })
 }
 
 /// Runs `work` on `file`. redb panics on some damage, which is an error like any other here.
@@ -154,28 +191,35 @@ mod tests {
     use super::*;
 
     const FILE: &str = "catalog.redb";
+    const TABLE: redb::TableDefinition<'_, u64, u64> = redb::TableDefinition::new("t");
 
-    fn written() -> Vec<u8> {
-        let disk = MemoryDisk::new();
-        let database = open_database(&disk, FILE, 1 << 20).unwrap();
-        for round in 0..4u64 {
-            let transaction = database.begin_write().unwrap();
-            let mut table = transaction.open_table(redb::TableDefinition::<u64, u64>::new("t")).unwrap();
-            for key in 0..500 {
-                table.insert(key * 4 + round, key).unwrap();
-            }
-            drop(table);
-            transaction.commit().unwrap();
+    fn insert(database: &Database, round: u64) -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        let mut table = transaction.open_table(TABLE)?;
+        for key in 0..500 {
+            table.insert(key * 4 + round, key)?;
         }
-        drop(database);
+        drop(table);
+        Ok(transaction.commit()?)
+    }
+
+    fn bytes_of(disk: &MemoryDisk) -> Vec<u8> {
         let file = disk.open(FILE, false).unwrap();
         let mut bytes = vec![0; file.len().unwrap() as usize];
         file.read_exact_at(0, &mut bytes).unwrap();
         bytes
     }
 
+    fn written() -> Vec<u8> {
+        let disk = MemoryDisk::new();
+        let database = open_database(&disk, FILE, 1 << 20, &Fence::default()).unwrap();
+        (0..4).for_each(|round| insert(&database, round).unwrap());
+        drop(database);
+        bytes_of(&disk)
+    }
+
     #[test]
-    fn a_damaged_file_is_an_error_and_no_panic() {
+    fn a_damaged_file_is_an_error_and_no_panic_and_can_be_made_anew() {
         let whole = written();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
@@ -183,7 +227,7 @@ mod tests {
         verify_database(folder.path(), FILE).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole, "verifying writes nothing");
         verify_database(folder.path(), "dispatch.redb").unwrap();
-        let mut found = 0;
+        let (mut found, mut anew) = (0, 0);
         // Every place of the header, then places all over.
         for offset in (0..320).chain((320..whole.len()).step_by(whole.len() / 200)) {
             let mut damaged = whole.clone();
@@ -192,10 +236,39 @@ mod tests {
             found += usize::from(verify_database(folder.path(), FILE).is_err());
             let disk = MemoryDisk::new();
             disk.create(FILE).unwrap().write_all_at(0, &damaged).unwrap();
-            if let Err(error) = open_database(&disk, FILE, 1 << 20) {
+            if let Err(error) = open_database(&disk, FILE, 1 << 20, &Fence::default()) {
                 assert!(error.to_string().starts_with("catalog.redb: "), "{error}");
+                anew += 1;
             }
+            let database = open_or_make_anew(&disk, FILE, 1 << 20, &Fence::default()).unwrap();
+            insert(&database, 0).unwrap();
         }
         assert!(found > 20, "{found}");
+        assert!(anew > 10, "{anew}");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_of_something_else_is_made_anew() {
+        let whole = written();
+        for content in [&whole[..1], &whole[..4096], &whole[..whole.len() / 2], &[7; 10_000][..]] {
+            let disk = MemoryDisk::new();
+            disk.create(FILE).unwrap().write_all_at(0, content).unwrap();
+            let database = open_or_make_anew(&disk, FILE, 1 << 20, &Fence::default()).unwrap();
+            insert(&database, 0).unwrap();
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_the_fence() {
+        let (disk, fence) = (MemoryDisk::new(), Fence::default());
+        let database = open_database(&disk, FILE, 1 << 20, &fence).unwrap();
+        insert(&database, 0).unwrap();
+        let before = bytes_of(&disk);
+        fence.close();
+        insert(&database, 1).unwrap_err();
+        // It writes when it is closed as well.
+        drop(database);
+        assert!(bytes_of(&disk) == before);
+        open_database(&disk, FILE, 1 << 20, &Fence::default()).unwrap();
     }
 }

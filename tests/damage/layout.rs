@@ -79,9 +79,16 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<Frame> {
 pub(crate) fn regions(bytes: &[u8]) -> Vec<Region> {
     let mut all: Vec<Region> = Vec::new();
     let mut add = |what: String, offset, length| all.push(Region { what, offset, length });
-    for (what, offset, length) in
-        [("magic", 0, 8), ("version", 8, 4), ("store id", 16, 16), ("number", 32, 4), ("salt", 40, 8), ("CRC", 60, 4)]
-    {
+    for (what, offset, length) in [
+        ("magic", 0, 8),
+        ("version", 8, 4),
+        ("store id", 16, 16),
+        ("number", 32, 4),
+        ("salt", 40, 8),
+        ("CRC of the segment before", 48, 4),
+        ("end of the segment before", 52, 4),
+        ("CRC", 60, 4),
+    ] {
         add(format!("segment header, {what}"), offset, length);
     }
     for frame in frames(bytes) {

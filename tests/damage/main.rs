@@ -12,9 +12,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod databases;
 mod derived;
 mod harm;
 mod layout;
+mod real;
 mod segments;
 mod sweep;
 mod whole_files;

@@ -1,10 +1,12 @@
 //! Segments that are missing, swapped, of another store or older than they should be; a LOCK that says nothing.
 
-use atlas::log::Query;
+use atlas::log::{Append, At, Query};
+use atlas::storage::MemoryDisk;
+use atlas::{Event, EventStore, Uuid};
 
 use crate::harm::HARMS;
 use crate::layout::frames;
-use crate::world::{Files, Sample, open, salvage, verify};
+use crate::world::{Files, Sample, disk_of, files_of, loans, open, open_disk, salvage, verify};
 
 fn positions(sample: &Sample, name: &str) -> std::collections::BTreeSet<u64> {
     frames(&sample.files[name]).iter().flat_map(|frame| &frame.records).filter_map(|record| record.position).collect()
@@ -58,6 +60,80 @@ fn an_older_copy_of_a_segment_is_noticed() {
             older.remove(&name.replace(".seg", ".idx"));
             check(sample, &older, &[name], &format!("{name} cut at {}, no index", frame.offset));
         }
+    }
+}
+
+/// Closing frames end a segment at each clean close, so a copy of then is whole in itself.
+#[test]
+fn a_copy_of_a_segment_from_an_earlier_clean_close_is_noticed() {
+    let disk = MemoryDisk::new();
+    let mut copies: Vec<Files> = Vec::new();
+    let append = |store: &EventStore, number: u128, length| {
+        let event = Event::new("A_B_C_D_1", format!("p-{}", number % 5)).id(Uuid::from_u128(number + 1));
+        store.append(Append::to(&loans()).event(event.data(&"y".repeat(length)))).unwrap();
+    };
+    for run in 0..5 {
+        let store = open_disk(disk.clone()).unwrap();
+        // Once with so much that the next segment begins just where the log was closed.
+        append(&store, run << 8, if run == 4 { 60_000 } else { 200 });
+        (1..40).for_each(|number| append(&store, run << 8 | number, 200));
+        store.close().unwrap();
+        copies.push(files_of(&disk));
+        // Adds but a keyframe: no event is missing where it is lost.
+        let store = open_disk(disk.clone()).unwrap();
+        store.state(&loans(), "p-1", At::Now, true).unwrap();
+        store.close().unwrap();
+        copies.push(files_of(&disk));
+    }
+    let sample = Sample::of(files_of(&disk));
+    let (mut tried, mut without_events) = (0, 0);
+    for name in &sample.segments()[..sample.segments().len() - 1] {
+        let index = name.replace(".seg", ".idx");
+        for copy in &copies {
+            let Some(older) = copy.get(name).filter(|older| **older != sample.files[name]) else { continue };
+            assert_eq!(older[..], sample.files[name][..older.len()]);
+            tried += 1;
+            let of_copy = frames(older).iter().flat_map(|frame| &frame.records).filter_map(|r| r.position).collect();
+            without_events += usize::from(positions(&sample, name) == of_copy);
+            let mut files = sample.with(name, older.clone());
+            check(&sample, &files, &[name], &format!("{name} of {} bytes", older.len()));
+            files.insert(index.clone(), copy[&index].clone());
+            check(&sample, &files, &[name], &format!("{name} of {} bytes with its index", older.len()));
+            files.remove(&index);
+            files.retain(|name, _| !name.ends_with(".dir"));
+            check(&sample, &files, &[name], &format!("{name} of {} bytes without an index", older.len()));
+        }
+    }
+    assert!(tried >= 6 && without_events >= 1, "{tried}, {without_events}");
+}
+
+/// Another history of the same store: its segments are whole, and follow as far as their positions tell.
+#[test]
+fn a_segment_of_another_history_is_noticed() {
+    let start = Sample::small();
+    let segments = start.segments();
+    let parted = |text: &str| {
+        let mut files = start.files.clone();
+        files.retain(|name, _| segments[..2].contains(name));
+        let disk = disk_of(&files);
+        let store = open_disk(disk.clone()).unwrap();
+        for number in 0..900u128 {
+            let event = Event::new("A_B_C_D_1", format!("p-{}", number % 5)).id(Uuid::from_u128(number + (1 << 80)));
+            store.append(Append::to(&loans()).event(event.data(&text.repeat(200)))).unwrap();
+        }
+        store.close().unwrap();
+        Sample::of(files_of(&disk))
+    };
+    let (sample, other) = (parted("a"), parted("b"));
+    assert!(sample.segments().len() >= 5);
+    for name in &sample.segments()[2..] {
+        assert_eq!(positions(&sample, name), positions(&other, name));
+        let index = name.replace(".seg", ".idx");
+        let mut files = sample.with(name, other.files[name].clone());
+        let before = sample.segments().into_iter().rfind(|segment| segment < name).unwrap();
+        check(&sample, &files, &[name, &before], &format!("{name} of another history"));
+        files.insert(index.clone(), other.files[&index].clone());
+        check(&sample, &files, &[name, &before], &format!("{name} of another history with its index"));
     }
 }
 

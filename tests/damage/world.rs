@@ -72,6 +72,10 @@ fn write(path: std::path::PathBuf, content: &Value) {
     std::fs::write(path, content.to_string()).unwrap();
 }
 
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 const SENT: &str = "LOAN_OFFER_SENT_COMPLETE_1";
 
 async fn fill(disk: MemoryDisk, seed: u64, events: u64) {
@@ -106,8 +110,7 @@ async fn fill(disk: MemoryDisk, seed: u64, events: u64) {
 impl Sample {
     pub(crate) fn new(seed: u64, events: u64) -> Self {
         let disk = MemoryDisk::new();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(fill(disk.clone(), seed, events));
+        runtime().block_on(fill(disk.clone(), seed, events));
         Self::of(files_of(&disk))
     }
 

@@ -109,14 +109,22 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
-        let disk = context.store.environment().disk.clone();
-        Self::on(&*disk, context, runtime)
+        let database = DispatchDatabase::open(&context.store, context.options.cache_bytes, context.plans.clone())?;
+        Self::over(database, context, runtime)
     }
 
-    /// As [`new`](Self::new), with the database on a disk that need not be the store's.
-    pub(super) fn on(disk: &dyn Disk, context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
+    /// As [`new`](Self::new), with the database on a disk that isn't the store's, and serving nothing.
+    pub(super) fn on(disk: &dyn Disk, context: Arc<Context>) -> Result<Self, DispatchError> {
+        let database = DispatchDatabase::open_on(disk, context.options.cache_bytes, context.plans.clone())?;
+        Self::over(database, context, None)
+    }
+
+    fn over(
+        mut database: DispatchDatabase,
+        context: Arc<Context>,
+        runtime: Option<Handle>,
+    ) -> Result<Self, DispatchError> {
         let store = &context.store;
-        let mut database = DispatchDatabase::open(disk, context.options.cache_bytes, context.plans.clone())?;
         let stored = database.reflects()?;
         let (history, history_position) = (store.durable_end(), store.last_position());
         let from = match stored {

@@ -10,14 +10,21 @@ use crate::log::{AppendError, ReadError};
 use crate::sync::Ordering;
 
 impl Core {
-    /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed.
+    /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed. Whoever
+    /// closes it again waits for the first to be done, and is told the same.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), AppendError> {
         if self.opened_by != std::process::id() {
             return Err(AppendError::Forked { opened_by: self.opened_by });
         }
-        if !self.queue.close() {
-            return Ok(());
+        let mut closed = self.closed.lock();
+        match &*closed {
+            Some(result) => result.clone(),
+            None => closed.insert(self.close_once()).clone(),
         }
+    }
+
+    fn close_once(&self) -> Result<(), AppendError> {
+        self.queue.close();
         let result = self.close_log();
         if !self.is_read_only() {
             // So that the next open has nothing to make up for.
@@ -25,16 +32,19 @@ impl Core {
                 tracing::warn!(%error, "a segment could not be indexed; the next open does it");
             }
         }
-        if self.closing.swap(true, Ordering::AcqRel) {
-            return result;
-        }
+        self.closing.store(true, Ordering::Release);
+        self.let_go();
+        result
+    }
+
+    /// Ends all work, then lets go of the directory: last, so that nobody else opens what is still being written.
+    fn let_go(&self) {
         self.durable.close();
         self.environment.scheduler.stop();
         self.sealed.derived.release();
-        // Last, so that nobody else opens what is still being written.
+        self.fence.close();
         let _writer = self.writer.as_ref().map(|writer| writer.lock());
         self.lock.lock().take();
-        result
     }
 
     fn close_log(&self) -> Result<(), AppendError> {
@@ -49,8 +59,8 @@ impl Core {
         let end = if writer.is_closed() {
             writer.synced_to
         } else {
-            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-            let end = writer.close_segment(ClosingReason::Closed).map_err(|failure| self.fail(failure))?;
+            let ended = writer.close_segment(ClosingReason::Closed, self.options.segment_size);
+            let end = ended.map_err(|failure| self.fail(failure))?;
             self.publish(&writer, end)?;
             end
         };
@@ -61,7 +71,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes the index of the tail, unless the one of an earlier close lacks so little that the next open can scan it.
+    /// Writes the index of the tail, unless the one of an earlier close lacks so little that the next open can scan it, or
+    /// the disk doesn't take it: then the next open makes it.
     fn write_tail_index(&self, writer: &Writer) -> Result<(), ReadError> {
         const SMALL: u32 = 4 << 10;
         let index = writer.part.index.read();
@@ -70,10 +81,10 @@ impl Core {
         }
         let number = writer.part.segment.number();
         if index.start == SEGMENT_HEADER_LEN as u32 {
-            return self.sealed.derived.write_index(number, &index).map(drop);
+            return self.sealed.derived.write_or_keep_index(number, &index).map(drop);
         }
         let scan = scan_sealed(&writer.part.segment, index.hash().clone())?;
-        self.sealed.derived.write_index(number, &scan.index).map(drop)
+        self.sealed.derived.write_or_keep_index(number, &scan.index).map(drop)
     }
 
     /// Lets go of the directory without ending the log: for when the last handle is dropped.
@@ -81,11 +92,7 @@ impl Core {
         if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
             return;
         }
-        self.durable.close();
         // What was queued already is still committed.
-        self.environment.scheduler.stop();
-        self.sealed.derived.release();
-        let _writer = self.writer.as_ref().map(|writer| writer.lock());
-        self.lock.lock().take();
+        self.let_go();
     }
 }

@@ -40,11 +40,11 @@ impl Core {
             self.sync_writer(writer)?;
         }
         if !writer.is_closed() {
-            writer.fill(0, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-            let end = writer.close_segment(ClosingReason::Sealed).map_err(|failure| self.fail(failure))?;
+            let ended = writer.close_segment(ClosingReason::Sealed, self.options.segment_size);
+            let end = ended.map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
-        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number)
+        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number, writer.segment_end())
             .map_err(|failure| self.fail(failure))?;
         let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
             let source = std::io::Error::other(error);

@@ -27,7 +27,7 @@ pub(crate) use event::{EventBody, encode_event};
 pub(crate) use frame::{FRAME_HEADER_LEN, FrameHeader, check_frame, seal_frame};
 pub(crate) use other::{ClosingReason, KeyframeBody, RoomBody, encode_closing, encode_keyframe, encode_room};
 pub(crate) use record::{RECORD_HEADER_LEN, RecordHeader, check_record, put_record, record_crc, records};
-pub(crate) use segment::{BadHeader, SEGMENT_HEADER_LEN, SegmentHeader};
+pub(crate) use segment::{BadHeader, SEGMENT_HEADER_LEN, SegmentEnd, SegmentHeader};
 pub(crate) use symbol::{SymbolBody, encode_symbol};
 
 /// Why bytes are not what they should be.

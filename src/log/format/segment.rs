@@ -8,7 +8,9 @@
 //! 32  segment number         4
 //! 36  zero                   4
 //! 40  salt                   8
-//! 48  zero                  12
+//! 48  CRC of the last frame of the segment before  4
+//! 52  where that segment ends                      4
+//! 56  zero                   4
 //! 60  CRC of bytes 0..60     4
 //! ```
 
@@ -24,6 +26,16 @@ pub(crate) struct SegmentHeader {
     pub(crate) store_id: [u8; 16],
     pub(crate) number: u32,
     pub(crate) salt: u64,
+    /// Where the segment before ends, which is closed and synced by the time this one is created.
+    pub(crate) before: SegmentEnd,
+}
+
+/// How a segment ends: what the next one states, so that no other copy of it is taken for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    /// CRC of the last frame, which stands for all before it.
+    pub(crate) last_crc: u32,
+    pub(crate) offset: u32,
 }
 
 /// What a segment header says instead of a header of a known format.
@@ -43,7 +55,9 @@ impl SegmentHeader {
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.salt.to_le_bytes());
-        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&self.before.last_crc.to_le_bytes());
+        out.extend_from_slice(&self.before.offset.to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         let mut header = [0; SEGMENT_HEADER_LEN];
@@ -73,7 +87,9 @@ impl SegmentHeader {
             let store_id = fields.array()?;
             let number = fields.u32()?;
             fields.u32()?;
-            Some(Self { store_id, number, salt: fields.u64()? })
+            let salt = fields.u64()?;
+            let before = SegmentEnd { last_crc: fields.u32()?, offset: fields.u32()? };
+            Some(Self { store_id, number, salt, before })
         })();
         decoded.ok_or(BadHeader::Bad("the file is shorter than a segment header"))
     }

@@ -36,12 +36,18 @@ fn hex(bytes: &[u8]) -> String {
 /// Written by format version 1, to be read by every later version.
 #[test]
 fn golden_bytes_of_version_1() {
-    let header = SegmentHeader { store_id: [0xab; 16], number: 5, salt: 0x0123_4567_89ab_cdef };
+    let header = SegmentHeader {
+        store_id: [0xab; 16],
+        number: 5,
+        salt: 0x0123_4567_89ab_cdef,
+        before: SegmentEnd { last_crc: 0x0a0b_0c0d, offset: 0x0102_0304 },
+    };
     assert_eq!(
         hex(&header.encode()),
-        "41544c41534547000100000000000000abababababababababababababababab0500000000000000efcdab8967452301000000000000000000000000".to_owned()
+        "41544c41534547000100000000000000abababababababababababababababab0500000000000000efcdab89674523010d0c0b0a0403020100000000".to_owned()
             + &hex(&crc32fast::hash(&header.encode()[..60]).to_le_bytes())
     );
+    assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
     let event = Event::new("A_B_C_D_1", "s")
         .time(Timestamp::new(1_317_422_324_546_000, 120))
         .correlation_id(Uuid::from_u128(2))
@@ -80,7 +86,7 @@ fn what_is_encoded_decodes() {
 
 #[test]
 fn a_newer_format_is_told_from_damage() {
-    let mut header = SegmentHeader { store_id: [1; 16], number: 1, salt: 2 }.encode();
+    let mut header = SegmentHeader { store_id: [1; 16], number: 1, salt: 2, before: SegmentEnd::default() }.encode();
     header[8] = 9;
     assert_eq!(SegmentHeader::decode(&header), Err(BadHeader::Bad("the segment header's CRC doesn't match")));
     let crc = crc32fast::hash(&header[..60]).to_le_bytes();

@@ -64,13 +64,31 @@ pub(crate) struct CheckedWriter<'a> {
     buffer: Vec<u8>,
     written: u64,
     crcs: Vec<u8>,
+    is_finished: bool,
+}
+
+impl Drop for CheckedWriter<'_> {
+    /// What was not finished must not take room from others. Should it stay, the next open removes it.
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let _ = self.disk.remove(&temporary(self.name));
+        }
+    }
 }
 
 impl<'a> CheckedWriter<'a> {
     /// Begins the file `name`, under another name until it is finished.
     pub(crate) fn create(disk: &'a dyn Disk, name: &'a str) -> Result<Self, ReadError> {
         let file = disk.create(&temporary(name)).map_err(ReadError::io(name))?;
-        Ok(Self { disk, file, name, buffer: Vec::with_capacity(BUFFER), written: 0, crcs: Vec::new() })
+        Ok(Self {
+            disk,
+            file,
+            name,
+            buffer: Vec::with_capacity(BUFFER),
+            written: 0,
+            crcs: Vec::new(),
+            is_finished: false,
+        })
     }
 
     /// Appends data.
@@ -112,7 +130,9 @@ impl<'a> CheckedWriter<'a> {
             self.disk.rename(&temporary(self.name), self.name)?;
             self.disk.sync_dir(self.name.rsplit_once('/').map_or("", |(folder, _)| folder))
         };
-        finish().map_err(ReadError::io(self.name))
+        finish().map_err(ReadError::io(self.name))?;
+        self.is_finished = true;
+        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use super::frame::{Found, FoundRecord, examine};
 use crate::event::Scope;
 use crate::log::derived::NOT_CLOSED;
-use crate::log::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, SymbolBody};
+use crate::log::format::{
+    FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, SegmentEnd, SymbolBody,
+};
 use crate::log::index::{FrameEntry, KeyHash, MemoryIndex};
 use crate::log::recovery;
 use crate::log::segment::{Block, Segment};
@@ -45,8 +47,8 @@ pub(super) struct Salvaged {
     names: HashMap<u32, Name>,
     last_recorded: i64,
     last_crc: u32,
-    /// The last frame taken is a closing one.
-    closed: bool,
+    /// How the segment ends, where the last frame taken closes it.
+    pub(super) closing: Option<SegmentEnd>,
     /// CRCs of the frames taken: a copy of one, within somebody's data, is no frame of its own.
     taken: HashSet<u32>,
 }
@@ -80,7 +82,7 @@ pub(super) fn salvage(
         names: HashMap::new(),
         last_recorded: i64::MIN,
         last_crc: recovery::header_crc(segment),
-        closed: false,
+        closing: None,
         taken: HashSet::new(),
     };
     salvaged.run(durable_end)?;
@@ -122,7 +124,7 @@ impl Salvaged {
             }
         }
         self.end_piece();
-        if durable_end.is_none() && !self.closed {
+        if durable_end.is_none() && self.closing.is_none() {
             self.lost(at, 0, NOT_CLOSED);
         }
         let ended = Address::new(self.segment.number(), at);
@@ -208,7 +210,6 @@ impl Salvaged {
     fn take(&mut self, at: u32, found: &Found, frame: &[u8]) {
         let header = &found.header;
         self.next_position = header.first_position;
-        self.closed = false;
         let entry = |first_ordinal| FrameEntry { offset: at, first_ordinal, recorded_at: header.recorded_at };
         if let Some(piece) = &mut self.piece {
             piece.frames.push(entry(piece.events.len() as u32));
@@ -231,6 +232,9 @@ impl Salvaged {
         self.next_position = header.first_position.saturating_add(u64::from(header.events));
         self.last_recorded = header.recorded_at;
         self.last_crc = header.crc;
+        let closes = |record: &FoundRecord| record.whole && record.header.kind == RecordKind::Closing as u8;
+        let end = SegmentEnd { last_crc: header.crc, offset: at + header.length };
+        self.closing = found.records.iter().any(closes).then_some(end);
         self.taken.insert(header.crc);
     }
 
@@ -289,8 +293,7 @@ impl Salvaged {
                     piece.end = offset + record.length;
                 }
             }
-            Some(RecordKind::Closing) => self.closed = true,
-            None => {}
+            Some(RecordKind::Closing) | None => {}
             Some(_) => {
                 self.begin_piece(offset, self.next_position, frame);
                 let Some(piece) = &mut self.piece else { return Ok(()) };

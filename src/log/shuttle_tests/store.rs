@@ -9,6 +9,7 @@ use shuttle::future::block_on;
 use super::{Count, check, together};
 use crate::Uuid;
 use crate::event::{Event, Scope};
+use crate::log::lock_file::LockFile;
 use crate::log::{
     Address, Append, AppendError, Durability, EventStore, ExpectedVersion, LogEntry, Options, Query, ReadError,
     Receipt, RecordKind,
@@ -255,6 +256,27 @@ fn a_close_among_appends_and_readers() {
         all.sort();
         // Done or Closed, and nothing between.
         assert_eq!(whole(&open(&disk)), all);
+    });
+}
+
+#[test]
+fn whoever_closes_second_is_told_once_all_is_closed() {
+    check(4, || {
+        let disk = MemoryDisk::new();
+        let store = open(&disk);
+        let append = |number| Append::to(&scope()).event(event("a", number, 10)).durability(Durability::Deferred);
+        store.append(append(11)).unwrap();
+        let close = |store: EventStore| {
+            let disk = disk.clone();
+            Box::new(move || {
+                store.close().unwrap();
+                // The directory is free, and the log has its end: whoever is told may rely on it.
+                LockFile::look(&disk).unwrap().clean_end
+            }) as Box<dyn FnOnce() -> Address + Send>
+        };
+        let ends = together(vec![close(store.clone()), close(store.clone()), close(store)]);
+        assert!(ends.iter().all(|end| *end > Address::START && *end == ends[0]), "{ends:?}");
+        assert_eq!(whole(&open(&disk)).len(), 1);
     });
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Report, file_len};
-use crate::log::derived::NOT_CLOSED;
-use crate::log::format::SEGMENT_HEADER_LEN;
+use crate::log::derived::{NOT_CLOSED, NOT_CONTINUED};
+use crate::log::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use crate::log::index::{IndexFile, KeyHash, index_name};
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
@@ -40,6 +40,8 @@ pub(crate) struct Check {
     /// Which problem hides the events from `next_position` on up to the next whole frame.
     hidden_by: Option<usize>,
     damaged: BTreeSet<u32>,
+    /// How the segment before ends, where it is whole.
+    before: Option<SegmentEnd>,
     last_recorded: i64,
 }
 
@@ -58,6 +60,7 @@ impl Check {
             next_position: 1,
             hidden_by: None,
             damaged: BTreeSet::new(),
+            before: None,
             last_recorded: i64::MIN,
         }
     }
@@ -89,7 +92,9 @@ impl Check {
         report: &mut Report,
         progress: impl FnMut(u64),
     ) {
+        let mut before = self.before.take();
         for missing in self.expected_number..number {
+            before = None;
             self.damage(missing, 0, "the segment is missing, and a later one is there", report);
         }
         self.expected_number = number.saturating_add(1);
@@ -106,6 +111,7 @@ impl Check {
         }
         match recovery::scan(&segment, self.sealed.hash().clone(), &Before::Segment(None), limit, progress) {
             Ok(mut scan) => {
+                self.continues(before, &segment, report);
                 self.follows(&mut scan, number, report);
                 self.ends(&segment, &scan, is_tail, report);
                 if is_tail {
@@ -125,6 +131,13 @@ impl Check {
         self.damaged.insert(number);
         report.add(segment_name(number), offset, what);
         self.hidden_by.get_or_insert(report.problems.len() - 1);
+    }
+
+    /// The segment before is the very one that this one continues.
+    fn continues(&mut self, before: Option<SegmentEnd>, segment: &Segment, report: &mut Report) {
+        if let Some(end) = before.filter(|end| *end != segment.header.before) {
+            self.damage(segment.number() - 1, u64::from(end.offset), NOT_CONTINUED, report);
+        }
     }
 
     /// The segment's first event follows the last one before it.
@@ -178,8 +191,9 @@ impl Check {
                 Err(error) => return report.add_error(error),
             },
         };
-        if let Some(what) = wrong {
-            self.damage(number, u64::from(end), what, report);
+        match wrong {
+            Some(what) => self.damage(number, u64::from(end), what, report),
+            None => self.before = Some(SegmentEnd { last_crc: scan.last_crc, offset: end }),
         }
     }
 
