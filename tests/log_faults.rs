@@ -257,7 +257,12 @@ fn a_lock_ahead_of_the_log_is_evidence_of_lost_data() {
     append(&store, 2);
     drop(store);
     disk.create(SEGMENT).unwrap().write_all_at(0, &short).unwrap();
-    assert!(matches!(open(disk), Err(OpenError::Corrupt { readable_to: 1, .. })));
+    // Recovery would zero this, if it began before it looked at LOCK.
+    let after = end_of_data(&disk, SEGMENT) + 4096;
+    flip(&disk, SEGMENT, after);
+    let before = bytes(&disk, SEGMENT);
+    assert!(matches!(open(disk.clone()), Err(OpenError::Corrupt { readable_to: 1, .. })));
+    assert_eq!(bytes(&disk, SEGMENT), before);
 }
 
 #[test]

@@ -73,12 +73,6 @@ pub(crate) fn open_locked(
     let base = indexed_tail(&sealed, &tail_segment, before.0, is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
     let end = Address::new(last, tail.index.end);
-    if state.durable_end > end {
-        let name = segment_name(last);
-        let what = "the log ends before what LOCK says was durable";
-        let source = ReadError::Corrupt { file: name, offset: u64::from(tail.index.end), what };
-        return Err(OpenError::Corrupt { source, readable_to: tail.index.next_position().saturating_sub(1) });
-    }
     if state.durable_end != end {
         lock.set_found(end).map_err(ReadError::io("LOCK"))?;
     }
@@ -284,6 +278,7 @@ fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Re
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };
+    let ends_early = state.durable_end > Address::new(segment.number(), end);
     match scan.stop {
         Stop::End if closed => {}
         Stop::Bad(_) if planted(Bug::DamagedTailCut) => {}
@@ -294,13 +289,16 @@ fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Re
             }
         }
         Stop::Damaged(what) => return Err(corrupt(what)),
-        Stop::Bad(what) if state.durable_end > Address::new(segment.number(), end) => return Err(corrupt(what)),
+        Stop::Bad(what) if ends_early => return Err(corrupt(what)),
         Stop::Bad(what) => {
             if recovery::was_synced(segment, end)? {
                 return Err(corrupt(what));
             }
             tracing::warn!(segment = segment.number(), offset = end, what, "cuts a torn tail");
         }
+    }
+    if ends_early {
+        return Err(corrupt("the log ends before what LOCK says was durable"));
     }
     Ok(())
 }

@@ -72,6 +72,13 @@ impl Sections {
             &mut self.far_keys,
         ]
     }
+
+    /// Whether each lies within `data` bytes. Rows of the second have 2 bytes or 4.
+    fn fit(&mut self, data: u64) -> bool {
+        const ROWS: [u64; 15] = [4, 2, 16, 8, 4, 48, 8, 4, 16, 8, 8, 8, 8, 8, 8];
+        let end = |section: &Section, row: u64| section.offset.saturating_add(u64::from(section.count) * row);
+        self.fields().iter().zip(ROWS).all(|(section, row)| end(section, row) <= data)
+    }
 }
 
 /// What a segment's index says of the whole segment.
@@ -153,13 +160,14 @@ impl IndexFile {
             for section in sections.fields() {
                 *section = Section { offset: u64::from(fields.u32()?), count: fields.u32()? };
             }
-            Some((summary, found, sections))
+            let fits = sections.fit(file.len() as u64) && sections.offsets.count == summary.events;
+            fits.then_some((summary, found, sections))
         })();
         match decoded {
             Some((summary, found, sections)) if summary.segment == segment && found == store_id => {
                 Ok(Arc::new(Self { file, sections, summary }))
             }
-            _ => Err(file.corrupt(0, "the index is of another segment or store")),
+            _ => Err(file.corrupt(0, "the index is of another segment or store, or its sections don't fit")),
         }
     }
 
