@@ -78,7 +78,7 @@ impl Attempt {
         for index in 0..count {
             let length = if habits.alike { habits.data } else { rng.below(habits.data + 1) };
             let id = uuid::Builder::from_random_bytes(
-                [rng.next().to_le_bytes(), rng.next().to_le_bytes()].concat().try_into().unwrap_or_default(),
+                [rng.any().to_le_bytes(), rng.any().to_le_bytes()].concat().try_into().unwrap_or_default(),
             );
             events.push(Tried {
                 id: given.then(|| id.into_uuid()),

@@ -109,7 +109,7 @@ fn simulate(seed: u64, mut rng: Rng, settings: &Settings) -> Result<Figures, Vio
     let model = Model::new().map_err(|what| violation(what, Vec::new()))?;
     let mut simulation = Simulation {
         habits: Habits::new(&mut rng),
-        disk: SimulatedDisk::new(rng.next()),
+        disk: SimulatedDisk::new(rng.any()),
         clock: Arc::default(),
         figures: Figures::default(),
         trace: settings.trace.then(Vec::new),
@@ -185,7 +185,7 @@ impl Simulation {
                         answers(&store, &self.model, self.habits.streams, &mut self.rng)?;
                     }
                     if self.rng.one_in(6) {
-                        let disk = self.disk.fork(self.rng.next());
+                        let disk = self.disk.fork(self.rng.any());
                         verifies(Arc::new(disk), &mut self.rng)?;
                     }
                     return Ok(Life::new(world, store));
@@ -284,7 +284,7 @@ impl Simulation {
         }
         let ran = life.world.scheduler.step(lane);
         self.note(|| format!("{lane:?}: {ran}"));
-        let seed = self.rng.next();
+        let seed = self.rng.any();
         // Before anybody is told how it ended.
         match self.disk.take_fork(seed) {
             Some(fork) if !self.disk.is_cut() => forks::crash(self, &fork),
@@ -344,7 +344,8 @@ impl Simulation {
         life.faulty = true;
         match self.rng.below(4) {
             0 => {
-                let room = self.rng.below(100_000);
+                let most = self.rng.pick(&[100, 100_000]).copied().unwrap_or(0);
+                let room = self.rng.below(most);
                 self.note(|| format!("room for {room} bytes"));
                 self.disk.set_room(room);
             }
@@ -416,10 +417,7 @@ impl Simulation {
         life.end();
         self.disk = next;
         self.disk.set_room(u64::MAX);
-        // An answer that came too late for anybody is no promise.
-        match self.disk.take_failed_syncs().len() as u64 {
-            failed => self.figures.failed_syncs += failed,
-        }
+        self.figures.failed_syncs += self.disk.take_failed_syncs().len() as u64;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn fork(simulation: &mut Simulation, life: &Life) -> Check {
     if life.world.disk.is_cut() {
         return Ok(());
     }
-    let disk = simulation.disk.fork(simulation.rng.next());
+    let disk = simulation.disk.fork(simulation.rng.any());
     crash(simulation, &disk)
 }
 
@@ -32,7 +32,7 @@ pub(super) fn crash(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check 
     if damages {
         damage_what_is_derived(simulation, &crashed)?;
     }
-    let again = simulation.rng.one_in(3).then(|| crashed.fork(simulation.rng.next()));
+    let again = simulation.rng.one_in(3).then(|| crashed.fork(simulation.rng.any()));
     let found = recover(simulation, &crashed)?;
     simulation.figures.events += found.len() as u64;
     simulation.model.recovered(&found)?;
@@ -49,11 +49,11 @@ pub(super) fn crash(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check 
     let twice = recover(simulation, &crashed)?;
     ensure(twice == found, || format!("recovered {} entries, and then {}", found.len(), twice.len()))?;
     if simulation.rng.one_in(6) {
-        let side = crashed.fork(simulation.rng.next());
+        let side = crashed.fork(simulation.rng.any());
         go_on(simulation, &side, &found)?;
     }
     if simulation.rng.one_in(5) {
-        let side = crashed.fork(simulation.rng.next());
+        let side = crashed.fork(simulation.rng.any());
         damage_a_segment(simulation, &side, &found)?;
     }
     Ok(())

@@ -76,7 +76,7 @@ pub(super) fn open(
     rng: &mut Rng,
 ) -> Result<(World, EventStore), OpenError> {
     let world = World::new(disk.clone(), clock.clone());
-    let store = EventStore::open_with(world.environment(rng.next()), options(rng))?;
+    let store = EventStore::open_with(world.environment(rng.any()), options(rng))?;
     Ok((world, store))
 }
 

@@ -393,7 +393,10 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change(Call::Name, |state| {
-            state.names.get(name).ok_or_else(not_found)?;
+            let inode = *state.names.get(name).ok_or_else(not_found)?;
+            if state.room != u64::MAX {
+                state.room += state.inode(inode)?.cache().len() as u64;
+            }
             state.change_name(NameChange::Remove(name.to_owned()));
             Ok(())
         })

@@ -18,7 +18,7 @@ impl Rng {
     }
 
     /// Choices [below](Self::below) a number are made by `choices`, each by as few bytes as it needs; once they are used
-    /// up, and for [any number](Self::next), what follows from `seed` counts.
+    /// up, and for [any number](Self::any), what follows from `seed` counts.
     pub fn with_choices(choices: Bytes, seed: u64) -> Self {
         Self { choices, seeded: SeededEntropy::new(seed) }
     }
@@ -33,13 +33,13 @@ impl Rng {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.seeded.next_u64()
     }
 
     /// A number below `end`; 0 where that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        let number = self.choice_below(end).unwrap_or_else(|| self.next());
+        let number = self.choice_below(end).unwrap_or_else(|| self.any());
         number.checked_rem(end).unwrap_or(0)
     }
 
