@@ -70,7 +70,7 @@ impl Host<'_> {
         let faulty = self.plan(end);
         let (cut_late, count) = (self.rng.below(400), 1 + self.rng.below(24));
         let atlas = process(async {
-            let opened = builder(&self.calls).open_with(seeded(&self.disk, self.rng.next())).await;
+            let opened = builder(&self.calls).open_with(seeded(&self.disk, self.rng.any())).await;
             let atlas = match opened {
                 Ok(atlas) => atlas,
                 Err(error) => {
