@@ -178,11 +178,7 @@ impl Host<'_> {
     pub(crate) fn harm(&mut self) {
         let database = DATABASES[self.rng.below(2) as usize];
         match self.rng.below(4) {
-            0 => {
-                if self.disk.remove(database).is_ok() {
-                    self.figures.lost += 1;
-                }
-            }
+            0 => self.figures.lost += u64::from(self.disk.remove(database).is_ok()),
             1 => {
                 let mut rng = self.rng.clone();
                 let harmed = self.disk.damage(database, |bytes| {
