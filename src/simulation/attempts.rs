@@ -40,10 +40,13 @@ pub(super) struct Habits {
 
 impl Habits {
     pub(super) fn new(rng: &mut Rng) -> Self {
+        let alike = rng.one_in(4);
+        // Alike, each is longer than a sector, so that one can be lost without the next.
+        let sizes = if alike { [600, 700, 900, 1_200] } else { [40, 300, 1_500, 6_000] };
         Self {
-            streams: 1 + rng.below(9),
-            alike: rng.one_in(4),
-            data: rng.pick(&[40, 300, 1_500, 6_000]).copied().unwrap_or(40),
+            streams: 1 + rng.below(if alike { 3 } else { 9 }),
+            alike,
+            data: rng.pick(&sizes).copied().unwrap_or(40),
             events: 1 + rng.below(5),
         }
     }

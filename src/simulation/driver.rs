@@ -194,7 +194,7 @@ impl Simulation {
                     let explained = matches!(&error, OpenError::Read(error) if is_explained(error, true));
                     let faulty = faults != Faults::default() || self.disk.is_cut();
                     ensure(faulty && explained, || format!("the store can't be opened: {error}"))?;
-                    if self.disk.is_cut() || self.rng.one_in(3) {
+                    if self.disk.is_cut() || self.rng.one_in(4) {
                         self.figures.power_cuts += 1;
                         self.figures.cut_recoveries += 1;
                         self.disk = self.disk.power_cut();
@@ -212,7 +212,7 @@ impl Simulation {
         let mut faults = Faults::default();
         match self.rng.below(6) {
             0 => faults.read = OFTEN,
-            1 => faults.write = OFTEN,
+            1 => faults.write = 3 * OFTEN,
             2 | 3 => faults.sync = OFTEN,
             4 => faults.name = OFTEN,
             _ => faults.short = 4 * OFTEN,
@@ -245,7 +245,7 @@ impl Simulation {
                     }
                 }
             }
-            97 => self.let_faults_loose(life),
+            97 | 98 => self.let_faults_loose(life),
             _ => self.append_blocking(life)?,
         }
         let failed = self.disk.take_failed_syncs();
@@ -342,14 +342,20 @@ impl Simulation {
 
     fn let_faults_loose(&mut self, life: &mut Life) {
         life.faulty = true;
-        match self.rng.below(4) {
-            0 => {
+        match self.rng.below(6) {
+            0 if life.cramped => {
+                self.note(|| "room again".to_owned());
+                self.disk.set_room(u64::MAX);
+                life.cramped = false;
+            }
+            0 | 1 => {
+                life.cramped = true;
                 let most = self.rng.pick(&[100, 100_000]).copied().unwrap_or(0);
                 let room = self.rng.below(most);
                 self.note(|| format!("room for {room} bytes"));
                 self.disk.set_room(room);
             }
-            1 => {
+            2 => {
                 let changes = 1 + self.rng.below(30);
                 self.note(|| format!("power cut in {changes}"));
                 self.disk.cut_power_in(changes);

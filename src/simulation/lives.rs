@@ -45,6 +45,8 @@ pub(super) struct Life {
     pub(super) readers: Readers,
     /// Faults were let loose: errors are explained.
     pub(super) faulty: bool,
+    /// The disk has little room.
+    pub(super) cramped: bool,
     /// A sync of a segment failed.
     pub(super) failed_sync: bool,
     closing: bool,
@@ -83,7 +85,16 @@ pub(super) fn open(
 impl Life {
     pub(super) fn new(world: World, store: EventStore) -> Self {
         let readers = Readers::new(&store, &world.disk);
-        Self { world, store, tasks: Vec::new(), readers, faulty: false, failed_sync: false, closing: false }
+        Self {
+            world,
+            store,
+            tasks: Vec::new(),
+            readers,
+            faulty: false,
+            cramped: false,
+            failed_sync: false,
+            closing: false,
+        }
     }
 
     /// Whether errors are explained: by faults, by the power that is gone, or by a sync that failed.

@@ -70,7 +70,7 @@ impl std::fmt::Debug for SimulatedDisk {
 #[derive(Clone, Debug)]
 enum NameChange {
     Create(String, u64),
-    Rename(String, String),
+    Rename(String, String, u64),
     Remove(String),
 }
 
@@ -197,8 +197,8 @@ impl SimulatedDisk {
         state.inodes.values_mut().for_each(|inode| inode.locked = false);
         // A file whose name is gone may come back under it: that it is gone isn't durable yet.
         let created = state.changed_names.iter().filter_map(|change| match change {
-            NameChange::Create(_, inode) => Some(inode),
-            NameChange::Rename(..) | NameChange::Remove(_) => None,
+            NameChange::Create(_, inode) | NameChange::Rename(_, _, inode) => Some(inode),
+            NameChange::Remove(_) => None,
         });
         let named: Vec<u64> =
             state.names.values().chain(state.durable_names.values()).chain(created).copied().collect();
@@ -331,10 +331,11 @@ fn apply(names: &mut BTreeMap<String, u64>, change: NameChange) {
         NameChange::Create(name, inode) => {
             names.insert(name, inode);
         }
-        NameChange::Rename(from, to) => {
-            if let Some(inode) = names.remove(&from) {
-                names.insert(to, inode);
+        NameChange::Rename(from, to, inode) => {
+            if names.get(&from) == Some(&inode) {
+                names.remove(&from);
             }
+            names.insert(to, inode);
         }
         NameChange::Remove(name) => {
             names.remove(&name);
@@ -344,7 +345,7 @@ fn apply(names: &mut BTreeMap<String, u64>, change: NameChange) {
 
 impl NameChange {
     fn is_in(&self, folder: &str) -> bool {
-        let (Self::Create(name, _) | Self::Rename(_, name) | Self::Remove(name)) = self;
+        let (Self::Create(name, _) | Self::Rename(_, name, _) | Self::Remove(name)) = self;
         name.rsplit_once('/').map_or("", |(of, _)| of) == folder
     }
 }
@@ -385,8 +386,8 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.change(Call::Name, |state| {
-            state.names.get(from).ok_or_else(not_found)?;
-            state.change_name(NameChange::Rename(from.to_owned(), to.to_owned()));
+            let inode = *state.names.get(from).ok_or_else(not_found)?;
+            state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
             Ok(())
         })
     }
