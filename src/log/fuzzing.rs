@@ -45,8 +45,17 @@ pub fn frames(segment: &[u8]) -> Vec<usize> {
     found
 }
 
-/// Makes the CRCs of a segment right, of its header and of its frames as far as they can be walked.
-pub fn mend_segment(segment: &mut [u8]) {
+/// Makes the CRCs of a segment right, of its header and of its frames as far as they can be walked, and lets it follow the
+/// segment before: CRC and end of that segment's last frame, zeros for none. Gives its own.
+pub fn mend_segment(segment: &mut [u8], before: (u32, u32)) -> (u32, u32) {
+    put(segment, 48, &before.0.to_le_bytes());
+    put(segment, 52, &before.1.to_le_bytes());
+    let mut last = (0, 0);
+    mend_frames(segment, &mut last);
+    last
+}
+
+fn mend_frames(segment: &mut [u8], last: &mut (u32, u32)) {
     let Some(covered) = segment.get(..SEGMENT_HEADER_LEN - 4) else { return };
     let crc = crc32fast::hash(covered).to_le_bytes();
     put(segment, SEGMENT_HEADER_LEN - 4, &crc);
@@ -69,6 +78,7 @@ pub fn mend_segment(segment: &mut [u8]) {
         }
         previous_crc = format::seal_frame(&mut mended, FrameHeader { previous_crc, ..header }, &crcs, &salt);
         put(segment, at, &mended);
+        *last = (previous_crc, (at + header.length as usize) as u32);
     }
 }
 
