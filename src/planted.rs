@@ -38,7 +38,6 @@ bugs! {
     ClosedIndexTrusted: "an index of a clean close is taken for the whole of a segment that went on",
     SubscriptionSkips: "a subscription goes on from the newest position instead of its own",
     DamagedTailCut: "any bad frame at the end of the log is taken for a torn tail",
-    OverfillForgotten: "space that was filled in part before the disk was full is forgotten",
     RecordUnchecked: "a read doesn't check the record's CRC",
 }
 

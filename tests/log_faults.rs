@@ -634,3 +634,30 @@ fn more_kinds_of_events_than_two_bytes_can_number_are_told_apart() {
         assert_eq!(event.event_type(), format!("A_B_C_D{}_1", position - 1));
     }
 }
+
+#[test]
+fn a_closed_segment_that_a_full_disk_left_too_long_is_cut_again() {
+    let disk = FaultyDisk::new();
+    let room = |bytes| disk.faults.room.store(bytes, Ordering::SeqCst);
+    let large = |number| event(number).data(&"x".repeat(8_000));
+    let append = |store: &EventStore, event| store.append(Append::to(&scope()).event(event));
+    let store = open(disk.clone()).unwrap();
+    let mut number = 0;
+    while store.stats().unwrap().tail_bytes < 60_000 {
+        number += 1;
+        append(&store, event(number)).unwrap();
+    }
+    // The segment is closed, and then there is no room for the next one.
+    room(0);
+    assert!(matches!(append(&store, large(1_000)), Err(AppendError::NoSpace { .. })));
+    // A small event would still fit: filling space for it ends in the middle.
+    room(40);
+    assert!(matches!(append(&store, event(1_001)), Err(AppendError::NoSpace { .. })));
+    room(i64::MAX / 2);
+    append(&store, large(1_002)).unwrap();
+    assert_eq!(store.stats().unwrap().segments, 2);
+    let wanted: Vec<u128> = (1..=number).chain([1_002]).collect();
+    assert_eq!(ids(&store), wanted);
+    store.close().unwrap();
+    assert_eq!(ids(&open(disk).unwrap()), wanted);
+}
