@@ -28,6 +28,8 @@ pub(crate) struct Beside {
     known: Mutex<Known>,
     /// Whether a look is due on behalf of those who wait.
     look_is_due: AtomicBool,
+    /// Whether it looks no more.
+    still: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,8 @@ fn open_at(environment: Environment, options: Options, stated: Address) -> Resul
     let position = tail.position();
     let view = View { sealed, directory, recent, losses: Arc::default() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
-    let beside = Beside { known: Mutex::new(Known { tail, failed: None }), look_is_due: AtomicBool::new(false) };
+    let (look_is_due, still) = (AtomicBool::new(false), AtomicBool::new(false));
+    let beside = Beside { known: Mutex::new(Known { tail, failed: None }), look_is_due, still };
     let end = Address::new(last, end);
     let (writer, lock, beside) = (None, None, Some(beside));
     Ok(Core::new(Opened { environment, options, view, writer, lock, beside, end, position, open_us }))
@@ -279,6 +282,9 @@ impl Beside {
     /// Takes in what has become durable since the last look.
     pub(crate) fn look(&self, core: &Core) -> Result<(), ReadError> {
         let mut known = self.known.lock();
+        if self.still.load(Ordering::Acquire) {
+            return Ok(());
+        }
         if let Some(error) = &known.failed {
             return Err(error.clone());
         }
@@ -306,6 +312,12 @@ impl Beside {
             core.durable.wake();
         }
         result
+    }
+
+    /// Looks no more: what is known now is what stays.
+    pub(crate) fn stand_still(&self) {
+        let _looking = self.known.lock();
+        self.still.store(true, Ordering::Release);
     }
 
     /// Has a look taken after a pause, unless one is due already. For whoever is about to wait.

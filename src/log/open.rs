@@ -9,7 +9,7 @@ use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
-use super::segment::{Segment, segment_name, segment_number};
+use super::segment::{Segment, is_own_name, segment_name, segment_number};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
@@ -62,6 +62,11 @@ pub(crate) fn open_locked(
     let disk = environment.disk.clone();
     let create = options.create;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
+    if names.iter().all(|name| segment_number(name).is_none()) && state.durable_end != Address::START {
+        let what = "the segment is missing, and LOCK says that it was there";
+        let source = ReadError::Corrupt { file: segment_name(1), offset: 0, what };
+        return Err(OpenError::Corrupt { source, readable_to: 0 });
+    }
     let last = segments(&*disk, &environment, &names, create)?;
     let tail_segment = Segment::open(&*disk, last, true, None)?;
     let store_id = tail_segment.header.store_id;
@@ -90,7 +95,7 @@ pub(crate) fn open_locked(
 
 /// Finds the segments among the names in `log/`, removes what was never finished, creates the first where there is none; the last one's number.
 fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create: bool) -> Result<u32, OpenError> {
-    for name in names.iter().filter(|name| name.ends_with(".new")) {
+    for name in names.iter().filter(|name| name.ends_with(".new") && is_own_name(name)) {
         let name = format!("log/{name}");
         disk.remove(&name).map_err(ReadError::io(&name))?;
     }

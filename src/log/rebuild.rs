@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::index::KeyHash;
 use super::lock_file::{LockFile, LockState};
 use super::recovery::Stop;
-use super::segment::{segment_name, segment_number};
+use super::segment::{is_own_name, segment_name, segment_number};
 use super::verify::{Check, Derived, file_len};
 use super::view::SealedSegments;
 use super::{Address, EventStore, OpenError, Options, Problem, ReadError, Report};
@@ -87,7 +87,7 @@ impl Rebuild {
         let mut check = Check::new(disk.clone(), &numbers, Address::START, Derived::Nothing);
         let mut bytes = 0;
         for number in &numbers {
-            check.segment(*number, *number == last, None, &mut report, |_| {});
+            check.segment(*number, *number == last, &mut report, |_| {});
             bytes += file_len(&*disk, *number);
             progress(bytes);
         }
@@ -126,7 +126,7 @@ impl Rebuild {
         mut progress: impl FnMut(u64),
     ) -> Result<EventStore, RebuildError> {
         let disk = self.environment.disk.clone();
-        let derived = self.names.iter().filter(|name| segment_number(name).is_none());
+        let derived = self.names.iter().filter(|name| is_own_name(name) && segment_number(name).is_none());
         for name in derived.map(|name| format!("log/{name}")).chain(databases.iter().map(|name| (*name).to_owned())) {
             remove(&*disk, &name)?;
         }

@@ -43,6 +43,17 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (format!("{number:08}") == digits).then_some(number)
 }
 
+/// Whether a name in `log/` is one that the log gives: a segment's, or of something derived, finished or not.
+pub(crate) fn is_own_name(name: &str) -> bool {
+    let finished = name.strip_suffix(".new").unwrap_or(name);
+    let is_number = |digits: &str| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match finished.rsplit_once('.') {
+        Some((number, "seg" | "idx")) => is_number(number),
+        Some((run, "dir")) => run.split_once('-').is_some_and(|(first, last)| is_number(first) && is_number(last)),
+        _ => false,
+    }
+}
+
 impl Segment {
     /// Opens the file of segment `number`; `mapped_len` says how much of it to map, `None` to read it with pread.
     pub(crate) fn open(

@@ -468,6 +468,13 @@ impl EventStore {
         &self.inner().environment
     }
 
+    /// Takes in no more of what a host appends: for who compares several answers.
+    pub(crate) fn stand_still(&self) {
+        if let Some(beside) = &self.inner().beside {
+            beside.stand_still();
+        }
+    }
+
     /// The log as it is now.
     pub(crate) fn view(&self) -> Result<Arc<View>, ReadError> {
         self.inner().current()

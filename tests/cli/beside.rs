@@ -94,7 +94,7 @@ fn what_a_running_import_has_made_durable_can_be_looked_at() {
 fn a_reader_follows_from_one_killed_import_to_the_next() {
     const ROUNDS: usize = 8;
     let sandbox = Sandbox::with_tree();
-    let given = events(ROUNDS * 400);
+    let given = events((ROUNDS + 1) * 400);
     let reader = EventStore::open_read_only(sandbox.dir()).unwrap();
     let mut subscription = reader.subscribe(Query::new(), 0);
     let mut seen = Vec::new();

@@ -30,6 +30,8 @@ pub(super) fn check(
             return Ok(());
         }
     };
+    // A host may go on meanwhile: all is held against one moment.
+    store.stand_still();
     let view = store.view()?;
     directory(&view, report)?;
     let mut events = 0;

@@ -7,6 +7,7 @@ use super::{Report, file_len};
 use crate::log::derived::{NOT_CLOSED, NOT_CONTINUED};
 use crate::log::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use crate::log::index::{IndexFile, KeyHash, index_name};
+use crate::log::lock_file::LockFile;
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
 use crate::log::salvage::store_of;
@@ -84,14 +85,7 @@ impl Check {
         self.sealed.store_id()
     }
 
-    pub(crate) fn segment(
-        &mut self,
-        number: u32,
-        is_tail: bool,
-        limit: Option<u32>,
-        report: &mut Report,
-        progress: impl FnMut(u64),
-    ) {
+    pub(crate) fn segment(&mut self, number: u32, is_tail: bool, report: &mut Report, mut progress: impl FnMut(u64)) {
         let mut before = self.before.take();
         for missing in self.expected_number..number {
             before = None;
@@ -109,11 +103,11 @@ impl Check {
         if segment.header.store_id != self.sealed.store_id() {
             return self.damage(number, 16, "the segment is of another store", report);
         }
-        match recovery::scan(&segment, self.sealed.hash().clone(), &Before::Segment(None), limit, progress) {
-            Ok(mut scan) => {
+        match self.scan(&segment, is_tail, &mut progress) {
+            Ok((mut scan, is_held)) => {
                 self.continues(before, &segment, report);
                 self.follows(&mut scan, number, report);
-                self.ends(&segment, &scan, is_tail, report);
+                self.ends(&segment, &scan, is_tail, is_held, report);
                 if is_tail {
                     self.tail = Some((Address::new(number, scan.index.end), scan.stop));
                 }
@@ -124,6 +118,26 @@ impl Check {
             }
             Err(error) => self.damage(number, 0, &error.to_string(), report),
         }
+    }
+
+    /// Scans a segment. Where its end looks damaged, and `LOCK` says more than at first, a host writes there right now, and
+    /// what was read may be half a write: then only what `LOCK` said at first is scanned. Whether that is so.
+    fn scan(
+        &self,
+        segment: &Segment,
+        is_tail: bool,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(Scan, bool), ReadError> {
+        let mut to =
+            |limit| recovery::scan(segment, self.sealed.hash().clone(), &Before::Segment(None), limit, &mut *progress);
+        let scan = to(None)?;
+        let looks_whole = scan.stop == Stop::End && !recovery::was_synced(segment, scan.index.end)?;
+        if !is_tail || looks_whole || LockFile::look(&*self.disk)?.durable_end == self.durable_end {
+            return Ok((scan, false));
+        }
+        let is_there = self.durable_end.segment() == segment.number();
+        let limit = if is_there { self.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 };
+        Ok((to(Some(limit))?, true))
     }
 
     /// Notes damage that hides what stands behind it in the segment.
@@ -171,7 +185,7 @@ impl Check {
     }
 
     /// The segment's last whole frame is the end of what was written.
-    fn ends(&mut self, segment: &Segment, scan: &Scan, is_tail: bool, report: &mut Report) {
+    fn ends(&mut self, segment: &Segment, scan: &Scan, is_tail: bool, is_held: bool, report: &mut Report) {
         self.next_position = scan.index.next_position();
         let (number, end) = (segment.number(), scan.index.end);
         let wrong = match scan.stop {
@@ -182,7 +196,7 @@ impl Check {
             }
             Stop::End if !is_tail => (!scan.index.closed).then_some(NOT_CLOSED),
             // A torn tail is what a crash leaves; the next open cuts it.
-            Stop::End | Stop::Bad(_) => match recovery::was_synced(segment, end) {
+            Stop::End | Stop::Bad(_) => match recovery::was_synced(segment, end).map(|was| was && !is_held) {
                 Ok(true) => Some("no whole frame where one had been synced"),
                 Ok(false) if self.durable_end > Address::new(number, end) => {
                     Some("the log ends before what LOCK says was durable")
