@@ -104,10 +104,10 @@ impl Check {
             return self.damage(number, 16, "the segment is of another store", report);
         }
         match self.scan(&segment, is_tail, &mut progress) {
-            Ok((mut scan, is_held)) => {
+            Ok((mut scan, was_synced)) => {
                 self.continues(before, &segment, report);
                 self.follows(&mut scan, number, report);
-                self.ends(&segment, &scan, is_tail, is_held, report);
+                self.ends(&segment, &scan, is_tail, was_synced, report);
                 if is_tail {
                     self.tail = Some((Address::new(number, scan.index.end), scan.stop));
                 }
@@ -120,8 +120,9 @@ impl Check {
         }
     }
 
-    /// Scans a segment. Where its end looks damaged, and `LOCK` says more than at first, a host writes there right now, and
-    /// what was read may be half a write: then only what `LOCK` said at first is scanned. Whether that is so.
+    /// Scans a segment; says as well whether something after its whole frames states that more had been synced. Where it
+    /// looks damaged, and `LOCK` says more than at first, a host writes there right now, and what was read may be half a
+    /// write: then only what `LOCK` said at first is scanned.
     fn scan(
         &self,
         segment: &Segment,
@@ -130,14 +131,17 @@ impl Check {
     ) -> Result<(Scan, bool), ReadError> {
         let mut to =
             |limit| recovery::scan(segment, self.sealed.hash().clone(), &Before::Segment(None), limit, &mut *progress);
-        let scan = to(None)?;
-        let looks_whole = scan.stop == Stop::End && !recovery::was_synced(segment, scan.index.end)?;
+        let found = to(None).and_then(|scan| {
+            let was_synced = is_tail && recovery::was_synced(segment, scan.index.end)?;
+            Ok((scan, was_synced))
+        });
+        let looks_whole = found.as_ref().is_ok_and(|(scan, was_synced)| scan.stop == Stop::End && !was_synced);
         if !is_tail || looks_whole || LockFile::look(&*self.disk)?.durable_end == self.durable_end {
-            return Ok((scan, false));
+            return found;
         }
         let is_there = self.durable_end.segment() == segment.number();
         let limit = if is_there { self.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 };
-        Ok((to(Some(limit))?, true))
+        Ok((to(Some(limit))?, false))
     }
 
     /// Notes damage that hides what stands behind it in the segment.
@@ -185,7 +189,7 @@ impl Check {
     }
 
     /// The segment's last whole frame is the end of what was written.
-    fn ends(&mut self, segment: &Segment, scan: &Scan, is_tail: bool, is_held: bool, report: &mut Report) {
+    fn ends(&mut self, segment: &Segment, scan: &Scan, is_tail: bool, was_synced: bool, report: &mut Report) {
         self.next_position = scan.index.next_position();
         let (number, end) = (segment.number(), scan.index.end);
         let wrong = match scan.stop {
@@ -196,14 +200,11 @@ impl Check {
             }
             Stop::End if !is_tail => (!scan.index.closed).then_some(NOT_CLOSED),
             // A torn tail is what a crash leaves; the next open cuts it.
-            Stop::End | Stop::Bad(_) => match recovery::was_synced(segment, end).map(|was| was && !is_held) {
-                Ok(true) => Some("no whole frame where one had been synced"),
-                Ok(false) if self.durable_end > Address::new(number, end) => {
-                    Some("the log ends before what LOCK says was durable")
-                }
-                Ok(false) => None,
-                Err(error) => return report.add_error(error),
-            },
+            Stop::End | Stop::Bad(_) if was_synced => Some("no whole frame where one had been synced"),
+            Stop::End | Stop::Bad(_) if self.durable_end > Address::new(number, end) => {
+                Some("the log ends before what LOCK says was durable")
+            }
+            Stop::End | Stop::Bad(_) => None,
         };
         match wrong {
             Some(what) => self.damage(number, u64::from(end), what, report),
