@@ -12,7 +12,7 @@ use super::lock_file::LockFile;
 use super::open::before_tail;
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
-use super::segment::{Block, Segment, segment_name, segment_number};
+use super::segment::{Block, Segment, segment_name, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::{Address, OpenError, Options, ReadError, RecordKind};
 use crate::storage::{Disk, Environment};
@@ -95,8 +95,7 @@ fn open_at(environment: Environment, options: Options, stated: Address) -> Resul
 /// The segment that holds the durable end: by `LOCK`'s word, or the newest where it says nothing. All before it are there.
 fn last_segment(disk: &dyn Disk, stated: Address) -> Result<u32, OpenError> {
     let names = disk.list("log").map_err(ReadError::io("log"))?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segment_numbers(&names);
     let Some(newest) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
     let last = if stated == Address::START { newest } else { stated.segment() };
     for number in (1..=last).filter(|number| numbers.binary_search(number).is_err()) {

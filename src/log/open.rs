@@ -9,7 +9,7 @@ use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
-use super::segment::{Segment, is_own_name, segment_name, segment_number};
+use super::segment::{Segment, is_own_name, segment_name, segment_number, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
@@ -99,8 +99,7 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
         let name = format!("log/{name}");
         disk.remove(&name).map_err(ReadError::io(&name))?;
     }
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-    numbers.sort_unstable();
+    let mut numbers = segment_numbers(names);
     if numbers.is_empty() && create {
         let mut store_id = [0; 16];
         let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::index::KeyHash;
 use super::lock_file::{LockFile, LockState};
 use super::recovery::Stop;
-use super::segment::{is_own_name, segment_name, segment_number};
+use super::segment::{is_own_name, segment_name, segment_number, segment_numbers};
 use super::verify::{Check, Derived, file_len};
 use super::view::SealedSegments;
 use super::{Address, EventStore, OpenError, Options, Problem, ReadError, Report};
@@ -80,8 +80,7 @@ impl Rebuild {
         let disk = environment.disk.clone();
         let (lock, state) = LockFile::take(&*disk, false)?;
         let names = disk.list("log").map_err(ReadError::io("log"))?;
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-        numbers.sort_unstable();
+        let numbers = segment_numbers(&names);
         let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }.into()) };
         let mut report = Report { ok: true, ..Report::default() };
         let mut check = Check::new(disk.clone(), &numbers, Address::START, Derived::Nothing);

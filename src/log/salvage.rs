@@ -18,7 +18,7 @@ use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::LockFile;
 use super::part::{Horizon, MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Stop};
-use super::segment::{Segment, segment_name, segment_number};
+use super::segment::{Segment, segment_name, segment_number, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::{Address, OpenError, Options, ReadError};
 use crate::storage::Environment;
@@ -99,8 +99,7 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let disk = environment.disk.clone();
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segment_numbers(&names);
     let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
     let segments: Vec<(u32, Result<Arc<Segment>, OpenError>)> =
         numbers.into_iter().map(|number| (number, Segment::open(&*disk, number, false, None))).collect();

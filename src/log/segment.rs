@@ -43,6 +43,13 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (format!("{number:08}") == digits).then_some(number)
 }
 
+/// The numbers of the segments among the names in `log/`, in order.
+pub(crate) fn segment_numbers(names: &[String]) -> Vec<u32> {
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
 /// Whether a name in `log/` is one that the log gives: a segment's, or of something derived, finished or not.
 pub(crate) fn is_own_name(name: &str) -> bool {
     let finished = name.strip_suffix(".new").unwrap_or(name);

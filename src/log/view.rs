@@ -153,15 +153,7 @@ impl SealedSegments {
             OpenError::Read(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
                 corrupt(u64::from(end.unwrap_or(0)), "the segment is shorter than its index says")
             }
-            OpenError::Read(error) => error,
-            other => ReadError::Corrupt {
-                file: segment_name(number),
-                offset: 0,
-                what: match other {
-                    OpenError::NewerFormat { .. } => "the segment's format is newer than this version knows",
-                    _ => "the segment can't be opened",
-                },
-            },
+            other => other.into_read(),
         })?;
         if segment.header.store_id != self.store_id {
             return Err(corrupt(16, "the segment is of another store"));

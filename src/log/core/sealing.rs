@@ -111,10 +111,7 @@ impl Core {
             }
             // A segment that was reopened after a clean close: its older part is indexed in a file of its own.
             _ => {
-                let segment = Segment::open(disk, next, false, None).map_err(|error| match error {
-                    OpenError::Read(error) => error,
-                    _ => ReadError::Closed,
-                })?;
+                let segment = Segment::open(disk, next, false, None).map_err(OpenError::into_read)?;
                 let scan = scan_sealed(&segment, self.sealed.hash().clone())?;
                 self.sealed.derived.write_index(next, &scan.index)?
             }

@@ -161,10 +161,9 @@ impl CheckedFile {
         let data_len = data_len.unwrap_or_default() as usize;
         let blocks = data_len.div_ceil(BLOCK);
         let table = rest.get(data_len..).filter(|table| table.len() == blocks * 4);
-        let Some(table) = table.filter(|table| Some(crc32fast::hash(table)) == crcs) else {
+        if table.is_none_or(|table| Some(crc32fast::hash(table)) != crcs) {
             return Err(corrupt("the block CRCs are damaged"));
-        };
-        let _ = table;
+        }
         Ok(Self::new(name, bytes, data_len, 0))
     }
 

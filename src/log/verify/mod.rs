@@ -19,7 +19,7 @@ pub(crate) use segments::{Check, Derived};
 
 use super::index::Directory;
 use super::lock_file::LockFile;
-use super::segment::{segment_name, segment_number};
+use super::segment::{segment_name, segment_numbers};
 use super::{OpenError, ReadError};
 use crate::storage::{Disk, RealDisk};
 
@@ -63,8 +63,7 @@ pub fn verify_disk(
     // Before the files are listed, so that nothing it says is durable can be missing from the list.
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
-    numbers.sort_unstable();
+    let numbers = segment_numbers(&names);
     let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
     let mut report = Report { ok: true, ..Report::default() };
     let bytes: u64 = numbers.iter().map(|number| file_len(&*disk, *number)).sum();

@@ -136,7 +136,9 @@ impl Check {
             Ok((scan, was_synced))
         });
         let looks_whole = found.as_ref().is_ok_and(|(scan, was_synced)| scan.stop == Stop::End && !was_synced);
-        if !is_tail || looks_whole || LockFile::look(&*self.disk)?.durable_end == self.durable_end {
+        // A rebuild holds the directory, and asks without a word of `LOCK`.
+        let may_be_held = is_tail && self.durable_end != Address::START;
+        if looks_whole || !may_be_held || LockFile::look(&*self.disk)?.durable_end == self.durable_end {
             return found;
         }
         let is_there = self.durable_end.segment() == segment.number();
