@@ -661,3 +661,20 @@ fn a_closed_segment_that_a_full_disk_left_too_long_is_cut_again() {
     store.close().unwrap();
     assert_eq!(ids(&open(disk).unwrap()), wanted);
 }
+
+#[test]
+fn a_log_that_is_gone_is_not_begun_anew_and_files_of_others_stay() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    drop(store);
+    for name in ["log/notes.new", "log/00000001.seg.bak"] {
+        disk.create(name).unwrap();
+    }
+    drop(open(disk.clone()).unwrap());
+    disk.remove(SEGMENT).unwrap();
+    assert!(matches!(open(disk.clone()), Err(OpenError::Corrupt { readable_to: 0, .. })));
+    let mut names: Vec<String> = disk.list("log").unwrap().into_iter().filter(|name| !name.ends_with(".idx")).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["00000001.seg.bak", "notes.new"]);
+}
