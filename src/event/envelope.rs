@@ -120,7 +120,6 @@ impl<'a> Envelope<'a> {
             data: Ok(data),
             data_is_stated: true,
             revision: None,
-            parsed: true,
         })
     }
 }

@@ -61,12 +61,10 @@ pub enum VocabularyError {
         why: String,
     },
     /// JSON is nested too deep.
-    #[error("{what} is nested {depth} deep; at most {limit} levels are accepted")]
+    #[error("{what} is nested deeper than the {limit} levels that are accepted")]
     JsonDepth {
         /// `data` or `metadata`.
         what: &'static str,
-        /// How deep it is nested.
-        depth: usize,
         /// [`MAX_JSON_DEPTH`](super::MAX_JSON_DEPTH).
         limit: usize,
     },
