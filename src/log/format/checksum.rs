@@ -13,12 +13,10 @@ impl Salt {
         Self(hasher)
     }
 
-    /// The CRC of the salt and then `parts`, one after the other.
-    pub(crate) fn crc(&self, parts: &[&[u8]]) -> u32 {
+    /// The CRC of the salt and then `bytes`.
+    pub(crate) fn crc(&self, bytes: &[u8]) -> u32 {
         let mut hasher = self.0.clone();
-        for part in parts {
-            hasher.update(part);
-        }
+        hasher.update(bytes);
         hasher.finalize()
     }
 
