@@ -9,10 +9,10 @@ use super::beside::Beside;
 use super::durable::Durable;
 use super::lock_file::LockFile;
 use super::prepare::{self, Ids, Prepared};
-use super::queue::{CommitQueue, Queued, Role};
+use super::queue::{Closed, CommitQueue, Queued, Role};
 use super::ticket::Ticket;
 use super::view::{CurrentView, SealedSegments, View};
-use super::writer::{Batch, Committed, Failure, Writer};
+use super::writer::{Batch, Committed, Failure, Space, Writer, extent};
 use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
 use crate::event::Scope;
 use crate::planted::{Bug, planted};
@@ -251,7 +251,6 @@ impl Core {
             room.wait();
         }
         let ticket = Ticket::new();
-        let size = prepared.size;
         match self.queue.push(Request { prepared, ticket: ticket.clone() }) {
             Ok(Role::Committer) => {
                 if let Some(batch) = self.queue.next_batch() {
@@ -263,10 +262,7 @@ impl Core {
                 }
             }
             Ok(Role::Waiter) => {}
-            Err(_) => {
-                self.queue.leave(size);
-                return Err(AppendError::Closed);
-            }
+            Err(Closed) => return Err(AppendError::Closed),
         }
         ticket.wait()
     }
@@ -284,10 +280,7 @@ impl Core {
         match self.queue.push(Request { prepared, ticket: ticket.clone() }) {
             Ok(Role::Committer) => self.commit_behind(),
             Ok(Role::Waiter) => {}
-            Err(_) => {
-                self.queue.leave(size);
-                return Err(AppendError::Closed);
-            }
+            Err(Closed) => return Err(AppendError::Closed),
         }
         ticket.await
     }
@@ -304,7 +297,13 @@ impl Core {
 
     fn commit_batch(self: &Arc<Self>, batch: Vec<Request>) {
         let (prepared, tickets): (Vec<_>, Vec<_>) = batch.into_iter().map(|r| (r.prepared, r.ticket)).unzip();
-        match self.write(&prepared) {
+        let durable_end = self.durable.end();
+        let written = self.write(&prepared);
+        // Only now, as whoever is woken may drop the last handle, which needs the writer.
+        if self.durable.end() != durable_end {
+            self.durable.wake();
+        }
+        match written {
             Ok((results, durable)) => {
                 for (ticket, result) in tickets.iter().zip(results) {
                     ticket.set(result.map(|committed| (committed, durable)));
@@ -329,29 +328,40 @@ impl Core {
         if self.lock.lock().is_none() {
             return Err(AppendError::Closed);
         }
-        let size: usize = batch.iter().filter(|prepared| !prepared.is_empty()).map(|prepared| prepared.size).sum();
-        let events: usize = batch.iter().map(|prepared| prepared.events.len()).sum();
-        if size > 0 {
-            if writer.is_full(size, events, self.options.segment_size) {
-                self.rotate(&mut writer)?;
-            }
-            // Even where all that follows is refused, a close gives back what was filled.
-            self.changed.store(true, Ordering::Release);
-            writer.fill(size, self.options.segment_size).map_err(|failure| self.fail(failure))?;
-        }
+        let space = self.make_space(&mut writer, batch)?;
         let before = self.view.read().before_tail();
         let durable_events = {
             let index = writer.part.index.read();
             let durable = (self.durable.position() + 1).saturating_sub(index.first_position);
             u32::try_from(durable).unwrap_or(u32::MAX)
         };
-        let written = writer.write_batch(batch, &before, &self.environment, durable_events);
+        let written = writer.write_batch(batch, &space, &before, &self.environment, durable_events);
         let Batch { results, must_sync } = written.map_err(|failure| self.fail(failure))?;
         let undurable = writer.synced_to != Address::new(writer.part.segment.number(), writer.offset);
         if must_sync && undurable {
             self.sync_writer(&mut writer)?;
         }
         Ok((results, must_sync || !undurable))
+    }
+
+    /// Makes room for a batch in the active segment, or in the next one where that is full.
+    fn make_space(self: &Arc<Self>, writer: &mut Writer, batch: &[Prepared]) -> Result<Space, AppendError> {
+        let (size, events) = extent(batch);
+        if size == 0 {
+            return Ok(Space::ForAll);
+        }
+        let segment_size = self.options.segment_size;
+        let mut no_next = None;
+        if writer.is_full(size, events, segment_size) {
+            match self.rotate(writer) {
+                // What is small enough may still go where the last segment ends.
+                Err(AppendError::NoSpace { source, .. }) => no_next = Some(source),
+                rotated => rotated?,
+            }
+        }
+        // Even where all that follows is refused, a close gives back what was filled.
+        self.changed.store(true, Ordering::Release);
+        writer.make_space(batch, segment_size, no_next).map_err(|failure| self.fail(failure))
     }
 
     fn sync_writer(&self, writer: &mut Writer) -> Result<(), AppendError> {
@@ -368,14 +378,14 @@ impl Core {
         self.publish(writer, end)
     }
 
-    /// Makes what is durable visible: first to other processes, then to readers, then to those who wait.
+    /// Makes what is durable visible: first to other processes, then to readers. Those who wait are woken later.
     fn publish(&self, writer: &Writer, end: Address) -> Result<(), AppendError> {
         if let Some(lock) = &*self.lock.lock() {
             lock.set_durable(end).map_err(|source| self.fail(Failure::Poisoned { operation: "write", source }))?;
         }
         writer.part.publish();
         let position = writer.part.index.read().next_position().saturating_sub(1);
-        self.durable.advance(end, position);
+        self.durable.set(end, position);
         Ok(())
     }
 

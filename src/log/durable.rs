@@ -32,13 +32,8 @@ impl Durable {
         self.position.load(Ordering::Acquire)
     }
 
-    /// Moves the end, and wakes all who wait. What is before it must be visible already.
-    pub(crate) fn advance(&self, end: Address, position: u64) {
-        self.set(end, position);
-        self.wake();
-    }
-
-    /// Moves the end, and leaves it to the caller to [`wake`](Self::wake).
+    /// Moves the end, and leaves it to the caller to [`wake`](Self::wake) who waits. What is before it must be visible
+    /// already.
     pub(crate) fn set(&self, end: Address, position: u64) {
         self.position.store(position, Ordering::Release);
         self.end.store(end.to_u64(), Ordering::Release);
@@ -52,7 +47,9 @@ impl Durable {
 
     /// Has all who wait look again.
     pub(crate) fn wake(&self) {
-        for ticket in std::mem::take(&mut *self.waiting.lock()) {
+        // Who is woken may come here again, so the lock isn't held meanwhile.
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        for ticket in waiting {
             ticket.set(());
         }
     }

@@ -64,7 +64,7 @@ impl<T: Queued> CommitQueue<T> {
     }
 
     /// Asks for room for `size` bytes: `None` says that there is, else the ticket is set once there is. Who is let in
-    /// must call [`push`](Self::push) or [`leave`](Self::leave) with the same size.
+    /// must [`push`](Self::push) an entry of that size; who has a ticket may be [turned away](Self::turn_away) instead.
     pub(crate) fn enter(&self, size: usize) -> Option<Ticket<()>> {
         let mut state = self.state.lock();
         if state.at_the_door.is_empty() && self.has_room(&state, size) || state.closed {
@@ -93,13 +93,6 @@ impl<T: Queued> CommitQueue<T> {
         }
     }
 
-    /// Gives back room that was asked for and isn't needed.
-    pub(crate) fn leave(&self, size: usize) {
-        let mut state = self.state.lock();
-        state.promised = state.promised.saturating_sub(size);
-        self.let_in(&mut state);
-    }
-
     /// Takes back a request for room, granted or not yet.
     pub(crate) fn turn_away(&self, ticket: &Ticket<()>, size: usize) {
         let mut state = self.state.lock();
@@ -111,7 +104,7 @@ impl<T: Queued> CommitQueue<T> {
         self.let_in(&mut state);
     }
 
-    /// Queues what was let in.
+    /// Queues what was let in. The room that it was promised is given back also where the queue is closed.
     pub(crate) fn push(&self, entry: T) -> Result<Role, Closed> {
         let mut state = self.state.lock();
         let size = entry.size();

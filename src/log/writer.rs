@@ -1,26 +1,26 @@
 //! The committer's side of the log: turns batches of prepared appends into frames, one at a time.
 
+mod build;
+mod create;
+mod space;
+
 use std::io;
 use std::sync::Arc;
 
-use super::format::{
-    ClosingReason, FRAME_HEADER_LEN, FrameHeader, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentEnd, SegmentHeader,
-    SymbolBody, crc_of_body, encode_closing, encode_symbol, put_record, seal_frame,
-};
-use super::index::MemoryIndex;
-use super::part::{Horizon, MemoryPart};
-use super::prepare::{Prepared, PreparedStream};
-use super::segment::{Segment, segment_name};
-use super::view::View;
-use super::{Address, AppendError, Durability, MAX_SEGMENT_ENTRIES, ReadError, RecordKind, Written};
-use crate::event::Scope;
-use crate::planted::{Bug, planted};
-use crate::storage::{Disk, Environment};
+use build::{Build, Refusal};
+pub(crate) use create::create_segment;
+pub(crate) use space::{Space, extent};
 
-/// Space is zero-filled and synced ahead of the writer in chunks that double from the first to the last of these.
-const CHUNKS: (u64, u64) = (1 << 20, 32 << 20);
-/// Kept free in a segment for its closing frame.
-const CLOSING_ROOM: u64 = 128;
+use super::format::{
+    ClosingReason, FRAME_HEADER_LEN, FrameHeader, SegmentEnd, crc_of_body, encode_closing, put_record, seal_frame,
+};
+use super::part::MemoryPart;
+use super::prepare::Prepared;
+use super::segment::Segment;
+use super::view::View;
+use super::{Address, AppendError, Durability, ReadError, RecordKind, Written};
+use crate::planted::{Bug, planted};
+use crate::storage::Environment;
 
 /// The end of the log, where frames are added.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(crate) struct Writer {
     pub(crate) last_recorded: i64,
     /// The file is filled with zeros, durably, up to here.
     filled: u64,
-    /// The file may reach beyond that: it was being filled when there was no more room.
-    overfilled: bool,
+    /// The file may reach up to here: it was being filled when there was no more room.
+    reach: u64,
     chunk: u64,
     /// The end of what is durable.
     pub(crate) synced_to: Address,
@@ -67,210 +67,6 @@ pub(crate) enum Failure {
     Poisoned { operation: &'static str, source: io::Error },
 }
 
-/// Why an append of a batch isn't in its frame.
-enum Refusal {
-    /// Nothing of it is. `undurable`: the reason is not durable yet, and must be before the caller is told.
-    No { error: AppendError, undurable: bool },
-    /// Part of it may be: the frame must not be written.
-    Broken(ReadError),
-}
-
-/// A batch while its frame is built.
-struct Build<'a> {
-    /// What stands before the part that is written to.
-    before: &'a View,
-    /// The segment that is written to.
-    tail: u32,
-    index: &'a mut MemoryIndex,
-    frame: &'a mut Vec<u8>,
-    crcs: &'a mut Vec<u32>,
-    salt: &'a Salt,
-    /// Where the frame will stand.
-    at: u32,
-    recorded_at: i64,
-}
-
-impl Build<'_> {
-    /// Adds a record to the frame and to the index.
-    fn put(
-        &mut self,
-        kind: RecordKind,
-        symbols: (u32, u32),
-        version: u64,
-        body: &[u8],
-        crc: u32,
-    ) -> Result<(), ReadError> {
-        let offset = self.at + self.frame.len() as u32;
-        self.crcs.push(put_record(self.frame, self.salt, kind as u8, symbols, version, body, crc));
-        let header = RecordHeader {
-            body_len: body.len() as u32,
-            crc: 0,
-            kind: kind as u8,
-            type_symbol: symbols.0,
-            stream_symbol: symbols.1,
-            version,
-        };
-        // The index refuses what recovery would refuse: it can't happen, and must not reach the disk.
-        self.index.add(offset, &header, body).map_err(|what| ReadError::Corrupt {
-            file: segment_name(self.tail),
-            offset: u64::from(offset),
-            what,
-        })
-    }
-
-    fn put_symbol(&mut self, symbol: &SymbolBody<'_>, version: u64) -> Result<u32, ReadError> {
-        let number = self.index.next_symbol;
-        let body = encode_symbol(symbol);
-        let crc = crc_of_body(&body);
-        self.put(RecordKind::Symbol, (0, number), version, &body, crc)?;
-        Ok(number)
-    }
-
-    fn scope(&mut self, scope: &Scope) -> Result<u32, ReadError> {
-        match self.index.scope_symbol(scope) {
-            Some(symbol) => Ok(symbol),
-            None => self.put_symbol(&SymbolBody::of_scope(scope), 0),
-        }
-    }
-
-    fn event_type(&mut self, event_type: &str) -> Result<u32, ReadError> {
-        match self.index.type_symbol(event_type) {
-            Some(symbol) => Ok(symbol),
-            None => self.put_symbol(&SymbolBody::Type(event_type), 0),
-        }
-    }
-
-    /// The stream's symbol; named in this segment where it isn't yet.
-    fn stream(&mut self, scope: &Scope, stream: &PreparedStream, head: (u64, u32)) -> Result<u32, ReadError> {
-        if let Some(number) = self.index.find_stream(scope, &stream.id) {
-            return Ok(self.index.streams.get(number as usize).map_or(0, |entry| entry.symbol));
-        }
-        let scope_symbol = self.scope(scope)?;
-        let (version, segment) = head;
-        if segment == self.tail {
-            // An older part of this very segment names it.
-            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
-            if let Some((_, found)) = parts.next().transpose()? {
-                let scope = Arc::new(scope.clone());
-                self.index.adopt_stream(found.symbol, scope_symbol, &scope, stream.id.as_str().into(), version);
-                return Ok(found.symbol);
-            }
-        }
-        self.put_symbol(&SymbolBody::Stream { scope: scope_symbol, previous_segment: segment, id: &stream.id }, version)
-    }
-
-    /// Version and newest segment of a stream at this point of the serial order.
-    fn head(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<(u64, u32), ReadError> {
-        if let Some(number) = self.index.find_stream(scope, &stream.id) {
-            let version = self.index.streams.get(number as usize).map_or(0, |entry| entry.version());
-            return Ok((version, self.tail));
-        }
-        // (0, 0) of a stream that the active part knew when this was prepared, in a segment that is sealed by now.
-        if prepared.tail == self.tail {
-            return Ok(stream.head);
-        }
-        self.before.head(scope, &stream.id, Horizon::Written)
-    }
-
-    /// Whether an id has become known since the append was prepared.
-    fn is_known(&self, prepared: &Prepared, scope: &Scope, id: uuid::Uuid) -> Result<bool, ReadError> {
-        let here = self.index.find_id(id).any(|ordinal| {
-            let kind = self.index.events.get(ordinal as usize).map(|event| event.kind as usize);
-            let of = kind.and_then(|kind| self.index.scope(self.index.kinds.get(kind)?.0));
-            of.is_some_and(|of| **of == *scope)
-        });
-        if here || prepared.tail == self.tail {
-            return Ok(here);
-        }
-        Ok(!self.before.find_id(Some(scope), id, Horizon::Written)?.is_empty())
-    }
-
-    /// Adds one append, or nothing of it.
-    fn append(&mut self, prepared: &Prepared, durable_events: u32) -> Result<Committed, Refusal> {
-        let refuse = |error| Refusal::No { error, undurable: false };
-        let fail = |error: ReadError| refuse(error.into());
-        let mut heads = Vec::with_capacity(prepared.streams.len());
-        if let Some(scope) = &prepared.scope {
-            for event in &prepared.events {
-                if self.is_known(prepared, scope, event.id).map_err(fail)? {
-                    return Ok(Committed::Again);
-                }
-            }
-            for stream in &prepared.streams {
-                let head = self.head(prepared, scope, stream).map_err(fail)?;
-                let is_checked = !planted(Bug::VersionCheckedEarly);
-                if let Some(expected) = stream.expected.iter().find(|expected| is_checked && !expected.allows(head.0)) {
-                    let error =
-                        AppendError::Conflict { stream: stream.id.clone(), expected: *expected, actual: head.0 };
-                    // The caller must not learn of a head that a crash could still take back.
-                    let undurable =
-                        self.index.events.len() as u32 > durable_events && !planted(Bug::ConflictNotDurable);
-                    return Err(Refusal::No { error, undurable });
-                }
-                heads.push(head);
-            }
-            for keyframe in &prepared.keyframes {
-                if heads.get(keyframe.stream).is_none_or(|head| keyframe.version > head.0) {
-                    return Err(refuse(AppendError::Empty));
-                }
-            }
-        }
-        if let Some(recorded) = prepared.as_recorded
-            && recorded.first_position != self.index.next_position()
-        {
-            let conflict = AppendError::Conflict {
-                stream: "the whole log".to_owned(),
-                expected: super::ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
-                actual: self.index.next_position().saturating_sub(1),
-            };
-            return Err(refuse(conflict));
-        }
-        // From here on nothing can refuse it.
-        self.write(prepared, &heads).map(Committed::Written).map_err(Refusal::Broken)
-    }
-
-    fn write(&mut self, prepared: &Prepared, heads: &[(u64, u32)]) -> Result<Vec<Written>, ReadError> {
-        let mut written = Vec::with_capacity(prepared.events.len());
-        if let Some(scope) = &prepared.scope {
-            let mut symbols = vec![0; prepared.streams.len()];
-            let mut versions: Vec<u64> = heads.iter().map(|head| head.0).collect();
-            let mut used = |this: &mut Self, number: usize| -> Result<(u32, u64), ReadError> {
-                let (Some(symbol), Some(version)) = (symbols.get_mut(number), versions.get_mut(number)) else {
-                    return Ok((0, 0));
-                };
-                if *symbol == 0
-                    && let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number))
-                {
-                    *symbol = this.stream(scope, stream, *head)?;
-                }
-                *version += 1;
-                Ok((*symbol, *version))
-            };
-            for event in &prepared.events {
-                let type_symbol = self.event_type(&event.event_type)?;
-                let (stream_symbol, version) = used(self, event.stream)?;
-                let position = self.index.next_position();
-                self.put(RecordKind::Event, (type_symbol, stream_symbol), version, &event.body, event.body_crc)?;
-                written.push(Written { id: event.id, version, position, recorded_at: self.recorded_at });
-            }
-            for keyframe in &prepared.keyframes {
-                let (stream_symbol, _) = used(self, keyframe.stream)?;
-                self.put(
-                    RecordKind::Keyframe,
-                    (0, stream_symbol),
-                    keyframe.version,
-                    &keyframe.body,
-                    keyframe.body_crc,
-                )?;
-            }
-        }
-        for record in &prepared.records {
-            self.put(record.kind, (0, 0), 0, &record.body, record.body_crc)?;
-        }
-        Ok(written)
-    }
-}
-
 impl Writer {
     /// A writer at the end of `part`, whose file is filled up to its length.
     pub(crate) fn new(
@@ -286,8 +82,8 @@ impl Writer {
             last_crc,
             last_recorded,
             filled,
-            overfilled: false,
-            chunk: CHUNKS.0,
+            reach: filled,
+            chunk: space::CHUNKS.0,
             synced_to: Address::new(part.segment.number(), offset),
             closed,
             part,
@@ -298,7 +94,7 @@ impl Writer {
 
     /// Whether the segment ends with a closing frame, and its file there too.
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed && !self.overfilled && self.filled == u64::from(self.offset)
+        self.closed && self.reach == u64::from(self.offset)
     }
 
     /// Where what was written ends, which the segment after this one states.
@@ -310,45 +106,11 @@ impl Writer {
         &self.part.segment
     }
 
-    /// Whether a batch of `size` bytes and `events` events should begin a new segment.
-    pub(crate) fn is_full(&self, size: usize, events: usize, segment_size: u64) -> bool {
-        let empty = self.offset == SEGMENT_HEADER_LEN as u32;
-        let index = self.part.index.read();
-        let entries = index.events.len() + index.rooms.len() + index.streams.len();
-        let too_many = entries + events > MAX_SEGMENT_ENTRIES;
-        !empty && (u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
-    }
-
-    /// Fills space for `size` more bytes and a closing frame, durably. Nothing is lost where there is no room. A sync that
-    /// fails poisons here as well: it may have been about frames that wait to be made durable.
-    pub(crate) fn fill(&mut self, size: usize, segment_size: u64) -> Result<(), Failure> {
-        let needed = u64::from(self.offset) + size as u64 + CLOSING_ROOM;
-        if needed <= self.filled {
-            return Ok(());
-        }
-        let to = (self.filled + self.chunk).min(segment_size).max(needed);
-        let zeros = vec![0; (to - self.filled).min(1 << 20) as usize];
-        let no_space = |source: io::Error| {
-            Failure::Refused(AppendError::NoSpace { needed: size as u64, source: Arc::new(source) })
-        };
-        let mut at = self.filled;
-        self.overfilled = true;
-        while at < to {
-            let part = zeros.get(..zeros.len().min((to - at) as usize)).unwrap_or_default();
-            self.segment().file.write_all_at(at, part).map_err(no_space)?;
-            at += part.len() as u64;
-        }
-        let synced = self.segment().file.sync();
-        synced.map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-        (self.filled, self.overfilled) = (to, false);
-        self.chunk = (self.chunk * 2).min(CHUNKS.1);
-        Ok(())
-    }
-
-    /// Writes one frame of a batch for which there is room. Nothing of it is visible before [`sync`](Self::sync).
+    /// Writes one frame of what there is space for in a batch. Nothing of it is visible before [`sync`](Self::sync).
     pub(crate) fn write_batch(
         &mut self,
         batch: &[Prepared],
+        space: &Space,
         before: &View,
         environment: &Environment,
         durable_events: u32,
@@ -390,8 +152,8 @@ impl Writer {
         };
         let mut results = Vec::with_capacity(batch.len());
         let mut must_sync = false;
-        for prepared in batch {
-            match build.append(prepared, durable_events) {
+        for (place, prepared) in batch.iter().enumerate() {
+            match build.append(prepared, durable_events, || space.refusal(place, prepared)) {
                 Ok(committed) => {
                     must_sync |= prepared.durability == Durability::Sync;
                     results.push(Ok(committed));
@@ -454,6 +216,7 @@ impl Writer {
         if reason == ClosingReason::Sealed && planted(Bug::RotateWithoutSync) {
             self.synced_to = Address::new(self.segment().number(), self.offset);
             self.filled = u64::from(self.offset);
+            self.reach = self.filled;
             return Ok(self.synced_to);
         }
         let end = self.sync()?;
@@ -462,8 +225,9 @@ impl Writer {
         file.set_len(u64::from(self.offset))
             .and_then(|()| file.sync())
             .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-        (self.filled, self.overfilled) = (u64::from(self.offset), false);
-        self.chunk = CHUNKS.0;
+        self.filled = u64::from(self.offset);
+        self.reach = self.filled;
+        self.chunk = space::CHUNKS.0;
         Ok(end)
     }
 
@@ -495,32 +259,4 @@ impl Writer {
         self.closed = true;
         Ok(())
     }
-}
-
-/// Creates the file of segment `number`, durably, with its header and nothing else; it gets its name only when it is
-/// whole. Once it may have its name there is no way back.
-pub(crate) fn create_segment(
-    disk: &dyn Disk,
-    environment: &Environment,
-    store_id: [u8; 16],
-    number: u32,
-    before: SegmentEnd,
-) -> Result<(), Failure> {
-    let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64(), before };
-    let temporary = format!("log/{number:08}.seg.new");
-    let write = || {
-        let file = disk.create(&temporary)?;
-        file.write_all_at(0, &header.encode())?;
-        file.sync()
-    };
-    write().map_err(|source| {
-        // A file that was never named; an open would remove it as well.
-        let _ = disk.remove(&temporary);
-        Failure::Refused(AppendError::NoSpace { needed: SEGMENT_HEADER_LEN as u64, source: Arc::new(source) })
-    })?;
-    let name = || {
-        disk.rename(&temporary, &segment_name(number))?;
-        if planted(Bug::SegmentNameNotSynced) { Ok(()) } else { disk.sync_dir("log") }
-    };
-    name().map_err(|source| Failure::Poisoned { operation: "sync", source })
 }

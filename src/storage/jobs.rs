@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::later::Later;
 use crate::sync::Mutex;
 use crate::sync::mpsc::{Receiver, Sender, channel};
-use crate::sync::thread::{Builder, JoinHandle};
+use crate::sync::thread::{Builder, JoinHandle, current};
 
 /// One piece of background work, run once.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -27,7 +27,9 @@ pub trait Scheduler: Send + Sync + std::fmt::Debug + 'static {
     /// Takes a job, to be run on another thread once the delay has passed. Dropped unrun after [`stop`](Self::stop).
     fn submit_after(&self, delay: Duration, job: Job);
 
-    /// Runs what was submitted to its end, but for what still has to wait, then stops. Called once, when the store closes; must not be called from a job.
+    /// Runs what was submitted to its end, but for what still has to wait, then stops. Called once, when the store closes
+    /// or its last handle is dropped. Called from a job it doesn't wait for that job, nor for what comes behind it in its
+    /// lane.
     fn stop(&self);
 }
 
@@ -102,6 +104,10 @@ impl Scheduler for ThreadScheduler {
             let state = std::mem::replace(&mut *lane.lock(), State::Stopped);
             if let State::Running(sender, thread) = state {
                 drop(sender);
+                // A job may wake somebody who then drops the last handle of a store.
+                if thread.thread().id() == current().id() {
+                    continue;
+                }
                 if thread.join().is_err() {
                     tracing::error!("a background job panicked");
                 }

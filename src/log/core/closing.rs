@@ -23,7 +23,7 @@ impl Core {
         }
     }
 
-    fn close_once(&self) -> Result<(), AppendError> {
+    fn close_once(self: &Arc<Self>) -> Result<(), AppendError> {
         self.queue.close();
         let result = self.close_log();
         if !self.is_read_only() {
@@ -38,9 +38,13 @@ impl Core {
     }
 
     /// Ends all work, then lets go of the directory: last, so that nobody else opens what is still being written.
-    fn let_go(&self) {
+    fn let_go(self: &Arc<Self>) {
         self.durable.close();
         self.environment.scheduler.stop();
+        // What is queued behind the very job that lets go of the store.
+        while let Some(batch) = self.queue.next_batch() {
+            self.commit_batch(batch);
+        }
         self.sealed.derived.release();
         self.fence.close();
         let _writer = self.writer.as_ref().map(|writer| writer.lock());
@@ -88,7 +92,7 @@ impl Core {
     }
 
     /// Lets go of the directory without ending the log: for when the last handle is dropped.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(self: &Arc<Self>) {
         if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
             return;
         }

@@ -72,7 +72,7 @@ impl Core {
             *view = Arc::new(changed);
         }
         *writer = next;
-        self.durable.advance(writer.synced_to, next_position.saturating_sub(1));
+        self.durable.set(writer.synced_to, next_position.saturating_sub(1));
         let core = self.clone();
         let seal = move || {
             if let Err(error) = core.seal_all() {

@@ -1,0 +1,130 @@
+//! Space ahead of the writer: filled with zeros and synced before a frame may use it, so that a full disk refuses an append
+//! and harms nothing.
+
+use std::io;
+use std::sync::Arc;
+
+use super::{Failure, Prepared, Writer};
+use crate::log::format::SEGMENT_HEADER_LEN;
+use crate::log::{AppendError, MAX_SEGMENT_ENTRIES};
+
+/// Space is filled in chunks that double from the first to the last of these.
+pub(super) const CHUNKS: (u64, u64) = (1 << 20, 32 << 20);
+/// The first chunk after one for which there was no room.
+const CHUNK_WHEN_FULL: u64 = 4 << 10;
+/// Kept free in a segment for its closing frame.
+const CLOSING_ROOM: u64 = 128;
+
+/// For which appends of a batch there is space.
+pub(crate) enum Space {
+    /// For all of them.
+    ForAll,
+    /// For those that fit, by their place in the batch.
+    ForSome { fits: Vec<bool>, source: Arc<io::Error> },
+}
+
+impl Space {
+    /// Why there is none for the append with this place in the batch.
+    pub(super) fn refusal(&self, place: usize, prepared: &Prepared) -> Option<AppendError> {
+        match self {
+            Self::ForSome { fits, source } if !fits.get(place).is_some_and(|fits| *fits) => {
+                Some(AppendError::NoSpace { needed: prepared.size as u64, source: source.clone() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Whether a smaller write may succeed where this one failed.
+fn is_about_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Bytes and events of what a batch has to write.
+pub(crate) fn extent<'a>(batch: impl IntoIterator<Item = &'a Prepared>) -> (usize, usize) {
+    let to_write = batch.into_iter().filter(|prepared| !prepared.is_empty());
+    to_write.fold((0, 0), |(size, events), prepared| (size + prepared.size, events + prepared.events.len()))
+}
+
+impl Writer {
+    /// Whether a batch of `size` bytes and `events` events should begin a new segment.
+    pub(crate) fn is_full(&self, size: usize, events: usize, segment_size: u64) -> bool {
+        let empty = self.offset == SEGMENT_HEADER_LEN as u32;
+        let index = self.part.index.read();
+        let entries = index.events.len() + index.rooms.len() + index.streams.len();
+        let too_many = entries + events > MAX_SEGMENT_ENTRIES;
+        !empty && (u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
+    }
+
+    /// Fills space for a batch. Where there is too little, each append that fits behind those before it gets some.
+    /// `no_next`: why the segment that should begin with this batch could not be created.
+    pub(crate) fn make_space(
+        &mut self,
+        batch: &[Prepared],
+        segment_size: u64,
+        no_next: Option<Arc<io::Error>>,
+    ) -> Result<Space, Failure> {
+        let is_last = no_next.is_some();
+        let source = match no_next {
+            Some(source) => source,
+            None => match self.fill(extent(batch).0, segment_size) {
+                Err(Failure::Refused(AppendError::NoSpace { source, .. })) => source,
+                filled => return filled.map(|()| Space::ForAll),
+            },
+        };
+        let (mut size, mut events) = (0, 0);
+        let mut fits = Vec::with_capacity(batch.len());
+        for prepared in batch {
+            let (own_size, own_events) = extent([prepared]);
+            let with = (size + own_size, events + own_events);
+            let has_space = own_size == 0
+                || !(is_last && self.is_full(with.0, with.1, segment_size))
+                    && match self.fill(with.0, segment_size) {
+                        Err(Failure::Refused(_)) => false,
+                        filled => filled.map(|()| true)?,
+                    };
+            if has_space {
+                (size, events) = with;
+            }
+            fits.push(has_space);
+        }
+        Ok(Space::ForSome { fits, source })
+    }
+
+    /// Fills space for `size` more bytes and a closing frame, durably; ahead of that as much as a chunk, where the disk has
+    /// it. Nothing is lost where there is no room. A sync that fails poisons here as well: it may have been about frames
+    /// that wait to be made durable.
+    pub(super) fn fill(&mut self, size: usize, segment_size: u64) -> Result<(), Failure> {
+        let needed = u64::from(self.offset) + size as u64 + CLOSING_ROOM;
+        if needed <= self.filled {
+            return Ok(());
+        }
+        let mut to = (self.filled + self.chunk).min(segment_size).max(needed);
+        let mut written = self.write_zeros(to);
+        if to > needed && written.as_ref().is_err_and(is_about_space) {
+            self.chunk = CHUNK_WHEN_FULL;
+            to = needed;
+            written = self.write_zeros(to);
+        }
+        written.map_err(|source| {
+            Failure::Refused(AppendError::NoSpace { needed: size as u64, source: Arc::new(source) })
+        })?;
+        self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+        self.filled = to;
+        self.chunk = (self.chunk * 2).min(CHUNKS.1);
+        Ok(())
+    }
+
+    fn write_zeros(&mut self, to: u64) -> io::Result<()> {
+        self.reach = self.reach.max(to);
+        let zeros = vec![0; (to - self.filled).min(1 << 20) as usize];
+        let mut at = self.filled;
+        while at < to {
+            let part = zeros.get(..zeros.len().min((to - at) as usize)).unwrap_or_default();
+            self.segment().file.write_all_at(at, part)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+}

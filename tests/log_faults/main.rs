@@ -1,0 +1,19 @@
+//! The log under faults: torn tails, damage, failing syncs, a full disk, lost derived files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod damage;
+mod derived;
+mod failed_calls;
+mod faulty_disk;
+mod full_disk;
+mod held_jobs;
+mod last_handle;
+mod torn_tail;
+mod visibility;
+mod world;

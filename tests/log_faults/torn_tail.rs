@@ -1,0 +1,52 @@
+//! What a crash leaves at the end of the log is cut, and nothing else is.
+
+use atlas::storage::{Disk, MemoryDisk};
+
+use crate::world::{SEGMENT, append, append_deferred, end_of_data, flip, ids, open};
+
+#[test]
+fn a_torn_tail_is_cut_at_the_last_whole_frame() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    append(&store, 2);
+    append_deferred(&store, 3);
+    drop(store);
+    flip(&disk, SEGMENT, end_of_data(&disk, SEGMENT) - 20);
+    let store = open(disk.clone()).unwrap();
+    assert_eq!(ids(&store), [1, 2]);
+    // What was cut is gone for good, and what comes after stands where it stood.
+    append(&store, 4);
+    drop(store);
+    assert_eq!(ids(&open(disk).unwrap()), [1, 2, 4]);
+}
+
+#[test]
+fn frames_that_land_out_of_order_are_a_torn_tail_and_not_damage() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    let after_first = end_of_data(&disk, SEGMENT);
+    append_deferred(&store, 2);
+    append_deferred(&store, 3);
+    drop(store);
+    // The second frame was lost, the third landed.
+    flip(&disk, SEGMENT, after_first + 60);
+    let store = open(disk).unwrap();
+    assert_eq!(ids(&store), [1]);
+    append(&store, 5);
+    assert_eq!(ids(&store), [1, 5]);
+}
+
+#[test]
+fn what_a_crash_left_unfinished_is_removed() {
+    let disk = MemoryDisk::new();
+    let store = open(disk.clone()).unwrap();
+    append(&store, 1);
+    drop(store);
+    disk.create("log/00000002.seg.new").unwrap();
+    disk.create("log/00000001.idx.new").unwrap();
+    let store = open(disk.clone()).unwrap();
+    assert_eq!(ids(&store), [1]);
+    assert!(disk.list("log").unwrap().iter().all(|name| !name.ends_with(".new")));
+}
