@@ -17,8 +17,10 @@ use crate::event::Scope;
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, Environment};
 
-/// Space is zero-filled and synced ahead of the writer in chunks that double from the first to the last of these.
-const CHUNKS: (u64, u64) = (1 << 20, 32 << 20);
+/// Space is zero-filled and synced ahead of the writer in chunks that double from [`Options::fill_chunk`] to this.
+///
+/// [`Options::fill_chunk`]: super::Options::fill_chunk
+const MAX_CHUNK: u64 = 32 << 20;
 /// Kept free in a segment for its closing frame.
 const CLOSING_ROOM: u64 = 128;
 
@@ -34,6 +36,7 @@ pub(crate) struct Writer {
     filled: u64,
     /// The file may reach beyond that: it was being filled when there was no more room.
     overfilled: bool,
+    first_chunk: u64,
     chunk: u64,
     /// The end of what is durable.
     pub(crate) synced_to: Address,
@@ -278,6 +281,7 @@ impl Writer {
         last_crc: u32,
         last_recorded: i64,
         closed: bool,
+        first_chunk: u64,
     ) -> Result<Self, ReadError> {
         let filled = part.segment.file.len().map_err(|error| part.segment.io(error))?;
         let offset = part.index.read().end;
@@ -287,7 +291,8 @@ impl Writer {
             last_recorded,
             filled,
             overfilled: false,
-            chunk: CHUNKS.0,
+            first_chunk,
+            chunk: first_chunk,
             synced_to: Address::new(part.segment.number(), offset),
             closed,
             part,
@@ -341,7 +346,7 @@ impl Writer {
         let synced = self.segment().file.sync();
         synced.map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         (self.filled, self.overfilled) = (to, false);
-        self.chunk = (self.chunk * 2).min(CHUNKS.1);
+        self.chunk = (self.chunk * 2).min(MAX_CHUNK);
         Ok(())
     }
 
@@ -463,7 +468,7 @@ impl Writer {
             .and_then(|()| file.sync())
             .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         (self.filled, self.overfilled) = (u64::from(self.offset), false);
-        self.chunk = CHUNKS.0;
+        self.chunk = self.first_chunk;
         Ok(end)
     }
 

@@ -67,6 +67,7 @@ pub(super) fn options(rng: &mut Rng) -> Options {
         keyframes,
         keyframe_min_events: 2,
         max_open_segments: 8,
+        fill_chunk: 4096 << rng.below(3),
         ..Options::default()
     }
 }

@@ -61,7 +61,8 @@ impl Core {
         let index = MemoryIndex::new(hash, SEGMENT_HEADER_LEN as u32, 1, next_position);
         let part = Arc::new(MemoryPart::new(segment.clone(), index));
         let last_crc = recovery::header_crc(&segment);
-        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false).map_err(|error| {
+        let chunk = self.options.fill_chunk;
+        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false, chunk).map_err(|error| {
             let source = std::io::Error::other(error);
             self.fail(Failure::Poisoned { operation: "write", source })
         })?;
