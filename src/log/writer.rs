@@ -275,17 +275,17 @@ impl Build<'_> {
 }
 
 impl Writer {
-    /// A writer at the end of `part`, whose file is filled up to its length.
+    /// A writer at the end of `part`, whose file is filled up to its length, `filled`.
     pub(crate) fn new(
         part: Arc<MemoryPart>,
         last_crc: u32,
         last_recorded: i64,
         closed: bool,
+        filled: u64,
         first_chunk: u64,
-    ) -> Result<Self, ReadError> {
-        let filled = part.segment.file.len().map_err(|error| part.segment.io(error))?;
+    ) -> Self {
         let offset = part.index.read().end;
-        Ok(Self {
+        Self {
             offset,
             last_crc,
             last_recorded,
@@ -298,7 +298,7 @@ impl Writer {
             part,
             frame: Vec::new(),
             crcs: Vec::new(),
-        })
+        }
     }
 
     /// Whether the segment ends with a closing frame, and its file there too.
@@ -503,22 +503,22 @@ impl Writer {
 }
 
 /// Creates the file of segment `number`, durably, with its header and nothing else; it gets its name only when it is
-/// whole. Once it may have its name there is no way back.
+/// whole. Once it may have its name there is no way back, so nothing is left to be read then.
 pub(crate) fn create_segment(
     disk: &dyn Disk,
     environment: &Environment,
     store_id: [u8; 16],
     number: u32,
     before: SegmentEnd,
-) -> Result<(), Failure> {
+) -> Result<Arc<Segment>, Failure> {
     let header = SegmentHeader { store_id, number, salt: environment.entropy.next_u64(), before };
     let temporary = format!("log/{number:08}.seg.new");
     let write = || {
         let file = disk.create(&temporary)?;
         file.write_all_at(0, &header.encode())?;
-        file.sync()
+        file.sync().map(|()| file)
     };
-    write().map_err(|source| {
+    let file = write().map_err(|source| {
         // A file that was never named; an open would remove it as well.
         let _ = disk.remove(&temporary);
         Failure::Refused(AppendError::NoSpace { needed: SEGMENT_HEADER_LEN as u64, source: Arc::new(source) })
@@ -527,5 +527,6 @@ pub(crate) fn create_segment(
         disk.rename(&temporary, &segment_name(number))?;
         if planted(Bug::SegmentNameNotSynced) { Ok(()) } else { disk.sync_dir("log") }
     };
-    name().map_err(|source| Failure::Poisoned { operation: "sync", source })
+    name().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+    Ok(Segment::created(file, header))
 }
