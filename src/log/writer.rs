@@ -78,6 +78,16 @@ enum Refusal {
     Broken(ReadError),
 }
 
+/// Where a stream stands.
+#[derive(Clone, Copy)]
+struct Head {
+    version: u64,
+    /// The newest segment that names it.
+    segment: u32,
+    /// Its symbol, where an older part of the segment that is written to names it.
+    symbol: Option<u32>,
+}
+
 /// A batch while its frame is built.
 struct Build<'a> {
     /// What stands before the part that is written to.
@@ -144,35 +154,38 @@ impl Build<'_> {
     }
 
     /// The stream's symbol; named in this segment where it isn't yet.
-    fn stream(&mut self, scope: &Scope, stream: &PreparedStream, head: (u64, u32)) -> Result<u32, ReadError> {
+    fn stream(&mut self, scope: &Scope, stream: &PreparedStream, head: Head) -> Result<u32, ReadError> {
         if let Some(number) = self.index.find_stream(scope, &stream.id) {
             return Ok(self.index.streams.get(number as usize).map_or(0, |entry| entry.symbol));
         }
         let scope_symbol = self.scope(scope)?;
-        let (version, segment) = head;
-        if segment == self.tail {
-            // An older part of this very segment names it.
-            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
-            if let Some((_, found)) = parts.next().transpose()? {
-                let scope = Arc::new(scope.clone());
-                self.index.adopt_stream(found.symbol, scope_symbol, &scope, stream.id.as_str().into(), version);
-                return Ok(found.symbol);
-            }
+        let Head { version, segment, symbol } = head;
+        if let Some(symbol) = symbol {
+            let scope = Arc::new(scope.clone());
+            self.index.adopt_stream(symbol, scope_symbol, &scope, stream.id.as_str().into(), version);
+            return Ok(symbol);
         }
         self.put_symbol(&SymbolBody::Stream { scope: scope_symbol, previous_segment: segment, id: &stream.id }, version)
     }
 
-    /// Version and newest segment of a stream at this point of the serial order.
-    fn head(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<(u64, u32), ReadError> {
+    /// Where a stream stands at this point of the serial order. All that must be read for it is read here, while the
+    /// append can still be refused.
+    fn head(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<Head, ReadError> {
         if let Some(number) = self.index.find_stream(scope, &stream.id) {
             let version = self.index.streams.get(number as usize).map_or(0, |entry| entry.version());
-            return Ok((version, self.tail));
+            return Ok(Head { version, segment: self.tail, symbol: None });
         }
         // (0, 0) of a stream that the active part knew when this was prepared, in a segment that is sealed by now.
-        if prepared.tail == self.tail {
-            return Ok(stream.head);
+        let (version, segment) = match prepared.tail == self.tail {
+            true => stream.head,
+            false => self.before.head(scope, &stream.id, Horizon::Written)?,
+        };
+        let mut symbol = None;
+        if segment == self.tail {
+            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
+            symbol = parts.next().transpose()?.map(|(_, found)| found.symbol);
         }
-        self.before.head(scope, &stream.id, Horizon::Written)
+        Ok(Head { version, segment, symbol })
     }
 
     /// Whether an id has become known since the append was prepared.
@@ -202,9 +215,11 @@ impl Build<'_> {
             for stream in &prepared.streams {
                 let head = self.head(prepared, scope, stream).map_err(fail)?;
                 let is_checked = !planted(Bug::VersionCheckedEarly);
-                if let Some(expected) = stream.expected.iter().find(|expected| is_checked && !expected.allows(head.0)) {
+                if let Some(expected) =
+                    stream.expected.iter().find(|expected| is_checked && !expected.allows(head.version))
+                {
                     let error =
-                        AppendError::Conflict { stream: stream.id.clone(), expected: *expected, actual: head.0 };
+                        AppendError::Conflict { stream: stream.id.clone(), expected: *expected, actual: head.version };
                     // The caller must not learn of a head that a crash could still take back.
                     let undurable =
                         self.index.events.len() as u32 > durable_events && !planted(Bug::ConflictNotDurable);
@@ -213,7 +228,7 @@ impl Build<'_> {
                 heads.push(head);
             }
             for keyframe in &prepared.keyframes {
-                if heads.get(keyframe.stream).is_none_or(|head| keyframe.version > head.0) {
+                if heads.get(keyframe.stream).is_none_or(|head| keyframe.version > head.version) {
                     return Err(refuse(AppendError::Empty));
                 }
             }
@@ -232,11 +247,11 @@ impl Build<'_> {
         self.write(prepared, &heads).map(Committed::Written).map_err(Refusal::Broken)
     }
 
-    fn write(&mut self, prepared: &Prepared, heads: &[(u64, u32)]) -> Result<Vec<Written>, ReadError> {
+    fn write(&mut self, prepared: &Prepared, heads: &[Head]) -> Result<Vec<Written>, ReadError> {
         let mut written = Vec::with_capacity(prepared.events.len());
         if let Some(scope) = &prepared.scope {
             let mut symbols = vec![0; prepared.streams.len()];
-            let mut versions: Vec<u64> = heads.iter().map(|head| head.0).collect();
+            let mut versions: Vec<u64> = heads.iter().map(|head| head.version).collect();
             let mut used = |this: &mut Self, number: usize| -> Result<(u32, u64), ReadError> {
                 let (Some(symbol), Some(version)) = (symbols.get_mut(number), versions.get_mut(number)) else {
                     return Ok((0, 0));
