@@ -8,6 +8,7 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::exit, reason = "a test program of its own")]
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -41,20 +42,69 @@ struct Arguments {
     filters: Vec<String>,
 }
 
-/// Runs one seed; a panic is a violation as well.
-fn simulate(seed: u64, settings: &Settings) -> Result<Figures, Violation> {
-    std::panic::catch_unwind(|| run(seed, settings)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        let what = format!("a panic: {}", text.unwrap_or("no reason is known"));
-        Err(Violation { seed, what, trace: Vec::new() })
-    })
+/// How a seed fails.
+#[derive(Clone, Debug)]
+enum Failure {
+    /// The simulation's own checks say so.
+    Broken(Violation),
+    /// Atlas panics.
+    Panic { seed: u64, what: String },
+    /// The simulation itself panics: that shows nothing of Atlas.
+    OwnPanic { seed: u64, what: String },
 }
 
-/// Seeds from `from` on, on several threads, until there were `crashes` power cuts or one shows a violation.
-fn search(from: u64, crashes: u64, threads: usize, shows: bool) -> (Figures, u64, Option<Violation>) {
+impl Failure {
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Broken(Violation { seed, .. }) | Self::Panic { seed, .. } | Self::OwnPanic { seed, .. } => *seed,
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broken(violation) => violation.fmt(f),
+            Self::Panic { seed, what } => write!(f, "seed {seed}: a panic in Atlas: {what}"),
+            Self::OwnPanic { seed, what } => write!(f, "seed {seed}: a panic in the simulation: {what}"),
+        }
+    }
+}
+
+thread_local! {
+    /// File, line and reason of the last panic on this thread.
+    static PANIC: RefCell<(String, String)> = RefCell::default();
+}
+
+/// Notes where panics are, for [`simulate`].
+fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("no reason is known");
+        PANIC.set((place.clone(), format!("{place}: {text}")));
+    }));
+}
+
+/// Runs one seed.
+fn simulate(seed: u64, settings: &Settings) -> Result<Figures, Failure> {
+    match std::panic::catch_unwind(|| run(seed, settings)) {
+        Ok(result) => result.map_err(Failure::Broken),
+        Err(_) => {
+            let (place, what) = PANIC.take();
+            let own = ["src/simulation/", "src/storage/simulated", "tests/"];
+            match own.iter().any(|own| place.contains(own)) {
+                true => Err(Failure::OwnPanic { seed, what }),
+                false => Err(Failure::Panic { seed, what }),
+            }
+        }
+    }
+}
+
+/// Seeds from `from` on, on several threads, until there were `crashes` power cuts or one fails.
+fn search(from: u64, crashes: u64, threads: usize, shows: bool) -> (Figures, u64, Option<Failure>) {
     let next = AtomicU64::new(from);
     let is_over = AtomicBool::new(false);
-    let state = Mutex::new((Figures::default(), None::<Violation>));
+    let state = Mutex::new((Figures::default(), None::<Failure>));
     let work = || {
         while !is_over.load(Ordering::Relaxed) {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -63,8 +113,8 @@ fn search(from: u64, crashes: u64, threads: usize, shows: bool) -> (Figures, u64
             match result {
                 Ok(figures) => state.0.add(&figures),
                 // The smallest seed that fails, so that the answer doesn't depend on the threads.
-                Err(violation) if state.1.as_ref().is_none_or(|other| violation.seed < other.seed) => {
-                    state.1 = Some(violation);
+                Err(failure) if state.1.as_ref().is_none_or(|other| failure.seed() < other.seed()) => {
+                    state.1 = Some(failure);
                 }
                 Err(_) => {}
             }
@@ -82,32 +132,33 @@ fn search(from: u64, crashes: u64, threads: usize, shows: bool) -> (Figures, u64
         });
     });
     let seeds = next.load(Ordering::Relaxed) - from;
-    let (figures, violation) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (figures, seeds, violation)
+    let (figures, failure) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (figures, seeds, failure)
 }
 
 #[cfg(planted_bugs)]
 fn planted(arguments: &Arguments, threads: usize) -> bool {
     use atlas::planted::{BUGS, plant};
     let mut survivors = 0;
-    // Panics are caught, and counted as caught bugs.
-    std::panic::set_hook(Box::new(|_| {}));
     println!("{:<22} {:>7} {:>9}  caught as", "bug", "seeds", "crashes");
-    for (bug, what) in BUGS.iter().filter(|(bug, _)| format!("{bug:?}").contains(&arguments.bug)) {
+    for (bug, planted) in BUGS.iter().filter(|(bug, _)| format!("{bug:?}").contains(&arguments.bug)) {
         plant(Some(*bug));
-        let (figures, seeds, violation) = search(arguments.from, arguments.crashes, threads, false);
-        let name = format!("{bug:?}");
-        match violation {
-            Some(violation) => {
-                let seeds = violation.seed + 1 - arguments.from;
-                let caught: String = violation.what.chars().take(120).collect();
-                println!("{name:<22} {seeds:>7} {:>9}  {caught}", figures.power_cuts);
+        let (figures, seeds, failure) = search(arguments.from, arguments.crashes, threads, false);
+        let seeds = failure.as_ref().map_or(seeds, |failure| failure.seed() + 1 - arguments.from);
+        let outcome = match failure {
+            Some(Failure::Broken(violation)) => violation.what,
+            Some(Failure::Panic { what, .. }) => format!("a panic in Atlas: {what}"),
+            Some(Failure::OwnPanic { what, .. }) => {
+                survivors += 1;
+                format!("NOT CAUGHT: {planted}; the simulation itself panics: {what}")
             }
             None => {
                 survivors += 1;
-                println!("{name:<22} {seeds:>7} {:>9}  NOT CAUGHT: {what}", figures.power_cuts);
+                format!("NOT CAUGHT: {planted}")
             }
-        }
+        };
+        let outcome: String = outcome.chars().take(120).collect();
+        println!("{:<22} {seeds:>7} {:>9}  {outcome}", format!("{bug:?}"), figures.power_cuts);
     }
     plant(None);
     survivors == 0
@@ -124,6 +175,7 @@ fn main() -> ExitCode {
     if !arguments.filters.is_empty() && !arguments.filters.iter().any(|filter| "simulation".contains(filter.as_str())) {
         return ExitCode::SUCCESS;
     }
+    note_panics();
     let threads = arguments.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     if arguments.planted {
         return if planted(&arguments, threads) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -134,20 +186,20 @@ fn main() -> ExitCode {
                 println!("seed {seed}: {figures:?}");
                 ExitCode::SUCCESS
             }
-            Err(violation) => {
-                println!("{violation}");
+            Err(failure) => {
+                println!("{failure}");
                 ExitCode::FAILURE
             }
         };
     }
-    let (figures, seeds, violation) = search(arguments.from, arguments.crashes, threads, arguments.crashes > 10_000);
+    let (figures, seeds, failure) = search(arguments.from, arguments.crashes, threads, arguments.crashes > 10_000);
     println!("{seeds} seeds from {}: {figures:#?}", arguments.from);
-    match violation {
+    match failure {
         None => ExitCode::SUCCESS,
-        Some(violation) => {
+        Some(failure) => {
             println!(
-                "{violation}\nto see it step by step: cargo test --features simulation --test simulation -- --seed {}",
-                violation.seed
+                "{failure}\nto see it step by step: cargo test --features simulation --test simulation -- --seed {}",
+                failure.seed()
             );
             ExitCode::FAILURE
         }

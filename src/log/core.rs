@@ -391,6 +391,11 @@ impl Core {
 
     fn fail(&self, failure: Failure) -> AppendError {
         match failure {
+            Failure::Refused(AppendError::NoSpace { source, .. }) if planted(Bug::EnospcPoisons) => {
+                let error = AppendError::Poisoned { operation: "write", source };
+                *self.poison.lock() = Some(error.clone());
+                error
+            }
             Failure::Refused(error) => error,
             Failure::Poisoned { operation, source } => {
                 tracing::error!(%source, operation, "the log is poisoned");

@@ -86,7 +86,9 @@ pub(crate) fn open_locked(
     recent.extend(tail.base.map(Part::Sealed));
     let part = Arc::new(MemoryPart::new(tail.segment, tail.index));
     recent.push(Part::Memory(part.clone()));
-    let writer = Writer::new(part, last_crc, tail.last_recorded.max(before.1), tail.closed)?;
+    let last_recorded = tail.last_recorded.max(before.1);
+    let filled = part.segment.file.len().map_err(|error| part.segment.io(error))?;
+    let writer = Writer::new(part, last_crc, last_recorded, tail.closed, filled, options.fill_chunk);
     let view = View { sealed, directory: Arc::new(directory), recent, losses: Arc::default() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     let (writer, lock, beside) = (Some(writer), Some(lock), None);

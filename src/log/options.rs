@@ -56,6 +56,9 @@ pub struct Options {
     pub follow_pause: Duration,
     /// Whether a directory or store that doesn't exist is created. Default true.
     pub create: bool,
+    /// Bytes of space that are filled ahead of the writer at first. For tests; 1 MiB.
+    #[doc(hidden)]
+    pub fill_chunk: u64,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             max_open_segments: 256,
             follow_pause: Duration::from_millis(20),
             create: true,
+            fill_chunk: 1 << 20,
         }
     }
 }
@@ -83,6 +87,7 @@ impl Options {
         in_range("segment_size", self.segment_size, 64 << 10..=1 << 30, "64 KiB to 1 GiB")?;
         in_range("max_commit", self.max_commit as u64, 1 << 20..=64 << 20, "1 MiB to 64 MiB")?;
         in_range("max_queue", self.max_queue as u64, 1 << 20..=u64::MAX, "at least 1 MiB")?;
+        in_range("fill_chunk", self.fill_chunk, 4 << 10..=32 << 20, "4 KiB to 32 MiB")?;
         in_range("max_data", self.limits.max_data as u64, 1..=16 << 20, "1 byte to 16 MiB")?;
         in_range("max_stream_id", self.limits.max_stream_id as u64, 1..=255, "1 to 255 bytes")?;
         in_range("max_metadata", self.limits.max_metadata as u64, 1..=64 << 10, "1 byte to 64 KiB")?;

@@ -90,6 +90,12 @@ impl Segment {
         Ok(Arc::new(Self { header, salt, file, source, name, verified: AtomicBool::new(false) }))
     }
 
+    /// The segment whose file was just created with this header and nothing else.
+    pub(crate) fn created(file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
+        let (name, salt) = (segment_name(header.number), Salt::new(header.salt));
+        Arc::new(Self { header, salt, file, source: Source::File, name, verified: AtomicBool::new(false) })
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.header.number
     }

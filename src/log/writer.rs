@@ -18,7 +18,7 @@ use super::part::MemoryPart;
 use super::prepare::Prepared;
 use super::segment::Segment;
 use super::view::View;
-use super::{Address, AppendError, Durability, ReadError, RecordKind, Written};
+use super::{Address, AppendError, Durability, RecordKind, Written};
 use crate::planted::{Bug, planted};
 use crate::storage::Environment;
 
@@ -34,6 +34,7 @@ pub(crate) struct Writer {
     filled: u64,
     /// The file may reach up to here: it was being filled when there was no more room.
     reach: u64,
+    first_chunk: u64,
     chunk: u64,
     /// The end of what is durable.
     pub(crate) synced_to: Address,
@@ -68,28 +69,31 @@ pub(crate) enum Failure {
 }
 
 impl Writer {
-    /// A writer at the end of `part`, whose file is filled up to its length.
+    /// A writer at the end of `part`, whose file is filled up to its length, `filled`. It fills more in chunks that double
+    /// from `first_chunk` on.
     pub(crate) fn new(
         part: Arc<MemoryPart>,
         last_crc: u32,
         last_recorded: i64,
         closed: bool,
-    ) -> Result<Self, ReadError> {
-        let filled = part.segment.file.len().map_err(|error| part.segment.io(error))?;
+        filled: u64,
+        first_chunk: u64,
+    ) -> Self {
         let offset = part.index.read().end;
-        Ok(Self {
+        Self {
             offset,
             last_crc,
             last_recorded,
             filled,
             reach: filled,
-            chunk: space::CHUNKS.0,
+            first_chunk,
+            chunk: first_chunk,
             synced_to: Address::new(part.segment.number(), offset),
             closed,
             part,
             frame: Vec::new(),
             crcs: Vec::new(),
-        })
+        }
     }
 
     /// Whether the segment ends with a closing frame, and its file there too.
@@ -227,7 +231,7 @@ impl Writer {
             .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         self.filled = u64::from(self.offset);
         self.reach = self.filled;
-        self.chunk = space::CHUNKS.0;
+        self.chunk = self.first_chunk;
         Ok(end)
     }
 

@@ -10,11 +10,12 @@ use super::fold::ChainFold;
 use super::forks;
 use super::lives::{self, Life, Purpose};
 use super::model::{Check, Model, ensure};
+use super::openings;
 use super::readers::is_explained;
 use super::world::SetClock;
-use crate::log::{Append, At, Durability, OpenError};
+use crate::log::{Append, AppendError, At, Durability, OpenError, ReadError};
 use crate::storage::Lane;
-use crate::storage::simulated::{Faults, Rng, SimulatedDisk};
+use crate::storage::simulated::{Fault, Faults, Rng, SimulatedDisk};
 
 /// How much is simulated from one seed.
 #[derive(Clone, Copy, Debug)]
@@ -191,12 +192,12 @@ impl Simulation {
                     return Ok(Life::new(world, store));
                 }
                 Err(error) => {
-                    let explained = matches!(&error, OpenError::Read(error) if is_explained(error, true));
-                    let faulty = faults != Faults::default() || self.disk.is_cut();
-                    ensure(faulty && explained, || format!("the store can't be opened: {error}"))?;
+                    let by_fault = Fault::told_by(&error).is_some();
+                    let explained = by_fault && matches!(error, OpenError::Read(ReadError::Io { .. }));
+                    ensure(explained, || format!("the store can't be opened: {error}"))?;
                     if self.disk.is_cut() || self.rng.one_in(4) {
                         self.figures.power_cuts += 1;
-                        self.figures.cut_recoveries += 1;
+                        self.figures.cut_recoveries += u64::from(self.disk.is_cut());
                         self.disk = self.disk.power_cut();
                     } else {
                         self.disk = self.disk.kill();
@@ -224,16 +225,17 @@ impl Simulation {
         let step = self.rng.below(100);
         match step {
             0..24 => self.begin_append(life)?,
-            24..46 => {
+            24..45 => {
                 let number = self.rng.below(life.tasks.len() as u64) as usize;
                 life.poll(number, &mut self.model)?;
             }
+            45 => openings::look_beside(self, life)?,
             46..70 => self.work(life, Lane::Commit)?,
             70..77 => self.work(life, Lane::Behind)?,
             77..81 => self.repeat(life)?,
             81..83 => self.wrong_ids(life)?,
             83..85 => life.begin_sync(),
-            85..89 => life.readers.step(&life.store, &mut self.model, &mut self.rng, life.is_faulty())?,
+            85..89 => life.readers.step(&life.store, &mut self.model, &mut self.rng)?,
             89..92 => self.fold(life)?,
             92..96 => forks::fork(self, life)?,
             96 => {
@@ -251,7 +253,7 @@ impl Simulation {
         let failed = self.disk.take_failed_syncs();
         self.figures.failed_syncs += failed.len() as u64;
         life.failed_sync |= failed.iter().any(|name| name.ends_with(".seg"));
-        life.readers.sightings(&mut self.model, life.is_faulty())
+        life.readers.sightings(&mut self.model)
     }
 
     fn begin_append(&mut self, life: &mut Life) -> Check {
@@ -336,24 +338,21 @@ impl Simulation {
                 // Somebody has appended and wasn't told yet.
                 None => Ok(()),
             },
-            Err(error) => ensure(is_explained(&error, life.is_faulty()), || unexpected("a fold")(error)),
+            Err(error) => ensure(is_explained(&error), || unexpected("a fold")(error)),
         }
     }
 
     fn let_faults_loose(&mut self, life: &mut Life) {
-        life.faulty = true;
         match self.rng.below(6) {
-            0 if life.cramped => {
+            0 if life.is_cramped() => {
                 self.note(|| "room again".to_owned());
-                self.disk.set_room(u64::MAX);
-                life.cramped = false;
+                life.set_room(u64::MAX);
             }
             0 | 1 => {
-                life.cramped = true;
                 let most = self.rng.pick(&[100, 100_000]).copied().unwrap_or(0);
                 let room = self.rng.below(most);
                 self.note(|| format!("room for {room} bytes"));
-                self.disk.set_room(room);
+                life.set_room(room);
             }
             2 => {
                 let changes = 1 + self.rng.below(30);
@@ -386,8 +385,11 @@ impl Simulation {
                 self.model.acknowledged(number, &receipt)
             }
             Err(error) => {
-                self.model.unknown.insert(number);
-                ensure(life.is_faulty(), || format!("attempt {number}: {error}"))
+                let poisoned = matches!(error, AppendError::Poisoned { .. });
+                let outcome = if poisoned { &mut self.model.unknown } else { &mut self.model.refused };
+                outcome.insert(number);
+                life.explains(&error, life.is_cramped())
+                    .map_err(|what| format!("{what}: attempt {number} is answered {error}"))
             }
         }
     }
@@ -399,7 +401,7 @@ impl Simulation {
             self.note(|| "close".to_owned());
             self.figures.closes += 1;
             life.close(&mut self.model)?;
-            life.readers.sightings(&mut self.model, life.is_faulty())?;
+            life.readers.sightings(&mut self.model)?;
         }
         let next = if self.disk.is_cut() || way < 5 {
             self.note(|| "power cut".to_owned());

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::checks::{everything, unexpected, verifies};
+use super::damage::{damage_a_segment, flip};
 use super::driver::Simulation;
 use super::lives::{self, Life};
 use super::model::{Check, Found, ensure};
-use crate::log::simulated::{Before, KeyHash, Segment, scan};
-use crate::log::{Append, Durability, OpenError};
+use super::openings;
+use crate::log::{Append, Durability};
 use crate::storage::Disk;
-use crate::storage::simulated::{Rng, SimulatedDisk};
+use crate::storage::simulated::SimulatedDisk;
 
 /// The power goes now, on a copy.
 pub(super) fn fork(simulation: &mut Simulation, life: &Life) -> Check {
@@ -32,12 +33,17 @@ pub(super) fn crash(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check 
     if damages {
         damage_what_is_derived(simulation, &crashed)?;
     }
+    if !damages && simulation.rng.one_in(4) {
+        openings::salvage(simulation, &crashed.fork(0))?;
+    }
     let again = simulation.rng.one_in(3).then(|| crashed.fork(simulation.rng.any()));
     let found = recover(simulation, &crashed)?;
     simulation.figures.events += found.len() as u64;
     simulation.model.recovered(&found)?;
     if let Some(again) = again {
         let after = recover_cut(simulation, again)?;
+        simulation.model.recovered(&after)?;
+        // What a kill left in the cache alone, a power cut may take.
         ensure(!is_cut || after == found, || {
             format!("recovered {} entries, and {} where the recovery was cut", found.len(), after.len())
         })?;
@@ -51,6 +57,10 @@ pub(super) fn crash(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check 
     if simulation.rng.one_in(6) {
         let side = crashed.fork(simulation.rng.any());
         go_on(simulation, &side, &found)?;
+    }
+    if simulation.rng.one_in(8) {
+        let side = crashed.fork(simulation.rng.any());
+        openings::rebuild(simulation, &side, &found)?;
     }
     if simulation.rng.one_in(5) {
         let side = crashed.fork(simulation.rng.any());
@@ -69,19 +79,29 @@ fn recover(simulation: &mut Simulation, disk: &SimulatedDisk) -> Check<Vec<Found
     Ok(found)
 }
 
-/// Recovers with the power going in the middle, once or more.
+/// Recovers with the power going in the middle, or just after, once or more.
 fn recover_cut(simulation: &mut Simulation, mut disk: SimulatedDisk) -> Check<Vec<Found>> {
+    let mut recovered = None;
     for _ in 0..1 + simulation.rng.below(2) {
         disk.cut_power_in(1 + simulation.rng.below(10));
         let opened = lives::open(&disk, &simulation.clock, &mut simulation.rng);
+        let is_cut = disk.is_cut();
         if let Err(error) = &opened {
-            ensure(disk.is_cut(), || format!("after a crash the store can't be opened: {error}"))?;
+            ensure(is_cut, || format!("after a crash the store can't be opened: {error}"))?;
+        }
+        disk.cut_power_in(u64::MAX);
+        if let (Ok((_, store)), false) = (&opened, is_cut) {
+            recovered = Some(everything(store, &simulation.model)?);
         }
         disk = disk.power_cut();
         simulation.figures.power_cuts += 1;
-        simulation.figures.cut_recoveries += 1;
+        simulation.figures.cut_recoveries += u64::from(is_cut);
     }
-    recover(simulation, &disk)
+    let found = recover(simulation, &disk)?;
+    ensure(recovered.is_none_or(|before| before == found), || {
+        "what a recovery had found isn't what is found after another power cut".to_owned()
+    })?;
+    Ok(found)
 }
 
 /// What was recovered can be built upon: an append, a clean close, and all is found again without a recovery.
@@ -115,7 +135,7 @@ fn go_on_with(
     model.recovered(&found)
 }
 
-fn names(disk: &SimulatedDisk, wanted: impl Fn(&str) -> bool) -> Check<Vec<String>> {
+pub(super) fn names(disk: &SimulatedDisk, wanted: impl Fn(&str) -> bool) -> Check<Vec<String>> {
     let names = disk.list("log").map_err(unexpected("a list"))?;
     Ok(names.into_iter().filter(|name| wanted(name)).map(|name| format!("log/{name}")).collect())
 }
@@ -140,89 +160,6 @@ fn damage_what_is_derived(simulation: &mut Simulation, disk: &SimulatedDisk) -> 
                 let _ = flip(rng, bytes);
             })
             .map_err(unexpected("a damage"))
-        }
-    }
-}
-
-/// Flips a bit; says in which byte.
-fn flip(rng: &mut Rng, bytes: &mut [u8]) -> usize {
-    let at = rng.below(bytes.len() as u64) as usize;
-    if let Some(byte) = bytes.get_mut(at) {
-        *byte ^= 1 << rng.below(8);
-    }
-    at
-}
-
-/// Up to where the last segment itself says that it had been synced.
-fn proven_end(disk: &SimulatedDisk, number: u32) -> Check<u32> {
-    let segment = Segment::open(disk, number, false, None).map_err(unexpected("a look at a segment"))?;
-    let hash = KeyHash::new(segment.header.store_id);
-    let scan = scan(&segment, hash, &Before::Segment(None), None, |_| {}).map_err(unexpected("a scan"))?;
-    Ok(if scan.synced_to.segment() == number { scan.synced_to.offset() } else { 0 })
-}
-
-/// A bit of a segment flips: it is found, or it does no harm; never is anything else read than was written.
-fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk, whole: &[Found]) -> Check {
-    let mut segments = names(disk, |name| name.ends_with(".seg"))?;
-    segments.sort_unstable();
-    let Some(name) = simulation.rng.pick(&segments).cloned() else { return Ok(()) };
-    simulation.figures.damages += 1;
-    // Without LOCK the log alone says what had been synced.
-    let proven = if simulation.rng.one_in(2) {
-        let _ = disk.remove("LOCK");
-        proven_end(disk, segments.len() as u32)?
-    } else {
-        u32::MAX
-    };
-    let rng = &mut simulation.rng;
-    let mut at = 0;
-    disk.damage(&name, |bytes| at = flip(rng, bytes)).map_err(unexpected("a damage"))?;
-    let (world, store) = match lives::open(disk, &simulation.clock, &mut simulation.rng) {
-        Ok(opened) => opened,
-        Err(OpenError::Corrupt { .. } | OpenError::NewerFormat { .. }) => return Ok(()),
-        Err(OpenError::Read(error)) => {
-            return ensure(error.to_string().contains(".seg"), || format!("{name} is damaged, and: {error}"));
-        }
-        Err(error) => return Err(format!("{name} is damaged, and: {error}")),
-    };
-    let found = everything_before_an_error(&store, simulation)?;
-    let _next = world.disk.kill();
-    drop(store);
-    let (found, ended) = found;
-    let same = whole.get(..found.len()) == Some(&found[..]);
-    ensure(same, || {
-        let differs = found.iter().zip(whole).find(|(found, whole)| found != whole);
-        format!("{name} is damaged, and something else is read than was written: {differs:?} of {}", whole.len())
-    })?;
-    // The one thing that can't be told from a tear: damage of what no later frame says was synced.
-    let is_like_a_tear = segments.last() == Some(&name) && at >= proven as usize;
-    ensure(ended || is_like_a_tear || found.len() == whole.len(), || {
-        format!("{name} is damaged, and {} of {} entries are read without an error", found.len(), whole.len())
-    })
-}
-
-/// What is read before an error, and whether there was one.
-fn everything_before_an_error(store: &crate::EventStore, simulation: &Simulation) -> Check<(Vec<Found>, bool)> {
-    let mut found = Vec::new();
-    let mut follow = match store.follow(crate::log::Address::START) {
-        Ok(follow) => follow,
-        Err(error) => return ensure(error.to_string().contains(".seg"), || error.to_string()).map(|()| (found, true)),
-    };
-    loop {
-        match follow.next() {
-            Ok(Some(crate::log::LogEntry::Event(event))) => {
-                let (position, placed) = simulation.model.told(&event)?;
-                found.push(Found::Event { position, placed, id: event.id() });
-            }
-            Ok(Some(crate::log::LogEntry::Record(record))) => {
-                let (attempt, index) = simulation.model.told_record(&record)?;
-                found.push(Found::Record { attempt, index });
-            }
-            Ok(None) => return Ok((found, false)),
-            Err(error) => {
-                ensure(error.to_string().contains("damaged at offset"), || error.to_string())?;
-                return Ok((found, true));
-            }
         }
     }
 }

@@ -6,10 +6,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::attempts::{Attempt, Habits};
 use super::model::{Check, Model, ensure};
-use super::readers::Readers;
+use super::readers::{Readers, is_explained};
 use super::world::{SetClock, World};
-use crate::log::{AppendError, Durability, EventStore, KeyframePolicy, OpenError, Options, ReadError, Receipt};
-use crate::storage::simulated::{Rng, SimulatedDisk};
+use crate::log::{
+    AppendError, Durability, EventStore, KeyframePolicy, OpenError, OpenMode, Options, ReadError, Receipt,
+};
+use crate::storage::simulated::{Fault, Rng, SimulatedDisk};
 
 type Answer = Pin<Box<dyn Future<Output = Result<Option<Receipt>, AppendError>> + Send>>;
 
@@ -35,6 +37,8 @@ pub(super) struct Task {
     too_late: bool,
     /// Begun when what it appends was known to be in the log.
     is_repeat: bool,
+    /// Room was short while it was on its way.
+    met_full_disk: bool,
 }
 
 /// A life.
@@ -43,10 +47,8 @@ pub(super) struct Life {
     pub(super) store: EventStore,
     pub(super) tasks: Vec<Task>,
     pub(super) readers: Readers,
-    /// Faults were let loose: errors are explained.
-    pub(super) faulty: bool,
     /// The disk has little room.
-    pub(super) cramped: bool,
+    cramped: bool,
     /// A sync of a segment failed.
     pub(super) failed_sync: bool,
     closing: bool,
@@ -67,6 +69,7 @@ pub(super) fn options(rng: &mut Rng) -> Options {
         keyframes,
         keyframe_min_events: 2,
         max_open_segments: 8,
+        fill_chunk: 4096 << rng.below(3),
         ..Options::default()
     }
 }
@@ -77,33 +80,59 @@ pub(super) fn open(
     clock: &Arc<SetClock>,
     rng: &mut Rng,
 ) -> Result<(World, EventStore), OpenError> {
+    open_mode(disk, clock, rng, OpenMode::Write)
+}
+
+/// As [`open`], to write, to read or to salvage.
+pub(super) fn open_mode(
+    disk: &SimulatedDisk,
+    clock: &Arc<SetClock>,
+    rng: &mut Rng,
+    mode: OpenMode,
+) -> Result<(World, EventStore), OpenError> {
     let world = World::new(disk.clone(), clock.clone());
-    let store = EventStore::open_with(world.environment(rng.any()), options(rng))?;
+    let store = EventStore::open_with_mode(world.environment(rng.any()), options(rng), mode)?;
     Ok((world, store))
 }
 
 impl Life {
     pub(super) fn new(world: World, store: EventStore) -> Self {
         let readers = Readers::new(&store, &world.disk);
-        Self {
-            world,
-            store,
-            tasks: Vec::new(),
-            readers,
-            faulty: false,
-            cramped: false,
-            failed_sync: false,
-            closing: false,
-        }
+        Self { world, store, tasks: Vec::new(), readers, cramped: false, failed_sync: false, closing: false }
     }
 
-    /// Whether errors are explained: by faults, by the power that is gone, or by a sync that failed.
-    pub(super) fn is_faulty(&self) -> bool {
-        self.faulty || self.world.disk.is_cut()
+    pub(super) fn is_cramped(&self) -> bool {
+        self.cramped
+    }
+
+    /// Leaves room for so many bytes; [`u64::MAX`] for any number.
+    pub(super) fn set_room(&mut self, bytes: u64) {
+        self.world.disk.set_room(bytes);
+        self.cramped = bytes != u64::MAX;
+        self.tasks.iter_mut().for_each(|task| task.met_full_disk |= self.cramped);
     }
 
     fn task(&self, purpose: Purpose, durability: Durability, answer: Answer) -> Task {
-        Task { purpose, durability, answer, too_late: self.failed_sync, is_repeat: false }
+        let (too_late, met_full_disk) = (self.failed_sync, self.cramped);
+        Task { purpose, durability, answer, too_late, is_repeat: false, met_full_disk }
+    }
+
+    /// Whether the fault that an append failed of may have that consequence.
+    pub(super) fn explains(&self, error: &AppendError, met_full_disk: bool) -> Check {
+        let fault = Fault::told_by(error);
+        match (error, fault) {
+            (AppendError::NoSpace { .. }, Some(Fault::Full)) => ensure(met_full_disk, || "there is room".to_owned()),
+            // Space can't be had, whatever the reason; nothing was begun.
+            (AppendError::NoSpace { .. }, Some(_)) => Ok(()),
+            // What was written may stand in part, or a name.
+            (AppendError::Poisoned { .. }, Some(Fault::Write | Fault::Sync | Fault::Name | Fault::Power)) => Ok(()),
+            (AppendError::Poisoned { .. }, Some(fault)) => Err(format!("{fault:?} must not poison")),
+            (AppendError::Read(error), Some(_)) => ensure(is_explained(error), || "no fault explains that".to_owned()),
+            (AppendError::Closed | AppendError::Read(ReadError::Closed), None) => {
+                ensure(self.closing, || "it isn't closed".to_owned())
+            }
+            _ => Err("no fault explains that".to_owned()),
+        }
     }
 
     /// A task begins that appends attempt `number`, with its ids where they are known.
@@ -189,7 +218,7 @@ impl Life {
                     Ok(version) => {
                         ensure(version >= *actual, || format!("only version {version} is durable"))?;
                     }
-                    Err(error) => ensure(self.is_faulty() || self.closing, || error.to_string())?,
+                    Err(error) => ensure(is_explained(&error) || self.closing, || error.to_string())?,
                 }
             }
             (AppendError::Poisoned { .. }, _) => {
@@ -197,16 +226,9 @@ impl Life {
                 if let Purpose::Append(number) = task.purpose {
                     model.unknown.insert(number);
                 }
-                return ensure(self.is_faulty(), || "nothing failed".to_owned());
+                return self.explains(error, task.met_full_disk);
             }
-            (AppendError::NoSpace { .. }, _) => ensure(self.is_faulty(), || "there is room".to_owned())?,
-            (AppendError::Closed | AppendError::Read(ReadError::Closed), _) => {
-                ensure(self.closing, || "it isn't closed".to_owned())?;
-            }
-            (AppendError::Read(ReadError::Io { .. }), _) => {
-                ensure(self.is_faulty(), || "nothing failed".to_owned())?;
-            }
-            _ => return Err("no reason for that".to_owned()),
+            _ => self.explains(error, task.met_full_disk)?,
         }
         let tries_again = |other: &Task| other.purpose == task.purpose;
         if let Purpose::Append(number) = task.purpose
@@ -236,7 +258,9 @@ impl Life {
                 model.durable = model.order.keys().next_back().copied().unwrap_or(0).max(model.durable);
                 Ok(())
             }
-            Err(error) => ensure(self.is_faulty(), || format!("a close failed: {error}")),
+            Err(error) => {
+                self.explains(&error, self.cramped).map_err(|what| format!("{what}: a close failed: {error}"))
+            }
         }
     }
 

@@ -11,11 +11,13 @@
 
 mod attempts;
 mod checks;
+mod damage;
 mod driver;
 mod fold;
 mod forks;
 mod lives;
 mod model;
+mod openings;
 mod readers;
 mod world;
 

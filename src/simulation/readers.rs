@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checks::unexpected;
 use super::model::{Check, Model, ensure};
 use crate::log::{EventIter, EventStore, Query, ReadError, RecordedEvent, Subscription};
-use crate::storage::simulated::{Rng, SimulatedDisk};
+use crate::storage::simulated::{Fault, Rng, SimulatedDisk};
 use crate::sync::Mutex;
 
 /// A subscription, and the position after which it goes on.
@@ -53,9 +53,11 @@ impl Onlooker {
     }
 }
 
-/// Errors that faults explain.
-pub(super) fn is_explained(error: &ReadError, faulty: bool) -> bool {
-    faulty && matches!(error, ReadError::Io { .. } | ReadError::Closed)
+/// Whether a fault explains that a read failed: of a read or a name, or the power is off. What becomes of writes, syncs
+/// and room is nothing to a reader.
+pub(super) fn is_explained(error: &ReadError) -> bool {
+    let by = matches!(Fault::told_by(error), Some(Fault::Read | Fault::Name | Fault::Power));
+    by && matches!(error, ReadError::Io { .. })
 }
 
 impl Readers {
@@ -76,18 +78,18 @@ impl Readers {
     }
 
     /// Takes in what the onlooker saw.
-    pub(super) fn sightings(&self, model: &mut Model, faulty: bool) -> Check {
+    pub(super) fn sightings(&self, model: &mut Model) -> Check {
         for sighting in std::mem::take(&mut *self.onlooker.sightings.lock()) {
             match sighting {
                 Ok(event) => model.seen(&event).map(drop)?,
-                Err(error) => ensure(is_explained(&error, faulty), || format!("a read during a sync: {error}"))?,
+                Err(error) => ensure(is_explained(&error), || format!("a read during a sync: {error}"))?,
             }
         }
         Ok(())
     }
 
     /// One of them does something.
-    pub(super) fn step(&mut self, store: &EventStore, model: &mut Model, rng: &mut Rng, faulty: bool) -> Check {
+    pub(super) fn step(&mut self, store: &EventStore, model: &mut Model, rng: &mut Rng) -> Check {
         match rng.below(6) {
             0 if self.followers.len() < 3 => {
                 let after = rng.below(store.last_position() + 1);
@@ -98,16 +100,16 @@ impl Readers {
                 let after = rng.below(store.last_position() + 1);
                 match store.read(Query::new().after(after)) {
                     Ok(events) => self.held.push(Held { events, after }),
-                    Err(error) => ensure(is_explained(&error, faulty), || format!("a read: {error}"))?,
+                    Err(error) => ensure(is_explained(&error), || format!("a read: {error}"))?,
                 }
                 Ok(())
             }
-            2 | 3 => self.follow(model, rng, faulty),
-            _ => self.read_on(model, rng, faulty),
+            2 | 3 => self.follow(model, rng),
+            _ => self.read_on(model, rng),
         }
     }
 
-    fn follow(&mut self, model: &mut Model, rng: &mut Rng, faulty: bool) -> Check {
+    fn follow(&mut self, model: &mut Model, rng: &mut Rng) -> Check {
         let number = rng.below(self.followers.len().max(1) as u64) as usize;
         let Some(follower) = self.followers.get_mut(number) else { return Ok(()) };
         for _ in 0..1 + rng.below(40) {
@@ -119,13 +121,13 @@ impl Readers {
                     ensure(position == wanted, || format!("a subscription got {position} where {wanted} is next"))?;
                 }
                 Ok(None) => break,
-                Err(error) => return ensure(is_explained(&error, faulty), || format!("a subscription: {error}")),
+                Err(error) => return ensure(is_explained(&error), || format!("a subscription: {error}")),
             }
         }
         Ok(())
     }
 
-    fn read_on(&mut self, model: &mut Model, rng: &mut Rng, faulty: bool) -> Check {
+    fn read_on(&mut self, model: &mut Model, rng: &mut Rng) -> Check {
         let number = rng.below(self.held.len().max(1) as u64) as usize;
         let Some(held) = self.held.get_mut(number) else { return Ok(()) };
         for _ in 0..1 + rng.below(40) {
@@ -142,7 +144,7 @@ impl Readers {
                 }
                 Some(Err(error)) => {
                     self.held.remove(number);
-                    return ensure(is_explained(&error, faulty), || unexpected("a read")(error));
+                    return ensure(is_explained(&error), || unexpected("a read")(error));
                 }
             }
         }

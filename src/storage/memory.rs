@@ -46,15 +46,15 @@ impl Disk for MemoryDisk {
         Ok(files.keys().filter_map(in_folder).collect())
     }
 
-    fn open(&self, name: &str, _write: bool) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>> {
         let content = self.files.lock().get(name).cloned().ok_or_else(not_found)?;
-        Ok(Arc::new(MemoryFile { content, holds_lock: AtomicBool::new(false) }))
+        Ok(Arc::new(MemoryFile { content, writes: write, holds_lock: AtomicBool::new(false) }))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let content = Arc::<Content>::default();
         self.files.lock().insert(name.to_owned(), content.clone());
-        Ok(Arc::new(MemoryFile { content, holds_lock: AtomicBool::new(false) }))
+        Ok(Arc::new(MemoryFile { content, writes: true, holds_lock: AtomicBool::new(false) }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -76,7 +76,14 @@ impl Disk for MemoryDisk {
 #[derive(Debug)]
 struct MemoryFile {
     content: Arc<Content>,
+    writes: bool,
     holds_lock: AtomicBool,
+}
+
+/// What a system answers to a change through a handle that was opened for reading only: EBADF.
+pub(super) fn refused_to_readers(writes: bool) -> io::Result<()> {
+    const EBADF: i32 = 9;
+    if writes { Ok(()) } else { Err(io::Error::from_raw_os_error(EBADF)) }
 }
 
 fn to_usize(offset: u64) -> io::Result<usize> {
@@ -99,6 +106,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        refused_to_readers(self.writes)?;
         let start = to_usize(offset)?;
         let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         let mut content = self.content.bytes.write();
@@ -112,6 +120,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
+        refused_to_readers(self.writes)?;
         let length = to_usize(length)?;
         self.content.bytes.write().resize(length, 0);
         Ok(())
@@ -139,6 +148,33 @@ impl Drop for MemoryFile {
     fn drop(&mut self) {
         if self.holds_lock.load(Ordering::Acquire) {
             self.content.locked.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::RealDisk;
+
+    #[test]
+    fn a_handle_opened_for_reading_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let disks: Vec<Box<dyn Disk>> = vec![
+            Box::new(MemoryDisk::new()),
+            Box::new(RealDisk::new(dir.path())),
+            #[cfg(feature = "simulation")]
+            Box::new(crate::storage::simulated::SimulatedDisk::new(1)),
+        ];
+        for disk in disks {
+            disk.create("file").unwrap().write_all_at(0, b"whole").unwrap();
+            let reader = disk.open("file", false).unwrap();
+            assert_eq!(reader.write_at(0, b"other").unwrap_err().raw_os_error(), Some(9), "{disk:?}");
+            assert!(reader.set_len(1).is_err(), "{disk:?}");
+            let mut found = [0; 6];
+            assert_eq!(reader.read_up_to(0, &mut found).unwrap(), 5, "{disk:?}");
+            assert_eq!(&found[..5], b"whole", "{disk:?}");
+            disk.open("file", true).unwrap().write_all_at(0, b"other").unwrap();
         }
     }
 }

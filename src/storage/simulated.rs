@@ -6,6 +6,7 @@
 //! moves the changes to the platter. [`power_cut`](SimulatedDisk::power_cut) loses any subset of them, in pieces of a
 //! sector; [`kill`](SimulatedDisk::kill) ends the process and loses nothing.
 
+mod fault;
 mod file;
 mod inode;
 mod rng;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 use super::{Disk, DiskFile};
 use crate::sync::Mutex;
+pub use fault::Fault;
 use file::SimulatedFile;
 use inode::Inode;
 pub use rng::Rng;
@@ -95,14 +97,6 @@ struct State {
     on_sync: Option<OnSync>,
     failed_syncs: Vec<String>,
     changes: u64,
-}
-
-fn power_is_off() -> io::Error {
-    io::Error::other("simulated: the power is off")
-}
-
-fn injected(what: &'static str) -> io::Error {
-    io::Error::other(format!("simulated: {what} failed"))
 }
 
 fn not_found() -> io::Error {
@@ -268,14 +262,14 @@ impl SimulatedDisk {
         let cut = counts_down(&mut state.cut_in);
         state.is_cut = cut;
         if cut && call == Call::Sync {
-            return Err(power_is_off());
+            return Err(Fault::Power.error());
         }
         let result = work(&mut state);
-        if cut { Err(power_is_off()) } else { result }
+        if cut { Err(Fault::Power.error()) } else { result }
     }
 
-    fn file(&self, inode: u64, name: &str) -> Arc<dyn DiskFile> {
-        Arc::new(SimulatedFile::new(self.clone(), inode, name))
+    fn file(&self, inode: u64, name: &str, writes: bool) -> Arc<dyn DiskFile> {
+        Arc::new(SimulatedFile::new(self.clone(), inode, name, writes))
     }
 }
 
@@ -297,15 +291,16 @@ fn stale_blocks(rng: &mut Rng, inodes: &BTreeMap<u64, Inode>) -> Bytes {
 impl State {
     fn admit(&mut self, life: u64, call: Call) -> io::Result<()> {
         if life != self.life || self.is_cut {
-            return Err(power_is_off());
+            return Err(Fault::Power.error());
         }
-        let (odds, what) = match call {
-            Call::Read => (self.faults.read, "a read"),
-            Call::Name => (self.faults.name, "a call about a name"),
+        let (odds, fault) = match call {
+            Call::Read => (self.faults.read, Fault::Read),
+            Call::Name => (self.faults.name, Fault::Name),
             // These fail in their own way.
-            Call::Write | Call::Sync => (0, ""),
+            Call::Write => (0, Fault::Write),
+            Call::Sync => (0, Fault::Sync),
         };
-        if self.rng.happens(odds) { Err(injected(what)) } else { Ok(()) }
+        if self.rng.happens(odds) { Err(fault.error()) } else { Ok(()) }
     }
 
     fn inode(&mut self, number: u64) -> io::Result<&mut Inode> {
@@ -365,15 +360,15 @@ impl Disk for SimulatedDisk {
         })
     }
 
-    fn open(&self, name: &str, _write: bool) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>> {
         let inode = self.with(Call::Name, |state| state.names.get(name).copied().ok_or_else(not_found))?;
-        Ok(self.file(inode, name))
+        Ok(self.file(inode, name, write))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let inode = self.change(Call::Name, |state| {
             if state.room == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
+                return Err(Fault::Full.error());
             }
             let number = state.next_inode;
             state.next_inode += 1;
@@ -381,7 +376,7 @@ impl Disk for SimulatedDisk {
             state.change_name(NameChange::Create(name.to_owned(), number));
             Ok(number)
         })?;
-        Ok(self.file(inode, name))
+        Ok(self.file(inode, name, true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -9,7 +9,7 @@ use crate::log::index::MemoryIndex;
 use crate::log::part::{MemoryPart, Part};
 use crate::log::recovery;
 use crate::log::segment::Segment;
-use crate::log::writer::{Failure, Writer, create_segment};
+use crate::log::writer::{Writer, create_segment};
 use crate::log::{Address, AppendError, OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::Lane;
@@ -48,12 +48,9 @@ impl Core {
             let end = ended.map_err(|failure| self.fail(failure))?;
             self.publish(writer, end)?;
         }
-        create_segment(self.sealed.disk(), &self.environment, self.sealed.store_id(), number, writer.segment_end())
+        let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
+        let segment = create_segment(disk, &self.environment, store_id, number, writer.segment_end())
             .map_err(|failure| self.fail(failure))?;
-        let segment = Segment::open(self.sealed.disk(), number, true, None).map_err(|error| {
-            let source = std::io::Error::other(error);
-            self.fail(Failure::Poisoned { operation: "write", source })
-        })?;
         let (hash, next_position) = {
             let index = writer.part.index.read();
             (index.hash().clone(), index.next_position())
@@ -61,10 +58,9 @@ impl Core {
         let index = MemoryIndex::new(hash, SEGMENT_HEADER_LEN as u32, 1, next_position);
         let part = Arc::new(MemoryPart::new(segment.clone(), index));
         let last_crc = recovery::header_crc(&segment);
-        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false).map_err(|error| {
-            let source = std::io::Error::other(error);
-            self.fail(Failure::Poisoned { operation: "write", source })
-        })?;
+        let chunk = self.options.fill_chunk;
+        let filled = SEGMENT_HEADER_LEN as u64;
+        let next = Writer::new(part.clone(), last_crc, writer.last_recorded, false, filled, chunk);
         {
             let mut view = self.view.write();
             let mut changed = (**view).clone();

@@ -8,8 +8,8 @@ use super::{Failure, Prepared, Writer};
 use crate::log::format::SEGMENT_HEADER_LEN;
 use crate::log::{AppendError, MAX_SEGMENT_ENTRIES};
 
-/// Space is filled in chunks that double from the first to the last of these.
-pub(super) const CHUNKS: (u64, u64) = (1 << 20, 32 << 20);
+/// Space is filled in chunks that double up to this.
+const MAX_CHUNK: u64 = 32 << 20;
 /// The first chunk after one for which there was no room.
 const CHUNK_WHEN_FULL: u64 = 4 << 10;
 /// Kept free in a segment for its closing frame.
@@ -112,7 +112,7 @@ impl Writer {
         })?;
         self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         self.filled = to;
-        self.chunk = (self.chunk * 2).min(CHUNKS.1);
+        self.chunk = (self.chunk * 2).min(MAX_CHUNK);
         Ok(())
     }
 

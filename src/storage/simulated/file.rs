@@ -4,8 +4,9 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::{Call, SimulatedDisk, injected};
+use super::{Call, Fault, SimulatedDisk};
 use crate::storage::DiskFile;
+use crate::storage::memory::refused_to_readers;
 use crate::sync::{AtomicBool, Ordering};
 
 /// A file, open.
@@ -14,12 +15,13 @@ pub(super) struct SimulatedFile {
     disk: SimulatedDisk,
     inode: u64,
     name: String,
+    writes: bool,
     holds_lock: AtomicBool,
 }
 
 impl SimulatedFile {
-    pub(super) fn new(disk: SimulatedDisk, inode: u64, name: &str) -> Self {
-        Self { disk, inode, name: name.to_owned(), holds_lock: AtomicBool::new(false) }
+    pub(super) fn new(disk: SimulatedDisk, inode: u64, name: &str, writes: bool) -> Self {
+        Self { disk, inode, name: name.to_owned(), writes, holds_lock: AtomicBool::new(false) }
     }
 }
 
@@ -54,6 +56,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        refused_to_readers(self.writes)?;
         self.disk.change(Call::Write, |state| {
             let at = to_usize(offset)?;
             let fails = state.rng.happens(state.faults.write);
@@ -71,8 +74,8 @@ impl DiskFile for SimulatedFile {
             }
             state.inode(self.inode)?.write(at, bytes.get(..length).unwrap_or_default());
             match (fails, length) {
-                (true, _) => Err(injected("a write")),
-                (false, 0) if full => Err(io::ErrorKind::StorageFull.into()),
+                (true, _) => Err(Fault::Write.error()),
+                (false, 0) if full => Err(Fault::Full.error()),
                 (false, 0) if !bytes.is_empty() => Err(io::ErrorKind::Interrupted.into()),
                 (false, length) => Ok(length),
             }
@@ -80,16 +83,17 @@ impl DiskFile for SimulatedFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
+        refused_to_readers(self.writes)?;
         self.disk.change(Call::Write, |state| {
             let length = to_usize(length)?;
             if state.rng.happens(state.faults.write) {
-                return Err(injected("a change of the length"));
+                return Err(Fault::Write.error());
             }
             let before = state.inode(self.inode)?.cache().len();
             if state.room != u64::MAX {
                 let grows = length.saturating_sub(before) as u64;
                 if grows > state.room {
-                    return Err(io::ErrorKind::StorageFull.into());
+                    return Err(Fault::Full.error());
                 }
                 state.room = state.room - grows + before.saturating_sub(length) as u64;
             }
@@ -112,7 +116,7 @@ impl DiskFile for SimulatedFile {
                 state.inode(self.inode)?.fail_sync(&mut rng);
                 state.rng = rng;
                 state.failed_syncs.push(self.name.clone());
-                return Err(injected("a sync"));
+                return Err(Fault::Sync.error());
             }
             state.inode(self.inode)?.sync();
             Ok(())
