@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::beside::Beside;
 use super::durable::Durable;
 use super::lock_file::LockFile;
-use super::prepare::{self, Ids, Prepared};
+use super::prepare::{self, Ids};
+use super::prepared::Prepared;
 use super::queue::{Closed, CommitQueue, Queued, Role};
 use super::ticket::Ticket;
 use super::view::{CurrentView, SealedSegments, View};
@@ -236,7 +237,7 @@ impl Core {
     /// An append of nothing: committing it makes durable what was appended before.
     pub(crate) fn nothing(&self) -> Result<Prepared, AppendError> {
         self.may_append()?;
-        Ok(Prepared::new(None, Durability::Sync, self.view.read().tail()))
+        Ok(Prepared::new(None, Durability::Sync, &self.view.read()))
     }
 
     /// Makes everything that was appended durable.
@@ -433,9 +434,9 @@ impl Core {
     ) -> Result<(), AppendError> {
         self.may_append()?;
         let view = self.view.read().clone();
-        let mut prepared = Prepared::new(Some(scope.clone()), Durability::Deferred, view.tail());
+        let mut prepared = Prepared::new(Some(scope), Durability::Deferred, &view);
         prepared.keyframe(&view, stream, version, body)?;
-        prepare::check_size(&prepared, self.options.max_commit)?;
+        prepared.check_size(self.options.max_commit)?;
         self.commit(prepared).map(drop)
     }
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use super::format::encode_event;
 use super::part::Horizon;
-use super::prepare::{AsRecorded, Prepared, check_size};
+use super::prepared::{AsRecorded, Prepared};
 use super::view::View;
 use super::{AppendError, Durability, ExpectedVersion};
 use crate::event::{Envelope, VocabularyError};
@@ -63,7 +62,7 @@ impl Import {
         let (data, metadata) = event.check(&self.core.options.limits).map_err(vocabulary)?;
         let same_frame = self.batch.as_ref().is_some_and(|batch| {
             batch.size + data.bytes.len() + (64 << 10) < BATCH.min(self.core.options.max_commit)
-                && batch.scope.as_ref() == Some(&scope)
+                && batch.scope.as_deref() == Some(&scope)
                 && batch.as_recorded.is_some_and(|recorded| recorded.recorded_at == recorded_at)
         });
         if !same_frame {
@@ -72,20 +71,19 @@ impl Import {
         let core = self.core.clone();
         let view = core.current()?;
         let mut batch = self.batch.take().unwrap_or_else(|| {
-            let mut batch = Prepared::new(Some(scope), Durability::Deferred, view.tail());
+            let mut batch = Prepared::new(Some(&scope), Durability::Deferred, &view);
             batch.as_recorded = Some(AsRecorded { first_position: self.next_position, recorded_at });
             batch
         });
-        let body = encode_event(&event, id, data, metadata.map(|bytes| &bytes[..]));
         let expected = written_version(&batch, &view, &event.stream)? + 1;
         let result = if version != expected {
             Err(refuse("the field version doesn't count 1, 2, 3 in its stream; history has no gaps"))
-        } else if batch.holds(id) || !view.find_id(batch.scope.as_ref(), id, Horizon::Written)?.is_empty() {
+        } else if batch.holds(id) || !view.find_id(batch.scope.as_deref(), id, Horizon::Written)?.is_empty() {
             Err(AppendError::RepeatedId { id })
         } else {
-            batch.add_event(&view, &event.stream, &event.event_type, id, body)?;
+            batch.event(&view, &event, id, data, metadata.map(|bytes| &bytes[..]))?;
             self.next_position += 1;
-            check_size(&batch, core.options.max_commit)
+            batch.check_size(core.options.max_commit)
         };
         self.batch = Some(batch).filter(|batch| !batch.events.is_empty());
         result
@@ -116,6 +114,5 @@ fn written_version(batch: &Prepared, view: &View, stream: &str) -> Result<u64, A
         Some(scope) => view.head(scope, stream, Horizon::Written)?.0,
         None => 0,
     };
-    let is_of_stream = |number: usize| batch.streams.get(number).is_some_and(|known| known.id == stream);
-    Ok(written + batch.events.iter().filter(|event| is_of_stream(event.stream)).count() as u64)
+    Ok(written + batch.known_stream(stream).map_or(0, |known| known.events))
 }

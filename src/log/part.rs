@@ -158,7 +158,7 @@ impl Part {
             Self::Memory(part) => {
                 let index = part.index.read();
                 let visible = part.events(horizon);
-                let found = index.find_stream(scope, stream).and_then(|number| {
+                let found = index.find_stream(hash, scope, stream).and_then(|number| {
                     let entry = index.streams.get(number as usize)?;
                     let events = entry.events.partition_point(|ordinal| *ordinal < visible) as u32;
                     let (symbol, base_version) = (entry.symbol, entry.base_version);

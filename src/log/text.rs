@@ -27,6 +27,10 @@ impl Text {
         Some(Self(bytes))
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         // Checked when it was made.
         std::str::from_utf8(&self.0).unwrap_or_default()

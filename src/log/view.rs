@@ -300,10 +300,32 @@ impl View {
 
     /// Version and place of a stream: the newest version, and the newest segment that names it (0: none does).
     pub(crate) fn head(&self, scope: &Scope, stream: &str, horizon: Horizon) -> Result<(u64, u32), ReadError> {
-        match self.stream_parts_newest_first(scope, stream, horizon).next().transpose()? {
-            Some((part, found)) => Ok((found.version(), part.segment().number())),
-            None => Ok((0, 0)),
+        self.head_in(&self.recent, self.hash().stream(scope, stream), scope, stream, horizon)
+    }
+
+    fn head_in(
+        &self,
+        recent: &[Part],
+        hash: u64,
+        scope: &Scope,
+        stream: &str,
+        horizon: Horizon,
+    ) -> Result<(u64, u32), ReadError> {
+        let head_in = |part: &Part| -> Result<_, ReadError> {
+            let found = part.find_stream(hash, scope, stream, horizon)?;
+            Ok(found.map(|found| (found.version(), part.segment().number())))
+        };
+        for part in recent.iter().rev() {
+            if let Some(head) = head_in(part)? {
+                return Ok(head);
+            }
         }
+        for place in self.directory.newest_streams(hash) {
+            if let Some(head) = head_in(&self.sealed.get(place?.segment)?)? {
+                return Ok(head);
+            }
+        }
+        Ok((0, 0))
     }
 
     /// The log without the part that is appended to: asking it takes no lock of that part.
@@ -315,14 +337,14 @@ impl View {
 
     /// As [`head`](Self::head), of everything that has its place in the log but stands before the part appended to;
     /// (0, 0) where that part knows the stream, as then what stands before doesn't matter.
-    pub(crate) fn head_before_tail(&self, scope: &Scope, stream: &str) -> Result<(u64, u32), ReadError> {
-        if let Some(tail) = self.recent.last() {
-            let hash = self.hash().stream(scope, stream);
-            if tail.find_stream(hash, scope, stream, Horizon::Written)?.is_some() {
-                return Ok((0, 0));
-            }
+    pub(crate) fn head_before_tail(&self, hash: u64, scope: &Scope, stream: &str) -> Result<(u64, u32), ReadError> {
+        let (tail, before) = self.recent.split_last().unzip();
+        if let Some(tail) = tail
+            && tail.find_stream(hash, scope, stream, Horizon::Written)?.is_some()
+        {
+            return Ok((0, 0));
         }
-        self.before_tail().head(scope, stream, Horizon::Written)
+        self.head_in(before.unwrap_or_default(), hash, scope, stream, Horizon::Written)
     }
 
     /// The number of the segment appended to.
@@ -330,9 +352,16 @@ impl View {
         self.recent.last().map_or(0, |part| part.segment().number())
     }
 
-    /// The parts that may hold the event with `id`, newest first.
-    fn id_parts(&self, id: Uuid) -> Result<Vec<Part>, ReadError> {
-        let mut parts: Vec<Part> = self.recent.iter().rev().cloned().collect();
+    /// How many events that part holds.
+    pub(crate) fn tail_events(&self) -> u32 {
+        self.recent.last().map_or(0, |part| part.events(Horizon::Written))
+    }
+
+    /// The segments of the directory that may hold the event with `id`, newest first.
+    fn id_segments(&self, id: Uuid) -> Result<Vec<u32>, ReadError> {
+        if self.directory.last() == 0 {
+            return Ok(Vec::new());
+        }
         let mut segments = self.directory.keys(self.hash().id(id))?;
         if let Some(made_at) = v7_micros(id) {
             let from = self.directory.first_not(|s| s.last_recorded < made_at.saturating_sub(NEAR_MICROS))?;
@@ -341,10 +370,7 @@ impl View {
         }
         segments.sort_unstable_by(|a, b| b.cmp(a));
         segments.dedup();
-        for segment in segments {
-            parts.push(self.sealed.get(segment)?);
-        }
-        Ok(parts)
+        Ok(segments)
     }
 
     /// Where the events with `id` are: part and ordinal; of one scope or of all.
@@ -354,13 +380,19 @@ impl View {
         id: Uuid,
         horizon: Horizon,
     ) -> Result<Vec<(Part, u32)>, ReadError> {
-        let hash = self.hash().id(id);
-        let mut found = Vec::new();
-        for part in self.id_parts(id)? {
-            for ordinal in part.find_id(hash, scope, id, horizon)? {
-                found.push((part.clone(), ordinal));
+        let mut found: Vec<(Part, u32)> = Vec::new();
+        let mut find_in = |part: &Part| -> Result<_, ReadError> {
+            let ordinals = part.find_id(self.hash(), scope, id, horizon)?;
+            found.extend(ordinals.into_iter().map(|ordinal| (part.clone(), ordinal)));
+            Ok(scope.is_some() && !found.is_empty())
+        };
+        for part in self.recent.iter().rev() {
+            if find_in(part)? {
+                return Ok(found);
             }
-            if scope.is_some() && !found.is_empty() {
+        }
+        for segment in self.id_segments(id)? {
+            if find_in(&self.sealed.get(segment)?)? {
                 break;
             }
         }

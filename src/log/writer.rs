@@ -15,7 +15,7 @@ use super::format::{
     ClosingReason, FRAME_HEADER_LEN, FrameHeader, SegmentEnd, crc_of_body, encode_closing, put_record, seal_frame,
 };
 use super::part::MemoryPart;
-use super::prepare::Prepared;
+use super::prepared::Prepared;
 use super::segment::Segment;
 use super::view::View;
 use super::{Address, AppendError, Durability, RecordKind, Written};

@@ -45,8 +45,14 @@ pub(crate) struct EventBody<'a> {
     pub(crate) data: &'a [u8],
 }
 
-/// Encodes the body of a checked event with its id.
-pub(crate) fn encode_event(event: &Event, id: Uuid, data: &Data, metadata: Option<&[u8]>) -> Vec<u8> {
+/// Adds the body of a checked event with its id to `out`; gives the correlation id as it is stored.
+pub(crate) fn put_event(
+    out: &mut Vec<u8>,
+    event: &Event,
+    id: Uuid,
+    data: &Data,
+    metadata: Option<&[u8]>,
+) -> Option<Uuid> {
     let correlation_id = event.correlation_id.filter(|correlation| *correlation != id);
     let flag = |present: bool, flag: u16| if present { flag } else { 0 };
     let flags = flag(event.time.is_some(), TIME)
@@ -57,8 +63,8 @@ pub(crate) fn encode_event(event: &Event, id: Uuid, data: &Data, metadata: Optio
         | flag(event.actor.is_some(), ACTOR)
         | flag(data.content_type.is_some(), CONTENT_TYPE)
         | flag(metadata.is_some(), METADATA);
-    let mut out = Vec::with_capacity(128 + data.bytes.len() + metadata.map_or(0, <[u8]>::len));
-    put_u16(&mut out, flags);
+    out.reserve(128 + data.bytes.len() + metadata.map_or(0, <[u8]>::len));
+    put_u16(out, flags);
     out.extend_from_slice(id.as_bytes());
     if let Some(time) = event.time {
         out.extend_from_slice(&time.micros().to_le_bytes());
@@ -68,17 +74,17 @@ pub(crate) fn encode_event(event: &Event, id: Uuid, data: &Data, metadata: Optio
         out.extend_from_slice(id.as_bytes());
     }
     if let Some(revision) = event.revision {
-        put_u32(&mut out, revision);
+        put_u32(out, revision);
     }
     for text in [&event.variant, &event.actor, &data.content_type].into_iter().flatten() {
-        put_str_u8(&mut out, text);
+        put_str_u8(out, text);
     }
     if let Some(metadata) = metadata {
-        put_u32(&mut out, metadata.len() as u32);
+        put_u32(out, metadata.len() as u32);
         out.extend_from_slice(metadata);
     }
     out.extend_from_slice(&data.bytes);
-    out
+    correlation_id
 }
 
 impl<'a> EventBody<'a> {

@@ -46,7 +46,21 @@ impl KeyHash {
 
     /// The hash of a stream of a scope.
     pub(crate) fn stream(&self, scope: &Scope, stream: &str) -> u64 {
-        self.of(&[b"s", scope.tenant().as_str().as_bytes(), scope.application().as_str().as_bytes(), stream.as_bytes()])
+        self.streams_of(scope).of(stream)
+    }
+
+    /// The hashes of the streams of a scope.
+    pub(crate) fn streams_of(&self, scope: &Scope) -> StreamHash {
+        let mut begun = SipHasher13::new_with_key(&self.key);
+        for part in ["s", scope.tenant().as_str(), scope.application().as_str()] {
+            begun.write(part.as_bytes());
+            begun.write_u8(0xff);
+        }
+        StreamHash {
+            begun,
+            #[cfg(test)]
+            always: self.always,
+        }
     }
 
     /// The hash of an event id.
@@ -67,5 +81,27 @@ impl KeyHash {
     /// The hash of the key of another room's record.
     pub(crate) fn room(&self, kind: u8, key: &[u8]) -> u64 {
         self.of(&[b"r", &[kind], key])
+    }
+}
+
+/// [`KeyHash::stream`] for the streams of one scope, which it has gone through once for all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamHash {
+    begun: SipHasher13,
+    #[cfg(test)]
+    always: Option<u64>,
+}
+
+impl StreamHash {
+    /// The hash of a stream.
+    pub(crate) fn of(&self, stream: &str) -> u64 {
+        #[cfg(test)]
+        if let Some(hash) = self.always {
+            return hash;
+        }
+        let mut hasher = self.begun.clone();
+        hasher.write(stream.as_bytes());
+        hasher.write_u8(0xff);
+        hasher.finish()
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Events are numbered by ordinal, 0, 1, 2 along the segment. Memory: about 60 bytes an event and 200 a stream.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap as FastMap, HashTable};
@@ -87,6 +86,20 @@ pub(crate) struct EventEntry {
     pub(crate) id: Uuid,
 }
 
+/// An event to be added, taken from its record or known by who writes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewEvent {
+    pub(crate) offset: u32,
+    /// Index into [`MemoryIndex::streams`].
+    pub(crate) stream: u32,
+    pub(crate) type_symbol: u32,
+    pub(crate) version: u64,
+    pub(crate) id: Uuid,
+    /// Where it isn't its own id.
+    pub(crate) correlation_id: Option<Uuid>,
+    pub(crate) causation_id: Option<Uuid>,
+}
+
 /// The index of one segment from some offset on.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryIndex {
@@ -114,8 +127,8 @@ pub(crate) struct MemoryIndex {
     pub(crate) next_symbol: u32,
     /// Where the symbols stand that are numbered from the first here on.
     pub(crate) symbol_offsets: Vec<u32>,
-    scopes: HashMap<Scope, u32>,
-    types: HashMap<Text, u32>,
+    scopes: FastMap<Scope, u32>,
+    types: FastMap<Text, u32>,
     kind_table: FastMap<(u32, u32), u32>,
     stream_table: HashTable<u32>,
     id_table: HashTable<u32>,
@@ -150,8 +163,8 @@ impl MemoryIndex {
             symbols: FastMap::new(),
             next_symbol,
             symbol_offsets: Vec::new(),
-            scopes: HashMap::new(),
-            types: HashMap::new(),
+            scopes: FastMap::new(),
+            types: FastMap::new(),
             kind_table: FastMap::new(),
             stream_table: HashTable::new(),
             id_table: HashTable::new(),
@@ -195,17 +208,12 @@ impl MemoryIndex {
         }
     }
 
-    /// The number of a stream's entry in [`streams`](Self::streams).
-    pub(crate) fn find_stream(&self, scope: &Scope, stream: &str) -> Option<u32> {
-        let hash = self.hash.stream(scope, stream);
-        self.find_hashed_stream(hash, scope, stream)
-    }
-
-    fn find_hashed_stream(&self, hash: u64, scope: &Scope, stream: &str) -> Option<u32> {
+    /// The number of a stream's entry in [`streams`](Self::streams); `hash` is its [`KeyHash::stream`].
+    pub(crate) fn find_stream(&self, hash: u64, scope: &Scope, stream: &str) -> Option<u32> {
         let is_it = |number: &u32| {
             self.streams.get(*number as usize).is_some_and(|entry| {
-                let is_named = entry.id.as_str() == stream
-                    || planted(Bug::StreamByLength) && entry.id.as_str().len() == stream.len();
+                let is_named = entry.id.as_bytes() == stream.as_bytes()
+                    || planted(Bug::StreamByLength) && entry.id.as_bytes().len() == stream.len();
                 is_named && self.scope(entry.scope_symbol).is_some_and(|of| **of == *scope)
             })
         };
@@ -336,58 +344,49 @@ impl MemoryIndex {
     }
 
     fn add_event(&mut self, offset: u32, header: &RecordHeader, body: &[u8]) -> Result<(), Bad> {
-        let event = EventBody::decode(body)?;
-        let number = self.stream_of(header.stream_symbol)?;
+        let EventBody { id, correlation_id, causation_id, .. } = EventBody::decode(body)?;
         if self.event_type(header.type_symbol).is_none() {
             return Err("the event refers to a type that is not named before it");
         }
-        let correlation = event.correlation_id;
-        self.push_event(offset, header, number, event.id, correlation, event.causation_id)
+        let stream = self.stream_of(header.stream_symbol)?;
+        let (type_symbol, version) = (header.type_symbol, header.version);
+        self.push_event(&NewEvent { offset, stream, type_symbol, version, id, correlation_id, causation_id })
     }
 
-    /// Adds an event whose parts are known.
-    fn push_event(
-        &mut self,
-        offset: u32,
-        header: &RecordHeader,
-        stream: u32,
-        id: Uuid,
-        correlation: Option<Uuid>,
-        causation: Option<Uuid>,
-    ) -> Result<(), Bad> {
+    /// Adds an event of a stream and a type that are known here.
+    pub(crate) fn push_event(&mut self, event: &NewEvent) -> Result<(), Bad> {
         let ordinal = self.events.len() as u32;
-        let entry = self.streams.get_mut(stream as usize).ok_or("the event's stream is not known")?;
-        if Some(header.version) != entry.version().checked_add(1) {
+        let entry = self.streams.get_mut(event.stream as usize).ok_or("the event's stream is not known")?;
+        if Some(event.version) != entry.version().checked_add(1) {
             return Err("the event's version doesn't follow the version before it");
         }
         entry.events.push(ordinal);
-        let scope_symbol = entry.scope_symbol;
         let next_kind = self.kinds.len() as u32;
-        let pair = (scope_symbol, header.type_symbol);
+        let pair = (entry.scope_symbol, event.type_symbol);
         let kind = *self.kind_table.entry(pair).or_insert(next_kind);
         if kind == next_kind {
             self.kinds.push(pair);
         }
-        self.events.push(EventEntry { offset, kind, id });
+        self.events.push(EventEntry { offset: event.offset, kind, id: event.id });
         let hasher = &self.id_hasher;
         let events = &self.events;
         let hash_of = |ordinal: &u32| {
             use std::hash::BuildHasher;
             events.get(*ordinal as usize).map_or(0, |event| hasher.hash_one(event.id.as_u128()))
         };
-        let hash = self.hash_of_id(id);
+        let hash = self.hash_of_id(event.id);
         self.id_table.insert_unique(hash, ordinal, hash_of);
         let recorded_at = self.frames.last().map_or(0, |frame| frame.recorded_at);
-        if !is_near(id, recorded_at) {
-            self.far_keys.push(self.hash.id(id));
+        if !is_near(event.id, recorded_at) {
+            self.far_keys.push(self.hash.id(event.id));
         }
-        if let Some(id) = correlation {
+        if let Some(id) = event.correlation_id {
             let hash = self.hash.correlation(id);
             self.correlations.push((hash, ordinal));
             self.correlation_table.entry(hash).or_default().push(ordinal);
             self.far_keys.push(hash);
         }
-        if let Some(id) = causation {
+        if let Some(id) = event.causation_id {
             let hash = self.hash.causation(id);
             self.causations.push((hash, ordinal));
             self.causation_table.entry(hash).or_default().push(ordinal);

@@ -12,5 +12,5 @@ mod tests;
 pub(crate) use checked_file::{CheckedFile, Healer};
 pub(crate) use directory::{Directory, StreamPlace};
 pub(crate) use file::{IndexFile, StreamRow, Summary, index_name};
-pub(crate) use hash::KeyHash;
-pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, StreamEntry, Symbol, v7_micros};
+pub(crate) use hash::{KeyHash, StreamHash};
+pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, NewEvent, StreamEntry, Symbol, v7_micros};

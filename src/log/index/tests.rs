@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::event::{Data, Event, Scope};
-use crate::log::format::{FrameHeader, RecordHeader, SymbolBody, encode_event, encode_room, encode_symbol};
+use crate::log::format::{FrameHeader, RecordHeader, SymbolBody, encode_room, encode_symbol, put_event};
 use crate::log::{Address, RecordKind};
 use crate::storage::MemoryDisk;
 
@@ -47,7 +47,8 @@ fn colliding(segment: u32, first_position: u64, versions: u64) -> MemoryIndex {
     for number in 0..10u64 {
         let data = Data { content_type: None, bytes: "{}".into() };
         let id = Uuid::from_u128(u128::from(first_position + number));
-        let body = encode_event(&Event::new("A_B_C_D_1", ""), id, &data, None);
+        let mut body = Vec::new();
+        put_event(&mut body, &Event::new("A_B_C_D_1", ""), id, &data, None);
         add(RecordKind::Event, (2, 3 + (number % 2) as u32), versions + number / 2 + 1, body);
     }
     for key in [&b"k"[..], b"l"] {
@@ -59,12 +60,15 @@ fn colliding(segment: u32, first_position: u64, versions: u64) -> MemoryIndex {
 #[test]
 fn colliding_names_are_told_apart_in_memory() {
     let index = colliding(1, 1, 0);
-    let scope: Scope = "t/a".parse().unwrap();
-    let (a, b) = (index.find_stream(&scope, "a").unwrap(), index.find_stream(&scope, "b").unwrap());
+    let find = |scope: &str, stream: &str| {
+        let scope: Scope = scope.parse().unwrap();
+        index.find_stream(index.hash().stream(&scope, stream), &scope, stream)
+    };
+    let (a, b) = (find("t/a", "a").unwrap(), find("t/a", "b").unwrap());
     assert_eq!(index.streams[a as usize].events, [0, 2, 4, 6, 8]);
     assert_eq!(index.streams[b as usize].events, [1, 3, 5, 7, 9]);
-    assert_eq!(index.find_stream(&scope, "c"), None);
-    assert_eq!(index.find_stream(&"t/b".parse().unwrap(), "a"), None);
+    assert_eq!(find("t/a", "c"), None);
+    assert_eq!(find("t/b", "a"), None);
     assert_eq!(index.find_id(Uuid::from_u128(4)).collect::<Vec<_>>(), [3]);
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Horizon, Part};
 use crate::event::Scope;
 use crate::log::format::{EventBody, RoomBody};
-use crate::log::index::StreamEntry;
+use crate::log::index::{KeyHash, StreamEntry};
 use crate::log::recorded::RoomRecord;
 use crate::log::segment::Block;
 use crate::log::text::Text;
@@ -17,7 +17,7 @@ impl Part {
     /// The ordinal of the event of `scope` with `id`.
     pub(crate) fn find_id(
         &self,
-        hash: u64,
+        hash: &KeyHash,
         scope: Option<&Scope>,
         id: Uuid,
         horizon: Horizon,
@@ -26,7 +26,7 @@ impl Part {
         let mut found = Vec::new();
         match self {
             Self::Sealed(part) => {
-                for ordinal in part.index.ids_hashed(hash)? {
+                for ordinal in part.index.ids_hashed(hash.id(id))? {
                     let ordinal = ordinal?;
                     let (_, body) = self.record(part.index.offset(ordinal)?, &mut block)?;
                     let (scope_symbol, _) = part.index.kind_of(ordinal)?;

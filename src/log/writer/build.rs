@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::Committed;
 use crate::event::Scope;
 use crate::log::format::{RecordHeader, Salt, SymbolBody, crc_of_body, encode_symbol, put_record};
-use crate::log::index::MemoryIndex;
+use crate::log::index::{MemoryIndex, NewEvent};
 use crate::log::part::Horizon;
-use crate::log::prepare::{Prepared, PreparedStream};
+use crate::log::prepared::{Prepared, PreparedEvent, PreparedStream};
 use crate::log::segment::segment_name;
 use crate::log::view::View;
 use crate::log::{AppendError, ExpectedVersion, ReadError, RecordKind, Written};
@@ -36,9 +36,29 @@ pub(super) struct Build<'a> {
     pub(super) recorded_at: i64,
 }
 
+/// Where a stream of an append is written to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Target {
+    /// Its entry in the index of the active part, once it has one.
+    number: Option<u32>,
+    /// Its symbol; 0 where this segment doesn't name it yet.
+    symbol: u32,
+    /// Its version so far.
+    version: u64,
+    /// The newest segment that names it; 0: none does.
+    segment: u32,
+}
+
 impl Build<'_> {
+    /// Adds a record to the frame; says where it will stand.
+    fn put(&mut self, kind: RecordKind, symbols: (u32, u32), version: u64, body: &[u8], crc: u32) -> u32 {
+        let offset = self.at + self.frame.len() as u32;
+        self.crcs.push(put_record(self.frame, self.salt, kind as u8, symbols, version, body, crc));
+        offset
+    }
+
     /// Adds a record to the frame and to the index.
-    fn put(
+    fn put_indexed(
         &mut self,
         kind: RecordKind,
         symbols: (u32, u32),
@@ -46,8 +66,7 @@ impl Build<'_> {
         body: &[u8],
         crc: u32,
     ) -> Result<(), ReadError> {
-        let offset = self.at + self.frame.len() as u32;
-        self.crcs.push(put_record(self.frame, self.salt, kind as u8, symbols, version, body, crc));
+        let offset = self.put(kind, symbols, version, body, crc);
         let header = RecordHeader {
             body_len: body.len() as u32,
             crc: 0,
@@ -56,19 +75,19 @@ impl Build<'_> {
             stream_symbol: symbols.1,
             version,
         };
-        // The index refuses what recovery would refuse: it can't happen, and must not reach the disk.
-        self.index.add(offset, &header, body).map_err(|what| ReadError::Corrupt {
-            file: segment_name(self.tail),
-            offset: u64::from(offset),
-            what,
-        })
+        self.index.add(offset, &header, body).map_err(|what| self.refused(offset, what))
+    }
+
+    /// The index refuses what recovery would refuse: it can't happen, and must not reach the disk.
+    fn refused(&self, offset: u32, what: &'static str) -> ReadError {
+        ReadError::Corrupt { file: segment_name(self.tail), offset: u64::from(offset), what }
     }
 
     fn put_symbol(&mut self, symbol: &SymbolBody<'_>, version: u64) -> Result<u32, ReadError> {
         let number = self.index.next_symbol;
         let body = encode_symbol(symbol);
         let crc = crc_of_body(&body);
-        self.put(RecordKind::Symbol, (0, number), version, &body, crc)?;
+        self.put_indexed(RecordKind::Symbol, (0, number), version, &body, crc)?;
         Ok(number)
     }
 
@@ -86,36 +105,45 @@ impl Build<'_> {
         }
     }
 
-    /// The stream's symbol; named in this segment where it isn't yet.
-    fn stream(&mut self, scope: &Scope, stream: &PreparedStream, head: (u64, u32)) -> Result<u32, ReadError> {
-        if let Some(number) = self.index.find_stream(scope, &stream.id) {
-            return Ok(self.index.streams.get(number as usize).map_or(0, |entry| entry.symbol));
+    /// Names the stream in this segment where it isn't named yet.
+    fn name(&mut self, scope: &Scope, stream: &PreparedStream, target: &mut Target) -> Result<u32, ReadError> {
+        if let Some(number) = target.number {
+            return Ok(number);
         }
         let scope_symbol = self.scope(scope)?;
-        let (version, segment) = head;
-        if segment == self.tail {
-            // An older part of this very segment names it.
-            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
-            if let Some((_, found)) = parts.next().transpose()? {
-                let scope = Arc::new(scope.clone());
-                self.index.adopt_stream(found.symbol, scope_symbol, &scope, stream.id.as_str().into(), version);
-                return Ok(found.symbol);
-            }
+        if target.symbol == 0 {
+            let (previous_segment, id) = (target.segment, &*stream.id);
+            let symbol = SymbolBody::Stream { scope: scope_symbol, previous_segment, id };
+            target.symbol = self.put_symbol(&symbol, target.version)?;
+        } else {
+            let (scope, id) = (Arc::new(scope.clone()), (*stream.id).into());
+            self.index.adopt_stream(target.symbol, scope_symbol, &scope, id, target.version);
         }
-        self.put_symbol(&SymbolBody::Stream { scope: scope_symbol, previous_segment: segment, id: &stream.id }, version)
+        // Both add it at the end.
+        let number = (self.index.streams.len() as u32).saturating_sub(1);
+        target.number = Some(number);
+        Ok(number)
     }
 
-    /// Version and newest segment of a stream at this point of the serial order.
-    fn head(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<(u64, u32), ReadError> {
-        if let Some(number) = self.index.find_stream(scope, &stream.id) {
-            let version = self.index.streams.get(number as usize).map_or(0, |entry| entry.version());
-            return Ok((version, self.tail));
+    /// Where a stream is at this point of the serial order. All that must be read for it is read here, while the append can
+    /// still be refused.
+    fn target(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<Target, ReadError> {
+        let number = self.index.find_stream(stream.hash, scope, &stream.id);
+        if let Some(entry) = number.and_then(|number| self.index.streams.get(number as usize)) {
+            let (symbol, version) = (entry.symbol, entry.version());
+            return Ok(Target { number, symbol, version, segment: self.tail });
         }
         // (0, 0) of a stream that the active part knew when this was prepared, in a segment that is sealed by now.
-        if prepared.tail == self.tail {
-            return Ok(stream.head);
+        let (version, segment) = match prepared.tail == self.tail {
+            true => stream.head,
+            false => self.before.head(scope, &stream.id, Horizon::Written)?,
+        };
+        let mut symbol = 0;
+        if segment == self.tail {
+            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
+            symbol = parts.next().transpose()?.map_or(0, |(_, found)| found.symbol);
         }
-        self.before.head(scope, &stream.id, Horizon::Written)
+        Ok(Target { number: None, symbol, version, segment })
     }
 
     /// Whether an id has become known since the append was prepared.
@@ -140,28 +168,31 @@ impl Build<'_> {
     ) -> Result<Committed, Refusal> {
         let refuse = |error| Refusal::No { error, undurable: false };
         let fail = |error: ReadError| refuse(error.into());
-        let mut heads = Vec::with_capacity(prepared.streams.len());
+        let mut targets = Vec::with_capacity(prepared.streams.len());
         if let Some(scope) = &prepared.scope {
-            for event in &prepared.events {
+            // Where nothing came in since the look-ups, they still hold.
+            let is_same = (prepared.tail, prepared.tail_events) == (self.tail, self.index.events.len() as u32);
+            for event in prepared.events.iter().filter(|_| !is_same) {
                 if self.is_known(prepared, scope, event.id).map_err(fail)? {
                     return Ok(Committed::Again);
                 }
             }
             for stream in &prepared.streams {
-                let head = self.head(prepared, scope, stream).map_err(fail)?;
+                let target = self.target(prepared, scope, stream).map_err(fail)?;
                 let is_checked = !planted(Bug::VersionCheckedEarly);
-                if let Some(expected) = stream.expected.iter().find(|expected| is_checked && !expected.allows(head.0)) {
-                    let error =
-                        AppendError::Conflict { stream: stream.id.clone(), expected: *expected, actual: head.0 };
+                let mut expected = stream.expected.iter();
+                if let Some(expected) = expected.find(|expected| is_checked && !expected.allows(target.version)) {
+                    let (stream, actual) = (stream.id.to_string(), target.version);
+                    let error = AppendError::Conflict { stream, expected: *expected, actual };
                     // The caller must not learn of a head that a crash could still take back.
                     let undurable =
                         self.index.events.len() as u32 > durable_events && !planted(Bug::ConflictNotDurable);
                     return Err(Refusal::No { error, undurable });
                 }
-                heads.push(head);
+                targets.push(target);
             }
             for keyframe in &prepared.keyframes {
-                if heads.get(keyframe.stream).is_none_or(|head| keyframe.version > head.0) {
+                if targets.get(keyframe.stream).is_none_or(|target| keyframe.version > target.version) {
                     return Err(refuse(AppendError::Empty));
                 }
             }
@@ -180,46 +211,47 @@ impl Build<'_> {
             return Err(refuse(error));
         }
         // From here on nothing can refuse it.
-        self.write(prepared, &heads).map(Committed::Written).map_err(Refusal::Broken)
+        self.write(prepared, &mut targets).map(Committed::Written).map_err(Refusal::Broken)
     }
 
-    fn write(&mut self, prepared: &Prepared, heads: &[(u64, u32)]) -> Result<Vec<Written>, ReadError> {
+    fn write(&mut self, prepared: &Prepared, targets: &mut [Target]) -> Result<Vec<Written>, ReadError> {
         let mut written = Vec::with_capacity(prepared.events.len());
         if let Some(scope) = &prepared.scope {
-            let mut symbols = vec![0; prepared.streams.len()];
-            let mut versions: Vec<u64> = heads.iter().map(|head| head.0).collect();
-            let mut used = |this: &mut Self, number: usize| -> Result<(u32, u64), ReadError> {
-                let (Some(symbol), Some(version)) = (symbols.get_mut(number), versions.get_mut(number)) else {
-                    return Ok((0, 0));
-                };
-                if *symbol == 0
-                    && let (Some(stream), Some(head)) = (prepared.streams.get(number), heads.get(number))
-                {
-                    *symbol = this.stream(scope, stream, *head)?;
-                }
-                *version += 1;
-                Ok((*symbol, *version))
-            };
+            let mut types = vec![0; prepared.types.len()];
+            let mut body_start = 0;
             for event in &prepared.events {
-                let type_symbol = self.event_type(&event.event_type)?;
-                let (stream_symbol, version) = used(self, event.stream)?;
-                let position = self.index.next_position();
-                self.put(RecordKind::Event, (type_symbol, stream_symbol), version, &event.body, event.body_crc)?;
-                written.push(Written { id: event.id, version, position, recorded_at: self.recorded_at });
+                let (Some(event_type), Some(type_symbol), Some(stream), Some(target), Some(body)) = (
+                    prepared.types.get(event.event_type),
+                    types.get_mut(event.event_type),
+                    prepared.streams.get(event.stream),
+                    targets.get_mut(event.stream),
+                    prepared.bodies.get(body_start..event.body_end),
+                ) else {
+                    return Err(self.refused(self.at, "an append whose parts don't fit"));
+                };
+                body_start = event.body_end;
+                if *type_symbol == 0 {
+                    *type_symbol = self.event_type(event_type)?;
+                }
+                let (number, type_symbol) = (self.name(scope, stream, target)?, *type_symbol);
+                target.version += 1;
+                let (symbol, version, position) = (target.symbol, target.version, self.index.next_position());
+                let offset = self.put(RecordKind::Event, (type_symbol, symbol), version, body, event.body_crc);
+                let PreparedEvent { id, correlation_id, causation_id, .. } = *event;
+                let new = NewEvent { offset, stream: number, type_symbol, version, id, correlation_id, causation_id };
+                self.index.push_event(&new).map_err(|what| self.refused(offset, what))?;
+                written.push(Written { id, version, position, recorded_at: self.recorded_at });
             }
             for keyframe in &prepared.keyframes {
-                let (stream_symbol, _) = used(self, keyframe.stream)?;
-                self.put(
-                    RecordKind::Keyframe,
-                    (0, stream_symbol),
-                    keyframe.version,
-                    &keyframe.body,
-                    keyframe.body_crc,
-                )?;
+                let at = keyframe.stream;
+                let (Some(stream), Some(target)) = (prepared.streams.get(at), targets.get_mut(at)) else { continue };
+                self.name(scope, stream, target)?;
+                let (symbols, crc) = ((0, target.symbol), keyframe.body_crc);
+                self.put_indexed(RecordKind::Keyframe, symbols, keyframe.version, &keyframe.body, crc)?;
             }
         }
         for record in &prepared.records {
-            self.put(record.kind, (0, 0), 0, &record.body, record.body_crc)?;
+            self.put_indexed(record.kind, (0, 0), 0, &record.body, record.body_crc)?;
         }
         Ok(written)
     }
