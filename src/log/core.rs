@@ -326,9 +326,7 @@ impl Core {
             return Err(error.clone());
         }
         // Under the writer's lock: from here on the directory may be another's.
-        if self.lock.lock().is_none() {
-            return Err(AppendError::Closed);
-        }
+        self.check_held()?;
         let size: usize = batch.iter().filter(|prepared| !prepared.is_empty()).map(|prepared| prepared.size).sum();
         let events: usize = batch.iter().map(|prepared| prepared.events.len()).sum();
         if size > 0 {
@@ -368,8 +366,36 @@ impl Core {
         self.publish(writer, end)
     }
 
+    /// That the directory is still this store's: before it is written to, and again before that is acknowledged. Costs one
+    /// look at a name in memory for each commit.
+    pub(super) fn check_held(&self) -> Result<(), AppendError> {
+        let in_place = match &*self.lock.lock() {
+            Some(lock) => lock.is_in_place(),
+            None => return Err(AppendError::Closed),
+        };
+        match in_place {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::error!("LOCK was removed or replaced; the log is left alone from here on");
+                *self.poison.lock() = Some(AppendError::LockLost);
+                // Neither indexes nor databases: the directory may be another's.
+                self.sealed.derived.release();
+                self.fence.close();
+                Err(AppendError::LockLost)
+            }
+            Err(source) => Err(AppendError::Read(ReadError::io("LOCK")(source))),
+        }
+    }
+
     /// Makes what is durable visible: first to other processes, then to readers, then to those who wait.
     fn publish(&self, writer: &Writer, end: Address) -> Result<(), AppendError> {
+        match self.check_held() {
+            Err(AppendError::Read(ReadError::Io { source, .. })) => {
+                let source = std::io::Error::new(source.kind(), source);
+                return Err(self.fail(Failure::Poisoned { operation: "look at LOCK", source }));
+            }
+            held => held?,
+        }
         if let Some(lock) = &*self.lock.lock() {
             lock.set_durable(end).map_err(|source| self.fail(Failure::Poisoned { operation: "write", source }))?;
         }

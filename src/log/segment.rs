@@ -43,6 +43,11 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (format!("{number:08}") == digits).then_some(number)
 }
 
+/// The segment number that the name of an index in `log/` says.
+pub(crate) fn index_number(name: &str) -> Option<u32> {
+    segment_number(&format!("{}.seg", name.strip_suffix(".idx")?))
+}
+
 /// The numbers of the segments among the names in `log/`, in order.
 pub(crate) fn segment_numbers(names: &[String]) -> Vec<u32> {
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();

@@ -167,9 +167,9 @@ fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk, whole: &[
     segments.sort_unstable();
     let Some(name) = simulation.rng.pick(&segments).cloned() else { return Ok(()) };
     simulation.figures.damages += 1;
-    // Without LOCK the log alone says what had been synced.
+    // Where LOCK says nothing the log alone says what had been synced.
     let proven = if simulation.rng.one_in(2) {
-        let _ = disk.remove("LOCK");
+        let _ = disk.create("LOCK");
         proven_end(disk, segments.len() as u32)?
     } else {
         u32::MAX

@@ -58,6 +58,9 @@ pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Ou
         output.line(format_args!("rebuilt from {}, {events}", counted(rebuilt.segments, "segment", "segments")))?;
     }
     output.flush()?;
+    if rebuilt.lock_was_missing {
+        message("LOCK was missing and is made anew: what it said of how far the log had gone is not known");
+    }
     for Lost { file, said, end, after_position } in &rebuilt.lost {
         let after = after_position + 1;
         message(format_args!("{file} told of the log up to {said}; it ends at {end}: lost from position {after} on"));
