@@ -95,6 +95,12 @@ impl Segment {
         Ok(Arc::new(Self { header, salt, file, source, name, verified: AtomicBool::new(false) }))
     }
 
+    /// A file as the segment that `header` says, whatever the file's name. For salvage.
+    pub(crate) fn of_file(name: String, file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
+        let salt = Salt::new(header.salt);
+        Arc::new(Self { header, salt, file, source: Source::File, name, verified: AtomicBool::new(false) })
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.header.number
     }
