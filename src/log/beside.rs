@@ -9,7 +9,7 @@ use super::derived::describes;
 use super::format::{FRAME_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use super::index::{Directory, KeyHash};
 use super::lock_file::{LockFile, LockState};
-use super::open::{before_tail, decide, first_foreign, is_clean, missing_segment};
+use super::open::{before_tail, decide, first_foreign, is_clean, missing_segment, readable_to};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Block, Segment, segment_name, segment_numbers};
@@ -95,7 +95,12 @@ fn unheld_end(disk: &dyn Disk, state: &LockState) -> Result<Option<Address>, Ope
     if LockFile::may_be_held(disk)? || LockFile::look(disk)? != *state {
         return Ok(None);
     }
-    decided.map(|()| is_beyond.then_some(end))
+    decided.map(|()| is_beyond.then_some(end)).map_err(|error| match error {
+        OpenError::Corrupt { source, .. } if scan.index.frames.is_empty() => {
+            OpenError::Corrupt { source, readable_to: readable_to(disk, last - 1) }
+        }
+        other => other,
+    })
 }
 
 /// Opens the store up to `end`, or where that says nothing as far as the log proves that it is durable; `stated` is what

@@ -137,14 +137,19 @@ pub(super) fn index_beyond(names: &[String], last: u32) -> Option<u32> {
 
 /// Segment `number` isn't there; says how far the log can be read up to segment `before`.
 pub(super) fn missing_segment(disk: &dyn Disk, number: u32, before: u32, what: &'static str) -> OpenError {
-    let position = |number| {
+    let source = ReadError::Corrupt { file: segment_name(number), offset: 0, what };
+    OpenError::Corrupt { source, readable_to: readable_to(disk, before) }
+}
+
+/// The last position that can be read of segment `number`; 0 where none is known.
+pub(super) fn readable_to(disk: &dyn Disk, number: u32) -> u64 {
+    let position = || {
         let segment = Segment::open(disk, number, false, None).ok()?;
         let hash = KeyHash::new(segment.header.store_id);
         let scan = recovery::scan(&segment, hash, &Before::Segment(None), None, |_| {}).ok()?;
         Some(scan.index.next_position().saturating_sub(1))
     };
-    let readable_to = position(before).unwrap_or(0);
-    OpenError::Corrupt { source: ReadError::Corrupt { file: segment_name(number), offset: 0, what }, readable_to }
+    position().unwrap_or(0)
 }
 
 /// Opens the directory and brings it up to segment `last`. Segments for which the disk has no room in it are given beside

@@ -138,7 +138,11 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let end = Address::new(last, kept.iter().find(|kept| kept.number == last).map_or(0, |kept| kept.end));
     let position = kept.iter().map(|kept| kept.positions.1).max().unwrap_or(1).saturating_sub(1);
     for (first, to) in files.missing(last.max(lock.durable_end.segment())) {
-        let what = if first == to { "the segment is missing".to_owned() } else { format!("segments {first} to {to} are missing") };
+        let what = if first == to {
+            "the segment is missing".to_owned()
+        } else {
+            format!("segments {first} to {to} are missing")
+        };
         losses.push(whole_segment(first, 0, what));
     }
     let losses = account(&kept, losses, position);
@@ -191,8 +195,11 @@ fn keep(
         let positions = (scan.index.first_position, scan.index.next_position());
         let (closed, last_crc) = (scan.index.closed, scan.last_crc);
         // An empty segment says nothing of positions.
-        let parts =
-            if end > SEGMENT_HEADER_LEN as u32 { vec![part(sealed, segment, scan, is_sound && durable_end.is_none())?] } else { Vec::new() };
+        let parts = if end > SEGMENT_HEADER_LEN as u32 {
+            vec![part(sealed, segment, scan, is_sound && durable_end.is_none())?]
+        } else {
+            Vec::new()
+        };
         let closing = closed.then_some(SegmentEnd { last_crc, offset: end });
         return Ok(Kept { number, parts, damages: Vec::new(), positions, end, before, closing });
     }

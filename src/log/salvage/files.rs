@@ -1,5 +1,5 @@
-//! Which segment each file holds. Its header says so, whatever the file's name; of a damaged header the first frame states
-//! the CRC, so that what it must have been can be proven.
+//! Which segment each file holds. Its header says so, whatever the file's name; of a damaged one it can be proven what it
+//! was, as all but the salt is known from elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,7 +54,8 @@ impl Files {
             header.is_ok_and(|header| header.number == number && header.store_id == store_id)
         };
         // Those whose name is right first: of two that say the same one the other is a copy.
-        let (sound, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|(number, .., header, _)| own(*number, header));
+        let (sound, others): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(number, .., header, _)| own(*number, header));
         for (number, name, _, header, bytes) in sound {
             present.insert(number);
             let header = header.ok();
@@ -135,15 +136,19 @@ impl SegmentFile {
                 Ok(Some(Segment::of_file(self.name.clone(), file, header)))
             }
             None => {
-                losses.push(whole_segment(number, length, format!("{}: damaged at offset 0: {}", self.name, self.what)));
+                losses.push(whole_segment(
+                    number,
+                    length,
+                    format!("{}: damaged at offset 0: {}", self.name, self.what),
+                ));
                 Ok(None)
             }
         }
     }
 }
 
-/// What a damaged header was: the salt as it stands, by which the first frame is whole, and the rest as that frame's CRC
-/// of the header says it was.
+/// What a damaged header was, as its own CRC proves: the salt as it stands, and the rest as it is known from elsewhere. Where
+/// that CRC itself is damaged, all else is what it should be, and the first frame is whole by the salt.
 fn proven(
     file: &dyn DiskFile,
     bytes: &[u8],
@@ -151,19 +156,31 @@ fn proven(
     number: u32,
     before: Option<SegmentEnd>,
 ) -> std::io::Result<Option<SegmentHeader>> {
-    let mut fields = Reader::new(bytes.get(40..56).unwrap_or_default());
-    let (Some(salt), Some(last_crc), Some(offset)) = (fields.u64(), fields.u32(), fields.u32()) else { return Ok(None) };
+    let mut fields = Reader::new(bytes.get(40..).unwrap_or_default());
+    let (Some(salt), Some(last_crc), Some(offset)) = (fields.u64(), fields.u32(), fields.u32()) else {
+        return Ok(None);
+    };
+    let as_it_stands = SegmentEnd { last_crc, offset };
+    let header = |before| SegmentHeader { store_id, number, salt, before };
+    let same =
+        |header: &SegmentHeader, place: std::ops::Range<usize>| header.encode().get(place.clone()) == bytes.get(place);
+    let said = [Some(as_it_stands), before].into_iter().flatten().map(header);
+    if let Some(header) = said.into_iter().find(|header| same(header, 60..SEGMENT_HEADER_LEN)) {
+        return Ok(Some(header));
+    }
+    let header = header(as_it_stands);
+    let is_known = same(&header, 0..60) && before.is_none_or(|before| before == as_it_stands);
+    Ok((is_known && first_frame_is_whole(file, salt)?).then_some(header))
+}
+
+fn first_frame_is_whole(file: &dyn DiskFile, salt: u64) -> std::io::Result<bool> {
     let mut head = [0; FRAME_HEADER_LEN];
     let read = file.read_up_to(SEGMENT_HEADER_LEN as u64, &mut head)?;
     let left = usize::try_from(file.len()?.saturating_sub(SEGMENT_HEADER_LEN as u64)).unwrap_or(usize::MAX);
     let Ok(frame) = FrameHeader::decode(head.get(..read).unwrap_or_default(), MAX_FRAME.min(left)) else {
-        return Ok(None);
+        return Ok(false);
     };
-    let mut frame = vec![0; frame.length as usize];
-    file.read_exact_at(SEGMENT_HEADER_LEN as u64, &mut frame)?;
-    let Ok(frame) = check_frame(&frame, &Salt::new(salt)) else { return Ok(None) };
-    let as_it_stands = SegmentEnd { last_crc, offset };
-    let said = [Some(as_it_stands), before].into_iter().flatten();
-    let mut headers = said.map(|before| SegmentHeader { store_id, number, salt, before });
-    Ok(headers.find(|header| crc32fast::hash(&header.encode()) == frame.previous_crc))
+    let mut bytes = vec![0; frame.length as usize];
+    file.read_exact_at(SEGMENT_HEADER_LEN as u64, &mut bytes)?;
+    Ok(check_frame(&bytes, &Salt::new(salt)).is_ok())
 }

@@ -39,9 +39,7 @@ impl Salvaged {
                 Err(_) => continue,
             };
             let is_it = match place.what {
-                What::Symbol(number) => {
-                    header.kind == RecordKind::Symbol as u8 && header.stream_symbol == number
-                }
+                What::Symbol(number) => header.kind == RecordKind::Symbol as u8 && header.stream_symbol == number,
                 What::Event(_) => [RecordKind::Event as u8, RecordKind::Erased as u8].contains(&header.kind),
                 What::Room(kind) => header.kind == kind,
             };
