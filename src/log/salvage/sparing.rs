@@ -13,12 +13,15 @@ use crate::sync::Mutex;
 /// How many files are open at most.
 pub(super) const MAX_OPEN: usize = 32;
 
+/// A file and its name.
+type Opened = (String, Arc<dyn DiskFile>);
+
 /// The disk; clones share the files that are open.
 #[derive(Clone, Debug)]
 pub(super) struct Sparing {
     disk: Arc<dyn Disk>,
     /// Used longest ago first.
-    open: Arc<Mutex<VecDeque<(String, Arc<dyn DiskFile>)>>>,
+    open: Arc<Mutex<VecDeque<Opened>>>,
 }
 
 impl Sparing {
