@@ -22,6 +22,8 @@ pub struct Rebuilt {
     pub bytes: u64,
     /// What said that the log had gone further than it does. It was discarded.
     pub lost: Vec<Lost>,
+    /// Whether `LOCK` was missing, and with it its word of how far the log had gone. It was made anew.
+    pub lock_was_missing: bool,
 }
 
 /// Makes everything anew that is derived from the log in `dir`: indexes, the directory, `catalog.redb` and
@@ -59,7 +61,7 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
         .filter_map(|name| disk.open(&format!("log/{name}"), false).and_then(|file| file.len()).ok())
         .sum();
     let rebuild = Rebuild::begin(environment, |bytes| progress(bytes, 3 * all))?;
-    let mut lost: Vec<Lost> = rebuild.lost().into_iter().collect();
+    let mut lost = rebuild.lost();
     let ahead = [
         copy_database(&*disk, CATALOG_FILE).ok().flatten().and_then(|copy| catalog_reflects(&copy)),
         copy_database(&*disk, DISPATCH_FILE).ok().flatten().and_then(|copy| dispatch_reflects(&copy)),
@@ -72,7 +74,7 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
     for Lost { file, said, end, .. } in &lost {
         tracing::warn!(file, said, end, "the log has lost data; a rebuild goes on with what is there");
     }
-    let (bytes, segments) = (rebuild.bytes, rebuild.segments());
+    let (bytes, segments, lock_was_missing) = (rebuild.bytes, rebuild.segments(), rebuild.lock_is_new);
     let store = rebuild.finish(&[CATALOG_FILE, DISPATCH_FILE], |bytes| progress(all + bytes, 3 * all))?;
     let made = rooms(store.clone()).and_then(|rooms| {
         let segment = all.checked_div(segments).unwrap_or_default();
@@ -83,5 +85,5 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
     made?;
     closed?;
     progress(3 * all, 3 * all);
-    Ok(Rebuilt { events: store.last_position(), segments, bytes, lost })
+    Ok(Rebuilt { events: store.last_position(), segments, bytes, lost, lock_was_missing })
 }

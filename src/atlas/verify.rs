@@ -4,11 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use super::rooms;
-use crate::config::{CATALOG_FILE, differing_table};
-use crate::dispatch::{DISPATCH_FILE, dispatch_table_that_differs};
+use crate::config::{CATALOG_FILE, catalog_reflects, differing_table};
+use crate::dispatch::{DISPATCH_FILE, dispatch_reflects, dispatch_table_that_differs};
 use crate::error::Error;
 use crate::log::{self, Depth, EventStore, Report};
-use crate::storage::{RealDisk, copy_database, verify_database};
+use crate::storage::{DatabaseError, MemoryDisk, RealDisk, copy_database, verify_copy};
 
 /// Checks the store in `dir`, also while another process holds it: then what is durable now. `progress` is told bytes
 /// checked and bytes in all.
@@ -22,40 +22,69 @@ use crate::storage::{RealDisk, copy_database, verify_database};
 pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u64)) -> Result<Report, Error> {
     let dir = dir.as_ref();
     let mut report = log::verify(dir, depth, progress)?;
-    // Held until all are checked, so that nobody begins to write.
-    let Ok(lock) = File::open(dir.join("LOCK")) else { return Ok(report) };
-    if lock.try_lock_shared().is_err() {
-        return Ok(report);
-    }
-    for file in [CATALOG_FILE, DISPATCH_FILE] {
-        let is_there = dir.join(file).exists();
-        match verify_database(dir, file) {
-            Err(error) => report.add(file, 0, format!("damaged: {}; `atlas rebuild` makes it anew", error.source)),
-            Ok(()) if !is_there => {}
-            Ok(()) => {
-                report.checked.databases.push(file.to_owned());
-                if report.checked.deep
-                    && let Err(what) = says_the_log(dir, file)
-                {
-                    report.add(file, 0, what);
-                }
-            }
+    if !matches!(depth, Depth::Tail) {
+        for file in [CATALOG_FILE, DISPATCH_FILE] {
+            check_database(dir, file, &mut report);
         }
     }
     Ok(report)
 }
 
+const LOST_DATA: &str = "the log has lost data, or is an older copy than this file";
+
+/// Checks a database on a copy, so that the directory is held only while it is copied.
+fn check_database(dir: &Path, file: &'static str, report: &mut Report) {
+    let damaged = |source: &dyn std::fmt::Display| format!("damaged: {source}; `atlas rebuild` makes it anew");
+    let copy = match unheld_copy(dir, file) {
+        Ok(Some(copy)) => copy,
+        Ok(None) => return,
+        Err(error) => return report.add(file, 0, error.source.to_string()),
+    };
+    if let Err(error) = verify_copy(&copy, file) {
+        return report.add(file, 0, damaged(&error.source));
+    }
+    report.checked.databases.push(file.to_owned());
+    if report.log_is_damaged() {
+        return;
+    }
+    // Opened after the copy was made: the log only goes on from there.
+    let store = match EventStore::open_read_only(dir) {
+        Ok(store) => store,
+        Err(error) => return report.add("log", 0, error.to_string()),
+    };
+    let end = store.durable_end();
+    // The one states the last record that it reflects, the other where it goes on.
+    let said = match file {
+        CATALOG_FILE => catalog_reflects(&copy).filter(|said| *said >= end),
+        _ => dispatch_reflects(&copy).filter(|said| *said > end),
+    };
+    if let Some(said) = said {
+        let what = format!("it tells of the log up to {said}, which ends at {end}: {LOST_DATA}");
+        return report.add(file, 0, what);
+    }
+    if report.checked.deep
+        && let Err(what) = says_the_log(&copy, file, store)
+    {
+        report.add(file, 0, what);
+    }
+}
+
+/// A copy of a database that nobody writes to; `None` where there is none, or another process may hold the directory.
+fn unheld_copy(dir: &Path, file: &'static str) -> Result<Option<MemoryDisk>, DatabaseError> {
+    let Ok(lock) = File::open(dir.join("LOCK")) else { return Ok(None) };
+    if lock.try_lock_shared().is_err() {
+        return Ok(None);
+    }
+    copy_database(&RealDisk::new(dir), file)
+}
+
 /// Whether a database says what the log says, or what it says instead.
-fn says_the_log(dir: &Path, file: &'static str) -> Result<(), String> {
+fn says_the_log(copy: &MemoryDisk, file: &'static str, store: EventStore) -> Result<(), String> {
     let differs = || -> Result<Option<&'static str>, Error> {
-        let Some(copy) = copy_database(&RealDisk::new(dir), file).map_err(crate::config::ConfigError::from)? else {
-            return Ok(None);
-        };
-        let store = EventStore::open_read_only(dir)?;
         if file == CATALOG_FILE {
-            return Ok(differing_table(&copy, &store)?);
+            return Ok(differing_table(copy, &store)?);
         }
-        Ok(dispatch_table_that_differs(&copy, rooms(store)?)?)
+        Ok(dispatch_table_that_differs(copy, rooms(store)?)?)
     };
     match differs() {
         Ok(None) => Ok(()),

@@ -28,7 +28,7 @@ type Answer = Result<(Committed, bool), AppendError>;
 
 /// One append in the queue.
 pub(crate) struct Request {
-    prepared: Prepared,
+    prepared: Box<Prepared>,
     ticket: Ticket<Answer>,
 }
 
@@ -95,7 +95,7 @@ pub(crate) enum Submitted {
     /// The answer, once what it speaks of is durable.
     AfterSync(Receipt),
     /// To be queued once there is room.
-    Queue(Prepared),
+    Queue(Box<Prepared>),
 }
 
 impl Core {
@@ -235,7 +235,7 @@ impl Core {
     }
 
     /// An append of nothing: committing it makes durable what was appended before.
-    pub(crate) fn nothing(&self) -> Result<Prepared, AppendError> {
+    pub(crate) fn nothing(&self) -> Result<Box<Prepared>, AppendError> {
         self.may_append()?;
         Ok(Prepared::new(None, Durability::Sync, &self.view.read()))
     }
@@ -246,7 +246,7 @@ impl Core {
     }
 
     /// Queues a prepared append, commits it where nobody else does, and blocks until it is answered.
-    pub(crate) fn commit(self: &Arc<Self>, prepared: Prepared) -> Answer {
+    pub(crate) fn commit(self: &Arc<Self>, prepared: Box<Prepared>) -> Answer {
         self.may_append()?;
         if let Some(room) = self.queue.enter(prepared.size) {
             room.wait();
@@ -269,7 +269,7 @@ impl Core {
     }
 
     /// As [`commit`](Self::commit), without blocking.
-    pub(crate) async fn commit_async(self: &Arc<Self>, prepared: Prepared) -> Answer {
+    pub(crate) async fn commit_async(self: &Arc<Self>, prepared: Box<Prepared>) -> Answer {
         self.may_append()?;
         let size = prepared.size;
         if let Some(ticket) = self.queue.enter(size) {
@@ -319,7 +319,10 @@ impl Core {
     }
 
     /// Writes a batch as one frame, syncs it where somebody asks for that, and publishes it.
-    fn write(self: &Arc<Self>, batch: &[Prepared]) -> Result<(Vec<Result<Committed, AppendError>>, bool), AppendError> {
+    fn write(
+        self: &Arc<Self>,
+        batch: &[Box<Prepared>],
+    ) -> Result<(Vec<Result<Committed, AppendError>>, bool), AppendError> {
         let writer = self.writer.as_ref().ok_or(AppendError::ReadOnly)?;
         let mut writer = writer.lock();
         if let Some(error) = &*self.poison.lock() {
@@ -328,6 +331,10 @@ impl Core {
         // Under the writer's lock: from here on the directory may be another's.
         if self.lock.lock().is_none() {
             return Err(AppendError::Closed);
+        }
+        // What is only deferred is looked after by the next that is acknowledged as durable.
+        if batch.iter().any(|prepared| prepared.durability == Durability::Sync) {
+            self.check_held()?;
         }
         let space = self.make_space(&mut writer, batch)?;
         let before = self.view.read().before_tail();
@@ -346,7 +353,7 @@ impl Core {
     }
 
     /// Makes room for a batch in the active segment, or in the next one where that is full.
-    fn make_space(self: &Arc<Self>, writer: &mut Writer, batch: &[Prepared]) -> Result<Space, AppendError> {
+    fn make_space(self: &Arc<Self>, writer: &mut Writer, batch: &[Box<Prepared>]) -> Result<Space, AppendError> {
         let (size, events) = extent(batch);
         if size == 0 {
             return Ok(Space::ForAll);
@@ -379,8 +386,35 @@ impl Core {
         self.publish(writer, end)
     }
 
+    /// That the directory is still this store's: before it is written to, and again before that is acknowledged.
+    pub(super) fn check_held(&self) -> Result<(), AppendError> {
+        let in_place = match &*self.lock.lock() {
+            Some(lock) => lock.is_in_place(),
+            None => return Err(AppendError::Closed),
+        };
+        match in_place {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                tracing::error!("LOCK was removed or replaced; the log is left alone from here on");
+                *self.poison.lock() = Some(AppendError::LockLost);
+                // Neither indexes nor databases: the directory may be another's.
+                self.sealed.derived.release();
+                self.fence.close();
+                Err(AppendError::LockLost)
+            }
+            Err(source) => Err(AppendError::Read(ReadError::io("LOCK")(source))),
+        }
+    }
+
     /// Makes what is durable visible: first to other processes, then to readers. Those who wait are woken later.
     fn publish(&self, writer: &Writer, end: Address) -> Result<(), AppendError> {
+        match self.check_held() {
+            Err(AppendError::Read(ReadError::Io { source, .. })) => {
+                let source = std::io::Error::new(source.kind(), source);
+                return Err(self.fail(Failure::Poisoned { operation: "look at LOCK", source }));
+            }
+            held => held?,
+        }
         if let Some(lock) = &*self.lock.lock() {
             lock.set_durable(end).map_err(|source| self.fail(Failure::Poisoned { operation: "write", source }))?;
         }

@@ -82,6 +82,12 @@ pub enum AppendError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// `LOCK` was removed or replaced under the store, so that another may hold the directory by now. The store takes no
+    /// more appends; whether this one is in the log is learnt by repeating its ids once it is opened again.
+    #[error(
+        "LOCK was removed or replaced while this store held the directory, and another may hold it by now; close the store, and let `atlas verify` tell what is there"
+    )]
+    LockLost,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -159,6 +165,14 @@ impl ReadError {
     }
 }
 
+fn readable(to: u64) -> String {
+    match to {
+        0 => "no event is known to be whole before it".to_owned(),
+        1 => "the one event before it is whole".to_owned(),
+        to => format!("the {to} events before it are whole"),
+    }
+}
+
 /// A store could not be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -175,6 +189,11 @@ pub enum OpenError {
         /// The process id that holds it.
         process_id: u32,
     },
+    /// There are segments, and no `LOCK`: it was removed, or left out of a copy. No crash does that.
+    #[error(
+        "LOCK is missing beside the segments of a log, and with it the word of how far they are durable; see that no process has the directory open still, then put LOCK back or have `atlas rebuild` make it anew"
+    )]
+    LockMissing,
     /// An option is out of its range.
     #[error("option {option} is {value}; expected {expected}")]
     Option {
@@ -196,7 +215,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The log is damaged where it had been synced. Nothing was changed.
-    #[error("{source}; nothing was changed, and the {readable_to} events before it in the log are whole")]
+    #[error("{source}; nothing was changed, and {}", readable(*readable_to))]
     Corrupt {
         /// Where and what.
         #[source]

@@ -17,7 +17,7 @@ const BATCH: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Import {
     core: Arc<Core>,
-    batch: Option<Prepared>,
+    batch: Option<Box<Prepared>>,
     next_position: u64,
 }
 

@@ -9,18 +9,24 @@
 //! 32  CRC of bytes 0..32                                                      4
 //! ```
 //!
-//! It is not synced with each commit: after a power loss it may be older than the log, never newer.
+//! It is not synced with each commit: after a power loss it may be older than the log, never newer. Its name is durable
+//! before the first segment is created, so no crash leaves segments without it. A later format has another digit in its
+//! magic, and its CRC at the same place over the same bytes.
 
 use std::io;
 use std::sync::Arc;
 
 use super::format::Reader;
+use super::segment::segment_numbers;
 use super::{Address, OpenError, ReadError};
-use crate::storage::{Disk, DiskFile};
+use crate::storage::{Disk, DiskFile, FileIdentity};
 use crate::sync::Mutex;
 
 const NAME: &str = "LOCK";
+/// The name of a file that is made in the place of one that is missing, until it is whole.
+const NEW_NAME: &str = "LOCK.new";
 const MAGIC: &[u8; 8] = b"ATLASLK1";
+const VERSION: u32 = 1;
 const LEN: usize = 36;
 
 /// What the file says.
@@ -42,66 +48,142 @@ impl LockState {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The format version and what the file says; `None` where it isn't whole.
+    fn decode(bytes: &[u8]) -> Option<(u32, Self)> {
         let covered = bytes.get(..LEN - 4)?;
         let mut fields = Reader::new(bytes);
         let magic: [u8; 8] = fields.array()?;
         let process_id = fields.u64()? as u32;
         let durable_end = Address::from_u64(fields.u64()?);
         let clean_end = Address::from_u64(fields.u64()?);
-        let whole = magic == *MAGIC && fields.u32()? == crc32fast::hash(covered);
-        whole.then_some(Self { process_id, durable_end, clean_end })
+        let version = magic.strip_prefix(b"ATLASLK").and_then(|digit| char::from(*digit.first()?).to_digit(10))?;
+        let whole = fields.u32()? == crc32fast::hash(covered);
+        whole.then_some((version, Self { process_id, durable_end, clean_end }))
     }
 }
 
 /// The lock, held.
 #[derive(Debug)]
 pub(crate) struct LockFile {
+    disk: Arc<dyn Disk>,
     file: Arc<dyn DiskFile>,
+    identity: Option<FileIdentity>,
     state: Mutex<LockState>,
 }
 
-fn read(file: &dyn DiskFile) -> io::Result<LockState> {
+fn read(file: &dyn DiskFile) -> Result<LockState, OpenError> {
     let mut bytes = [0; LEN];
     // Another process may be writing it: what doesn't check is read again a few times.
     for _ in 0..8 {
-        file.read_up_to(0, &mut bytes)?;
-        if let Some(state) = LockState::decode(&bytes) {
-            return Ok(state);
+        let length = file.read_up_to(0, &mut bytes).map_err(ReadError::io(NAME))?;
+        match LockState::decode(bytes.get(..length).unwrap_or_default()) {
+            Some((VERSION, state)) => return Ok(state),
+            Some((found, _)) => {
+                return Err(OpenError::NewerFormat { file: NAME.to_owned(), found, known: VERSION });
+            }
+            None => {}
         }
     }
     Ok(LockState::default())
 }
 
+fn has_segments(disk: &dyn Disk) -> Result<bool, OpenError> {
+    Ok(!segment_numbers(&disk.list("log").map_err(ReadError::io("log"))?).is_empty())
+}
+
+fn open(disk: &dyn Disk, name: &str) -> Result<Option<Arc<dyn DiskFile>>, OpenError> {
+    match disk.open(name, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some).map_err(|error| ReadError::io(name)(error).into()),
+    }
+}
+
 impl LockFile {
-    /// Takes the lock of the directory, creating the file where `create`; gives what the last holder left.
-    pub(crate) fn take(disk: &dyn Disk, create: bool) -> Result<(Self, LockState), OpenError> {
-        let file = match disk.open(NAME, true) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => {
-                return Err(OpenError::NotFound { dir: String::new() });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let created = disk.create(NAME).and_then(|file| disk.sync_dir("").map(|()| file));
-                created.map_err(ReadError::io(NAME))?
-            }
-            other => other.map_err(ReadError::io(NAME))?,
-        };
-        if !file.try_lock().map_err(ReadError::io(NAME))? {
-            let state = read(&*file).map_err(ReadError::io(NAME))?;
-            return Err(OpenError::Held { process_id: state.process_id });
+    /// Takes the lock of the directory, creating the file where `create` and there is no log yet; gives what the last
+    /// holder left.
+    pub(crate) fn take(disk: &Arc<dyn Disk>, create: bool) -> Result<(Self, LockState), OpenError> {
+        if let Some(file) = open(&**disk, NAME)? {
+            return Self::hold(disk, file, NAME);
         }
-        let found = read(&*file).map_err(ReadError::io(NAME))?;
+        if has_segments(&**disk)? {
+            // Unless another has begun just now.
+            let file = open(&**disk, NAME)?.ok_or(OpenError::LockMissing)?;
+            return Self::hold(disk, file, NAME);
+        }
+        if !create {
+            return Err(OpenError::NotFound { dir: String::new() });
+        }
+        let created = disk.create(NAME).and_then(|file| disk.sync_dir("").map(|()| file));
+        Self::hold(disk, created.map_err(ReadError::io(NAME))?, NAME)
+    }
+
+    /// As [`take`](Self::take), of a directory whose `LOCK` is missing: under another name, until it is
+    /// [put in place](Self::put_in_place). `None` where `LOCK` is there.
+    pub(crate) fn take_missing(disk: &Arc<dyn Disk>) -> Result<Option<Self>, OpenError> {
+        if open(&**disk, NAME)?.is_some() || !has_segments(&**disk)? {
+            return Ok(None);
+        }
+        let file = match open(&**disk, NEW_NAME)? {
+            Some(file) => file,
+            None => disk.create(NEW_NAME).map_err(ReadError::io(NEW_NAME))?,
+        };
+        Self::hold(disk, file, NEW_NAME).map(|(lock, _)| Some(lock))
+    }
+
+    /// Gives the file its name, saying that the log is durable up to `end`.
+    pub(crate) fn put_in_place(&self, end: Address) -> Result<LockState, ReadError> {
+        let state = self.forget(end).map_err(ReadError::io(NEW_NAME))?;
+        self.disk.rename(NEW_NAME, NAME).and_then(|()| self.disk.sync_dir("")).map_err(ReadError::io(NAME))?;
+        Ok(state)
+    }
+
+    fn hold(disk: &Arc<dyn Disk>, file: Arc<dyn DiskFile>, name: &str) -> Result<(Self, LockState), OpenError> {
+        if !file.try_lock().map_err(ReadError::io(name))? {
+            return Err(OpenError::Held { process_id: read(&*file)?.process_id });
+        }
+        // Before anything is written: a newer version's file is left as it is.
+        let found = read(&*file)?;
         let state = LockState { process_id: std::process::id(), ..found };
-        let lock = Self { file, state: Mutex::new(state) };
-        lock.write(|_| {}).map_err(ReadError::io(NAME))?;
+        let identity = file.identity().map_err(ReadError::io(name))?;
+        let lock = Self { disk: disk.clone(), file, identity, state: Mutex::new(state) };
+        if !lock.has_name(name).map_err(ReadError::io(name))? {
+            let changed = io::Error::other("the file was removed or replaced while its lock was taken");
+            return Err(ReadError::io(name)(changed).into());
+        }
+        lock.write(|_| {}).map_err(ReadError::io(name))?;
         Ok((lock, found))
     }
 
-    /// Reads what the file says, without taking the lock.
-    pub(crate) fn look(disk: &dyn Disk) -> Result<LockState, ReadError> {
+    /// Whether the file that is held is still the one that others find.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        self.has_name(NAME)
+    }
+
+    fn has_name(&self, name: &str) -> io::Result<bool> {
+        match self.disk.identity(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => Ok(found? == self.identity),
+        }
+    }
+
+    /// Reads what the file says, without taking the lock; `None` where there is none.
+    pub(crate) fn look_at(disk: &dyn Disk) -> Result<Option<LockState>, OpenError> {
         match disk.open(NAME, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LockState::default()),
-            other => read(&*other.map_err(ReadError::io(NAME))?).map_err(ReadError::io(NAME)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => read(&*other.map_err(ReadError::io(NAME))?).map(Some),
+        }
+    }
+
+    /// As [`look_at`](Self::look_at); one that is missing says nothing, as one that is damaged.
+    pub(crate) fn look(disk: &dyn Disk) -> Result<LockState, OpenError> {
+        Self::look_at(disk).map(Option::unwrap_or_default)
+    }
+
+    /// Whether somebody holds the directory now; where the file is missing that can't be told.
+    pub(crate) fn may_be_held(disk: &dyn Disk) -> Result<bool, ReadError> {
+        match disk.open(NAME, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            other => other.and_then(|file| file.is_locked()).map_err(ReadError::io(NAME)),
         }
     }
 

@@ -9,7 +9,7 @@ use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
-use super::segment::{Segment, is_own_name, segment_name, segment_number, segment_numbers};
+use super::segment::{Segment, index_number, is_own_name, segment_name, segment_number, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::writer::{Failure, Writer, create_segment};
 use super::{Address, OpenError, Options, ReadError};
@@ -47,7 +47,7 @@ pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     if options.create {
         environment.disk.create_dir("log").map_err(ReadError::io("log"))?;
     }
-    let (lock, state) = LockFile::take(&*environment.disk, options.create)?;
+    let (lock, state) = LockFile::take(&environment.disk, options.create)?;
     open_locked(environment, options, lock, state)
 }
 
@@ -103,6 +103,8 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
     }
     let mut numbers = segment_numbers(names);
     if numbers.is_empty() && create {
+        // An earlier try may have been stopped before the name of LOCK was durable: no segment is without it.
+        disk.sync_dir("").map_err(ReadError::io("LOCK"))?;
         let mut store_id = [0; 16];
         let (low, high) = (environment.entropy.next_u64().to_le_bytes(), environment.entropy.next_u64().to_le_bytes());
         store_id.iter_mut().zip(low.into_iter().chain(high)).for_each(|(to, from)| *to = from);
@@ -113,13 +115,43 @@ fn segments(disk: &dyn Disk, environment: &Environment, names: &[String], create
         numbers.push(1);
     }
     // Segments are never removed: a gap is lost data.
+    let newest = numbers.last().copied();
     let missing = numbers.iter().zip(1..).find(|(number, expected)| *number != expected).map(|(_, expected)| expected);
     if let Some(expected) = missing {
-        let what = "the segment is missing, and a later one is there";
-        let source = ReadError::Corrupt { file: segment_name(expected), offset: 0, what };
-        return Err(OpenError::Corrupt { source, readable_to: 0 });
+        return Err(missing_segment(disk, expected, expected - 1, "the segment is missing, and a later one is there"));
     }
-    numbers.last().copied().ok_or(OpenError::NotFound { dir: String::new() })
+    let last = newest.ok_or(OpenError::NotFound { dir: String::new() })?;
+    match index_beyond(names, last) {
+        Some(number) => Err(missing_segment(disk, number, last, NOT_WITH_ITS_INDEX)),
+        None => Ok(last),
+    }
+}
+
+/// What is wrong with a segment of which only the index is there.
+pub(super) const NOT_WITH_ITS_INDEX: &str = "the segment is missing, and its index is there";
+
+/// The first segment after `last` that has an index: an index is written once its segment is whole, and segments are never
+/// removed, so its segment is lost.
+pub(super) fn index_beyond(names: &[String], last: u32) -> Option<u32> {
+    let numbers = names.iter().filter_map(|name| index_number(name));
+    numbers.filter(|number| *number > last).min()
+}
+
+/// Segment `number` isn't there; says how far the log can be read up to segment `before`.
+pub(super) fn missing_segment(disk: &dyn Disk, number: u32, before: u32, what: &'static str) -> OpenError {
+    let source = ReadError::Corrupt { file: segment_name(number), offset: 0, what };
+    OpenError::Corrupt { source, readable_to: readable_to(disk, before) }
+}
+
+/// The last position that can be read of segment `number`; 0 where none is known.
+pub(super) fn readable_to(disk: &dyn Disk, number: u32) -> u64 {
+    let position = || {
+        let segment = Segment::open(disk, number, false, None).ok()?;
+        let hash = KeyHash::new(segment.header.store_id);
+        let scan = recovery::scan(&segment, hash, &Before::Segment(None), None, |_| {}).ok()?;
+        Some(scan.index.next_position().saturating_sub(1))
+    };
+    position().unwrap_or(0)
 }
 
 /// Opens the directory and brings it up to segment `last`. Segments for which the disk has no room in it are given beside
@@ -128,7 +160,13 @@ fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Resul
     let (disk, store_id) = (sealed.disk(), sealed.store_id());
     let mut directory = Directory::open(disk, store_id, names, last, true)?;
     sealed.derived.watch_directory(&directory);
-    directory = without_foreign(sealed, directory)?;
+    if let Some(first) = first_foreign(sealed, &directory)? {
+        let (before, left_out) = directory.before(first);
+        for name in &left_out {
+            disk.remove(name).map_err(ReadError::io(name))?;
+        }
+        directory = before;
+    }
     let mut recent = Vec::new();
     for number in directory.last() + 1..=last {
         let part = sealed.get(number)?;
@@ -164,9 +202,10 @@ fn directory(sealed: &Arc<SealedSegments>, names: &[String], last: u32) -> Resul
     Ok((directory, recent))
 }
 
-/// The directory up to the first run that isn't of these segments, but of another history of this store. It is enough to
-/// look at each run's last segment: no two have the same salt, so one that was created after histories parted differs.
-fn without_foreign(sealed: &SealedSegments, directory: Directory) -> Result<Directory, ReadError> {
+/// Where the first run of the directory begins that isn't of these segments, but of another history of this store. It is
+/// enough to look at each run's last segment: no two have the same salt, so one that was created after histories parted
+/// differs.
+pub(super) fn first_foreign(sealed: &SealedSegments, directory: &Directory) -> Result<Option<u32>, ReadError> {
     for (first, summary) in directory.ends() {
         let summary = summary?;
         // A segment that is damaged is reported when it is read.
@@ -178,14 +217,10 @@ fn without_foreign(sealed: &SealedSegments, directory: Directory) -> Result<Dire
                 last = summary.segment,
                 "makes a part of the directory anew: it is of other segments"
             );
-            let (before, left_out) = directory.before(first);
-            for name in &left_out {
-                sealed.disk().remove(name).map_err(ReadError::io(name))?;
-            }
-            return Ok(before);
+            return Ok(Some(first));
         }
     }
-    Ok(directory)
+    Ok(None)
 }
 
 /// The position after the sealed segments, and the time that the last of them was recorded at.
@@ -201,7 +236,7 @@ pub(super) fn before_tail(directory: &Directory, recent: &[Part]) -> Result<(u64
 }
 
 /// Whether the last close ended the log where the segment ends.
-fn is_clean(state: &LockState, segment: &Segment) -> Result<bool, ReadError> {
+pub(super) fn is_clean(state: &LockState, segment: &Segment) -> Result<bool, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     Ok(state.clean_end.segment() == segment.number() && u64::from(state.clean_end.offset()) == length)
 }
@@ -280,7 +315,7 @@ fn scan_tail(
 }
 
 /// Whether what a scan stopped at is the end of the log, or damage.
-fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Result<(), OpenError> {
+pub(super) fn decide(segment: &Segment, scan: &Scan, closed: bool, state: &LockState) -> Result<(), OpenError> {
     let end = scan.index.end;
     let readable_to = scan.index.next_position().saturating_sub(1);
     let corrupt = |what| OpenError::Corrupt { source: segment.corrupt(end, what), readable_to };

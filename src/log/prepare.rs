@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// What became of the ids of an append.
 pub(crate) enum Ids {
     /// All are new (or left out as told): this is to be committed.
-    New(Prepared),
+    New(Box<Prepared>),
     /// All are known, with the same content: these were written the first time.
     Known(Vec<Written>),
 }

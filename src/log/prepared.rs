@@ -98,8 +98,8 @@ fn room_for(body: usize) -> usize {
 
 impl Prepared {
     /// An empty one, prepared against `view`.
-    pub(crate) fn new(scope: Option<&Scope>, durability: Durability, view: &View) -> Self {
-        Self {
+    pub(crate) fn new(scope: Option<&Scope>, durability: Durability, view: &View) -> Box<Self> {
+        Box::new(Self {
             scope: scope.cloned().map(Arc::new),
             streams: Vec::new(),
             types: Vec::new(),
@@ -117,7 +117,7 @@ impl Prepared {
             type_numbers: Numbers::default(),
             id_numbers: Numbers::default(),
             hasher: DefaultHashBuilder::default(),
-        }
+        })
     }
 
     /// Whether there is nothing to write.

@@ -9,10 +9,10 @@
 
 use thiserror::Error;
 
-use super::index::KeyHash;
+use super::index::{IndexFile, KeyHash, index_name};
 use super::lock_file::{LockFile, LockState};
 use super::recovery::Stop;
-use super::segment::{is_own_name, segment_name, segment_number, segment_numbers};
+use super::segment::{index_number, is_own_name, segment_name, segment_number, segment_numbers};
 use super::verify::{Check, Derived, file_len};
 use super::view::SealedSegments;
 use super::{Address, EventStore, OpenError, Options, Problem, ReadError, Report};
@@ -65,6 +65,8 @@ fn first(problems: &[Problem]) -> String {
 pub(crate) struct Rebuild {
     environment: Environment,
     lock: LockFile,
+    /// `LOCK` was missing, and `lock` is to become it.
+    pub(crate) lock_is_new: bool,
     state: LockState,
     numbers: Vec<u32>,
     names: Vec<String>,
@@ -78,7 +80,12 @@ impl Rebuild {
     /// Takes the lock, and sees that the log is whole, whatever is derived from it. `progress` is told bytes of the log.
     pub(crate) fn begin(environment: Environment, mut progress: impl FnMut(u64)) -> Result<Self, RebuildError> {
         let disk = environment.disk.clone();
-        let (lock, state) = LockFile::take(&*disk, false)?;
+        let missing = LockFile::take_missing(&disk)?;
+        let lock_is_new = missing.is_some();
+        let (lock, state) = match missing {
+            Some(lock) => (lock, LockState::default()),
+            None => LockFile::take(&disk, false)?,
+        };
         let names = disk.list("log").map_err(ReadError::io("log"))?;
         let numbers = segment_numbers(&names);
         let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }.into()) };
@@ -101,7 +108,7 @@ impl Rebuild {
         }
         match tail {
             Some((end, _)) if report.ok => {
-                Ok(Self { environment, lock, state, numbers, names, store_id, end, position, bytes })
+                Ok(Self { environment, lock, lock_is_new, state, numbers, names, store_id, end, position, bytes })
             }
             _ => Err(RebuildError::Damaged { problems: report.problems }),
         }
@@ -112,10 +119,23 @@ impl Rebuild {
         self.numbers.len() as u64
     }
 
-    /// What `LOCK` says of more than there is.
-    pub(crate) fn lost(&self) -> Option<Lost> {
-        let said = self.state.durable_end;
-        (said > self.end).then(|| Lost::new("LOCK", said, self.end, self.position))
+    /// What `LOCK` and the indexes say of more than there is.
+    pub(crate) fn lost(&self) -> Vec<Lost> {
+        let disk = &*self.environment.disk;
+        let numbers = self.names.iter().filter_map(|name| index_number(name));
+        let mut indexes: Vec<u32> = numbers.filter(|number| *number >= self.end.segment()).collect();
+        indexes.sort_unstable();
+        let index = |number| IndexFile::open(disk, number, self.store_id).ok().map(|index| index.summary.end);
+        let indexes = indexes.into_iter().filter_map(|number| {
+            let said = Address::new(number, index(number)?);
+            Some((index_name(number), said))
+        });
+        [("LOCK".to_owned(), self.state.durable_end)]
+            .into_iter()
+            .chain(indexes)
+            .filter(|(_, said)| *said > self.end)
+            .map(|(file, said)| Lost::new(&file, said, self.end, self.position))
+            .collect()
     }
 
     /// Removes what is derived, makes indexes and the directory anew, and opens the store, never letting go of the lock.
@@ -144,7 +164,9 @@ impl Rebuild {
             bytes += length;
             progress(bytes);
         }
-        if self.state.durable_end > self.end {
+        if self.lock_is_new {
+            self.state = self.lock.put_in_place(self.end)?;
+        } else if self.state.durable_end > self.end {
             // As late as can be: until then the next open still says that data are lost.
             self.state = self.lock.forget(self.end).map_err(ReadError::io("LOCK"))?;
         }

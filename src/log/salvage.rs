@@ -3,14 +3,19 @@
 //! Each segment is scanned to its end. What is whole becomes a part of the view; of a damaged segment each stretch without
 //! a missing event becomes one. Positions tell what is missing between two parts.
 
+mod files;
 mod frame;
+mod indexed;
 mod segment;
+mod sparing;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use self::files::Files;
 use self::segment::{Damage, salvage};
+use self::sparing::Sparing;
 use super::core::{Core, Opened};
 use super::derived::NOT_CONTINUED;
 use super::format::{SEGMENT_HEADER_LEN, SegmentEnd};
@@ -21,7 +26,7 @@ use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name, segment_number, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::{Address, OpenError, Options, ReadError};
-use crate::storage::Environment;
+use crate::storage::{Disk, Environment};
 
 /// A piece of the log that could not be salvaged.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -96,58 +101,55 @@ impl Kept {
 pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
     options.check()?;
     let started = environment.clock.now_micros();
-    let disk = environment.disk.clone();
+    let disk: Arc<dyn Disk> = Arc::new(Sparing::new(environment.disk.clone()));
     let lock = LockFile::look(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let numbers = segment_numbers(&names);
-    let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
-    let segments: Vec<(u32, Result<Arc<Segment>, OpenError>)> =
-        numbers.into_iter().map(|number| (number, Segment::open(&*disk, number, false, None))).collect();
-    let ids = segments.iter().filter_map(|(_, segment)| Some(segment.as_ref().ok()?.header.store_id));
-    let store_id = store_of(ids);
+    if numbers.is_empty() {
+        return Err(OpenError::NotFound { dir: String::new() });
+    }
+    let mut files = Files::read(&*disk, &numbers)?;
+    let (store_id, last) = (files.store_id, files.last());
     let hash = KeyHash::new(store_id);
     let sealed = Arc::new(SealedSegments::new(disk.clone(), store_id, hash.clone(), &options, false));
     let mut kept: Vec<Kept> = Vec::new();
-    let mut losses = Vec::new();
-    for (number, segment) in segments {
-        let length = disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0);
-        let whole_loss = |what: String| whole_segment(number, length, what);
-        match segment {
-            Err(error) => losses.push(whole_loss(error.to_string())),
-            Ok(segment) if segment.header.store_id != store_id => {
-                losses.push(whole_loss("the segment is of another store".to_owned()));
+    let mut losses = std::mem::take(&mut files.losses);
+    for (number, file) in &files.segments {
+        let before = kept.last().filter(|kept| kept.number + 1 == *number).and_then(|kept| kept.closing);
+        let Some(segment) = file.open(&*disk, store_id, *number, before, &mut losses)? else { continue };
+        // Where the log goes on in a segment that is missing, this one was sealed.
+        let ends_here = *number == last && lock.durable_end.segment() <= last;
+        match keep(&sealed, &segment, file.is_sound, ends_here.then_some(lock.durable_end)) {
+            Ok(segment) => kept.push(segment),
+            // What couldn't be read just now isn't lost.
+            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+            Err(error) => {
+                let length = segment.file.len().map_err(|error| segment.io(error))?;
+                losses.push(whole_segment(*number, length, error.to_string()));
             }
-            // Where the log goes on in a segment that is missing, this one was sealed.
-            Ok(segment) => match keep(
-                &sealed,
-                &segment,
-                (number == last && lock.durable_end.segment() <= last).then_some(lock.durable_end),
-            ) {
-                Ok(segment) => kept.push(segment),
-                Err(error) => losses.push(whole_loss(error.to_string())),
-            },
         }
     }
     for number in drop_foreign(&mut kept) {
         let what = "the segments beside it contradict it: it is of another history";
-        let length = disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0);
-        losses.push(whole_segment(number, length, what.to_owned()));
+        let length = disk.open(&segment_name(number), false).and_then(|file| file.len());
+        losses.push(whole_segment(number, length.map_err(ReadError::io(segment_name(number)))?, what.to_owned()));
     }
     find_shortened(&mut kept);
     let end = Address::new(last, kept.iter().find(|kept| kept.number == last).map_or(0, |kept| kept.end));
     let position = kept.iter().map(|kept| kept.positions.1).max().unwrap_or(1).saturating_sub(1);
-    for number in (1..=last.max(lock.durable_end.segment())).filter(|number| !has(&names, *number)) {
-        losses.push(whole_segment(number, 0, "the segment is missing".to_owned()));
+    for (first, to) in files.missing(last.max(lock.durable_end.segment())) {
+        let what = if first == to {
+            "the segment is missing".to_owned()
+        } else {
+            format!("segments {first} to {to} are missing")
+        };
+        losses.push(whole_segment(first, 0, what));
     }
     let losses = account(&kept, losses, position);
     let recent = kept.into_iter().flat_map(|kept| kept.parts).collect();
     let view = View { sealed, directory: Arc::new(Directory::default()), recent, losses: losses.into() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     Ok(Core::new(Opened { environment, options, view, writer: None, lock: None, beside: None, end, position, open_us }))
-}
-
-fn has(names: &[String], number: u32) -> bool {
-    names.iter().any(|name| segment_number(name) == Some(number))
 }
 
 fn whole_segment(number: u32, length: u64, what: String) -> Loss {
@@ -169,8 +171,14 @@ pub(crate) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
     counts.iter().find(|(_, count)| Some(*count) == most).map_or([0; 16], |(id, _)| *id)
 }
 
-/// What is whole of one segment; of the last one `durable_end` is where `LOCK` says that the log ended.
-fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Address>) -> Result<Kept, ReadError> {
+/// What is whole of one segment; of the last one `durable_end` is where `LOCK` says that the log ended. `is_sound`: it can be
+/// opened under its own name.
+fn keep(
+    sealed: &SealedSegments,
+    segment: &Arc<Segment>,
+    is_sound: bool,
+    durable_end: Option<Address>,
+) -> Result<Kept, ReadError> {
     let (number, before) = (segment.number(), segment.header.before);
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let hash = sealed.hash();
@@ -187,13 +195,17 @@ fn keep(sealed: &SealedSegments, segment: &Arc<Segment>, durable_end: Option<Add
         let positions = (scan.index.first_position, scan.index.next_position());
         let (closed, last_crc) = (scan.index.closed, scan.last_crc);
         // An empty segment says nothing of positions.
-        let parts =
-            if end > SEGMENT_HEADER_LEN as u32 { vec![part(sealed, segment, scan, durable_end)?] } else { Vec::new() };
+        let parts = if end > SEGMENT_HEADER_LEN as u32 {
+            vec![part(sealed, segment, scan, is_sound && durable_end.is_none())?]
+        } else {
+            Vec::new()
+        };
         let closing = closed.then_some(SegmentEnd { last_crc, offset: end });
         return Ok(Kept { number, parts, damages: Vec::new(), positions, end, before, closing });
     }
     drop(scan);
-    let salvaged = salvage(segment, hash, durable_end)?;
+    let index = IndexFile::open(sealed.disk(), number, sealed.store_id()).ok();
+    let salvaged = salvage(segment, hash, durable_end, index)?;
     let first = salvaged.pieces.first().map_or(salvaged.next_position, |piece| piece.first_position);
     let (positions, end, closing) = ((first, salvaged.next_position), salvaged.end(), salvaged.closing);
     let memory = |index| Part::Memory(Arc::new(MemoryPart::new(segment.clone(), index)));
@@ -206,9 +218,9 @@ fn part(
     sealed: &SealedSegments,
     segment: &Arc<Segment>,
     scan: recovery::Scan,
-    durable_end: Option<Address>,
+    may_be_sealed: bool,
 ) -> Result<Part, ReadError> {
-    if durable_end.is_none()
+    if may_be_sealed
         && let Ok(index) = IndexFile::open(sealed.disk(), segment.number(), sealed.store_id())
         && index.says(sealed.store_id(), &scan.index).unwrap_or(false)
     {

@@ -43,6 +43,11 @@ pub(crate) fn segment_number(name: &str) -> Option<u32> {
     (format!("{number:08}") == digits).then_some(number)
 }
 
+/// The segment number that the name of an index in `log/` says.
+pub(crate) fn index_number(name: &str) -> Option<u32> {
+    segment_number(&format!("{}.seg", name.strip_suffix(".idx")?))
+}
+
 /// The numbers of the segments among the names in `log/`, in order.
 pub(crate) fn segment_numbers(names: &[String]) -> Vec<u32> {
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
@@ -90,9 +95,9 @@ impl Segment {
         Ok(Arc::new(Self { header, salt, file, source, name, verified: AtomicBool::new(false) }))
     }
 
-    /// The segment whose file was just created with this header and nothing else.
-    pub(crate) fn created(file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
-        let (name, salt) = (segment_name(header.number), Salt::new(header.salt));
+    /// A file as the segment that `header` says: one that was just created, or whatever its name, where salvage found it.
+    pub(crate) fn of_file(name: String, file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
+        let salt = Salt::new(header.salt);
         Arc::new(Self { header, salt, file, source: Source::File, name, verified: AtomicBool::new(false) })
     }
 

@@ -117,7 +117,7 @@ impl SealedSegments {
     }
 
     /// Whether the segment after this one is the one that was created when this one was closed.
-    fn check_next(&self, part: &Part) -> Result<(), ReadError> {
+    pub(crate) fn check_next(&self, part: &Part) -> Result<(), ReadError> {
         // What is wrong with the next segment itself is found when that is read.
         let Ok(next) = self.segment(part.segment().number() + 1, None) else { return Ok(()) };
         let (last_crc, offset) = match part {

@@ -113,7 +113,7 @@ impl Writer {
     /// Writes one frame of what there is space for in a batch. Nothing of it is visible before [`sync`](Self::sync).
     pub(crate) fn write_batch(
         &mut self,
-        batch: &[Prepared],
+        batch: &[Box<Prepared>],
         space: &Space,
         before: &View,
         environment: &Environment,

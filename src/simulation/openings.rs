@@ -123,7 +123,7 @@ pub(super) fn rebuild(simulation: &mut Simulation, disk: &SimulatedDisk, found: 
     let world = World::new(disk.clone(), simulation.clock.clone());
     let begun = Rebuild::begin(world.environment(simulation.rng.any()), |_| {}).map_err(unexpected("a rebuild"))?;
     let lost = begun.lost();
-    ensure(lost.is_none(), || format!("a rebuild says {lost:?}"))?;
+    ensure(lost.is_empty(), || format!("a rebuild says {lost:?}"))?;
     let store: EventStore = begun.finish(&[], |_| {}).map_err(unexpected("a rebuild"))?;
     let after = everything(&store, &simulation.model)?;
     ensure(after == found, || format!("{} entries before a rebuild, and {} after", found.len(), after.len()))?;

@@ -134,8 +134,12 @@ fn create_database(
 /// # Errors
 /// The file can't be read, or is damaged.
 pub fn verify_database(dir: &Path, file: &'static str) -> Result<(), DatabaseError> {
+    copy_database(&RealDisk::new(dir), file)?.map_or(Ok(()), |copy| verify_copy(&copy, file))
+}
+
+/// As [`verify_database`], of a copy that is the caller's.
+pub(crate) fn verify_copy(copy: &MemoryDisk, file: &'static str) -> Result<(), DatabaseError> {
     let of = DatabaseError::of::<StorageError>(file);
-    let Some(copy) = copy_database(&RealDisk::new(dir), file)? else { return Ok(()) };
     let copy = copy.open(file, true).map_err(|e| of(e.into()))?;
     unpanicked(file, || {
         let whole = open_file(copy, VERIFY_CACHE_BYTES, &Fence::default())?.check_integrity()?;
@@ -177,13 +181,16 @@ fn unpanicked<T>(
 ) -> Result<T, DatabaseError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(DatabaseError::of(file)),
-        Err(panic) => Err(DatabaseError::of(file)(StorageError::Corrupted(said(panic.as_ref())))),
+        Err(panic) => {
+            tracing::debug!(file, said = said(panic.as_ref()), "redb gave up on a file");
+            Err(DatabaseError::of(file)(StorageError::Corrupted("a page isn't what was written".to_owned())))
+        }
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> String {
+fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    crate::event::excerpt(text.unwrap_or("no reason is known")).to_string()
+    text.unwrap_or("no reason is known")
 }
 
 #[cfg(test)]

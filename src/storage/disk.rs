@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+/// Tells a file from every other of its disk, whatever name it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity(pub u64, pub u64);
+
 /// One data directory. Names are relative, with `/` between folder and file (`log/00000001.seg`).
 ///
 /// Every call may fail with the error of the system. A name that doesn't exist is [`io::ErrorKind::NotFound`].
@@ -30,6 +34,12 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// Which file has this name now; `None` where the disk can't tell.
+    fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {
+        let _ = name;
+        Ok(None)
+    }
 }
 
 /// An open file. Calls may come from several threads at once.
@@ -62,6 +72,16 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// Takes the lock that one holder at a time may have; `false` where another has it. Released when the file is
     /// closed.
     fn try_lock(&self) -> io::Result<bool>;
+
+    /// Whether somebody holds the lock now. A disk that can't tell says that somebody does.
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Which file this is, whatever name it has by now; `None` where the disk can't tell.
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        Ok(None)
+    }
 
     /// Reads at `offset` until `buffer` is full or the file ends; returns how much was read.
     fn read_up_to(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, FileIdentity};
 use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
 
 /// Files in memory. Clones share them, so a store can be closed and opened again on a clone.
@@ -19,6 +19,12 @@ pub struct MemoryDisk {
 struct Content {
     bytes: RwLock<Vec<u8>>,
     locked: AtomicBool,
+}
+
+impl Content {
+    fn identity(self: &Arc<Self>) -> FileIdentity {
+        FileIdentity(Arc::as_ptr(self) as usize as u64, 0)
+    }
 }
 
 impl MemoryDisk {
@@ -70,6 +76,10 @@ impl Disk for MemoryDisk {
 
     fn sync_dir(&self, _folder: &str) -> io::Result<()> {
         Ok(())
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {
+        self.files.lock().get(name).map(|content| Some(content.identity())).ok_or_else(not_found)
     }
 }
 
@@ -141,6 +151,14 @@ impl DiskFile for MemoryFile {
             self.holds_lock.store(true, Ordering::Release);
         }
         Ok(free)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.content.locked.load(Ordering::Acquire))
+    }
+
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        Ok(Some(self.content.identity()))
     }
 }
 

@@ -16,8 +16,8 @@ pub mod simulated;
 
 pub use clock::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 pub use database::{DatabaseError, verify_database};
-pub(crate) use database::{copy_database, open_database, open_or_make_anew};
-pub use disk::{Disk, DiskFile};
+pub(crate) use database::{copy_database, open_database, open_or_make_anew, verify_copy};
+pub use disk::{Disk, DiskFile, FileIdentity};
 pub use environment::Environment;
 pub(crate) use fence::Fence;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};

@@ -1,14 +1,19 @@
 //! A directory of the file system as a [`Disk`].
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, FileIdentity};
+
+/// How often a lock that another has is tried again: who only asks whether it is held has it for a moment.
+const LOCK_TRIES: u32 = 16;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// A directory of the file system.
 #[derive(Debug)]
@@ -33,12 +38,23 @@ impl RealDisk {
     }
 }
 
-/// Creates a directory and those above it that are missing, and syncs the parent of each.
+/// Creates a directory and those above it that are missing, and syncs the parent of each. Of an empty
+/// one that is there the parent is synced as well: whoever created it may have been stopped before that.
 fn create_dir_durably(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
+    if path.as_os_str().is_empty() {
         return Ok(());
     }
     let parent = path.parent().unwrap_or(Path::new(""));
+    if path.is_dir() {
+        if std::fs::read_dir(path)?.next().is_some() {
+            return Ok(());
+        }
+        // A parent that may not be opened (a mount point's, a sandbox's) isn't ours to have created.
+        return match sync_dir(parent) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
     create_dir_durably(parent)?;
     match std::fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -87,6 +103,14 @@ impl Disk for RealDisk {
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
         sync_dir(&self.root.join(folder))
     }
+
+    fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {
+        std::fs::metadata(self.root.join(name)).map(|metadata| Some(identity(&metadata)))
+    }
+}
+
+fn identity(metadata: &Metadata) -> FileIdentity {
+    FileIdentity(metadata.dev(), metadata.ino())
 }
 
 #[derive(Debug)]
@@ -118,10 +142,25 @@ impl DiskFile for RealFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
+        for _ in 0..LOCK_TRIES {
+            match self.0.try_lock() {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        match self.0.try_lock_shared() {
+            Ok(()) => self.0.unlock().map(|()| false),
+            Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        Ok(Some(identity(&self.0.metadata()?)))
     }
 }

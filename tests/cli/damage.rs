@@ -182,7 +182,8 @@ fn a_rebuild_discards_the_evidence_of_lost_data_and_says_so() {
     let rebuilt = sandbox.atlas(["--json", "rebuild"]).done();
     let lost = &rebuilt.json()["lost"];
     let files: Vec<&str> = lost.as_array().unwrap().iter().map(|lost| lost["file"].as_str().unwrap()).collect();
-    assert_eq!(files, ["LOCK", "dispatch.redb"], "{lost}");
+    let index = format!("log/{last:08}.idx");
+    assert_eq!(files, ["LOCK", index.as_str(), "dispatch.redb"], "{lost}");
     assert!(lost[0]["said"].as_str().unwrap().starts_with(&format!("{last:08}:")), "{lost}");
     assert_eq!(lost[0]["after_position"], left);
     assert!(rebuilt.stderr.contains(&format!("lost from position {} on", left + 1)), "{}", rebuilt.stderr);
@@ -191,4 +192,130 @@ fn a_rebuild_discards_the_evidence_of_lost_data_and_says_so() {
     sandbox.import(&[event(SENT, "loan-1", json!({}))]).done();
     assert_eq!(sandbox.export().len(), left + 1);
     assert_eq!(sandbox.atlas(["--json", "rebuild"]).done().json()["lost"], json!([]));
+}
+
+/// A backup that was put back in part: the log and `LOCK` are older than the databases.
+#[test]
+fn verify_tells_that_a_database_knows_of_more_than_the_log() {
+    let sandbox = store();
+    let kept = snapshot(&sandbox.path("atlas-data"));
+    let lock = fs::read(sandbox.dir().join("LOCK")).unwrap();
+    let told: Vec<Value> = (0..5).map(|n| event(SUBMITTED, "loan-1", json!({ "n": n, "amount": 2_000 }))).collect();
+    sandbox.import(&told).done();
+    sandbox.atlas(["verify"]).done();
+    fs::remove_dir_all(sandbox.dir().join("log")).unwrap();
+    fs::create_dir(sandbox.dir().join("log")).unwrap();
+    for (path, bytes) in kept.iter().filter(|(path, _)| path.starts_with(sandbox.dir().join("log"))) {
+        fs::write(path, bytes).unwrap();
+    }
+    fs::write(sandbox.dir().join("LOCK"), lock).unwrap();
+    let run = sandbox.atlas(["--json", "verify"]);
+    let report = run.json();
+    assert_eq!((run.code, &report["ok"]), (1, &json!(false)));
+    assert_eq!(report["problems"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(report["problems"][0]["file"], "dispatch.redb");
+    assert!(report["problems"][0]["what"].as_str().unwrap().contains("the log has lost data"), "{report}");
+    assert!(run.stderr.contains("put back newer ones, or have `atlas rebuild` go on"), "{}", run.stderr);
+    let rebuilt = sandbox.atlas(["--json", "rebuild"]).done().json();
+    assert_eq!(rebuilt["lost"][0]["file"], "dispatch.redb");
+    sandbox.atlas(["verify", "--deep"]).done();
+}
+
+/// The last segment is gone, `LOCK` says nothing of it, and its index does.
+#[test]
+fn an_index_without_its_segment_is_evidence() {
+    let sandbox = store();
+    let last = (1..).take_while(|number| segment(&sandbox, *number).exists()).last().unwrap();
+    fs::remove_file(segment(&sandbox, last)).unwrap();
+    fs::write(sandbox.dir().join("LOCK"), []).unwrap();
+    let left = sandbox.atlas(["export", "--salvage"]).lines().len();
+    let report = sandbox.atlas(["--json", "verify"]).json();
+    let name = format!("log/{last:08}.seg");
+    let named = |problem: &Value| {
+        problem["file"] == name.as_str() && problem["what"].as_str().unwrap().contains("its index is there")
+    };
+    assert!(report["problems"].as_array().unwrap().iter().any(named), "{report}");
+    let refused = sandbox.atlas(["queue", "list"]).refused();
+    assert!(sandbox.import(&[event(SENT, "loan-1", json!({}))]).refused().contains("its index is there"));
+    assert!(
+        refused.contains("its index is there") && refused.contains(&format!("{left} events before it")),
+        "{refused}"
+    );
+    let lost = sandbox.atlas(["--json", "rebuild"]).done().json()["lost"].clone();
+    assert_eq!(lost[0]["file"], format!("log/{last:08}.idx"), "{lost}");
+}
+
+#[test]
+fn a_missing_lock_is_told_and_made_anew_only_by_a_rebuild() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    fs::remove_file(sandbox.dir().join("LOCK")).unwrap();
+    let before = snapshot(&sandbox.dir());
+    for command in [&["export"][..], &["stats"], &["import", "import.ndjson"], &["queue", "list"]] {
+        let refused = sandbox.atlas(command).refused();
+        assert!(refused.contains("LOCK is missing") && refused.contains("`atlas rebuild`"), "{refused}");
+    }
+    let run = sandbox.atlas(["verify"]);
+    assert!(run.code == 1 && run.stdout.starts_with("LOCK: offset 0: the file is missing"), "{}", run.stdout);
+    assert!(!sandbox.dir().join("LOCK").exists());
+    assert_eq!(snapshot(&sandbox.dir()), before);
+    let rebuilt = sandbox.atlas(["--json", "rebuild"]).done();
+    assert_eq!(rebuilt.json()["lock_was_missing"], true);
+    assert!(rebuilt.stderr.contains("LOCK was missing"), "{}", rebuilt.stderr);
+    sandbox.atlas(["verify", "--deep"]).done();
+    assert_eq!(sandbox.export(), whole);
+}
+
+#[test]
+fn an_import_behind_a_damaged_tail_is_refused_before_anything_is_written() {
+    let sandbox = store();
+    let last = (1..).take_while(|number| segment(&sandbox, *number).exists()).last().unwrap();
+    let path = segment(&sandbox, last);
+    let mut bytes = fs::read(&path).unwrap();
+    // Its first frame, which an open after a clean close has no reason to read.
+    bytes[64 + 60] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let before = snapshot(&sandbox.dir());
+    let refused = sandbox.import(&[event(SENT, "loan-1", json!({}))]).refused();
+    assert!(
+        refused.contains(&format!("log/{last:08}.seg: offset 64")) && refused.contains("nothing was changed"),
+        "{refused}"
+    );
+    assert_eq!(snapshot(&sandbox.dir()), before);
+}
+
+#[test]
+fn one_file_too_many_is_one_problem() {
+    let sandbox = store();
+    let other = Sandbox::with_tree();
+    for source in [segment(&sandbox, 1), segment(&other, 1)] {
+        fs::copy(source, segment(&sandbox, 90)).unwrap();
+        let report = sandbox.atlas(["--json", "verify"]).json();
+        let problems = report["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{report}");
+        assert_eq!(problems[0]["file"], "log/00000090.seg");
+        assert!(problems[0]["what"].as_str().unwrap().contains("segments 6 to 89 are missing"), "{report}");
+    }
+}
+
+/// Who only looks leaves `LOCK` as it is, so no host is refused that begins just then.
+#[test]
+fn a_look_takes_no_lock() {
+    let sandbox = store();
+    let lock = || fs::read(sandbox.dir().join("LOCK")).unwrap();
+    let before = lock();
+    let id = sandbox.export()[0]["id"].as_str().unwrap().to_owned();
+    for command in [
+        &["stats"][..],
+        &["streams"],
+        &["stream", "bank/loans", "loan-1"],
+        &["get", &id],
+        &["status", &id],
+        &["verify"],
+    ] {
+        sandbox.atlas(command).done();
+        assert_eq!(lock(), before, "{command:?}");
+    }
+    sandbox.atlas(["queue", "list"]).done();
+    assert_ne!(lock(), before, "it names who held it last");
 }

@@ -77,6 +77,11 @@ fn a_read_only_store_heals_in_memory_and_writes_nothing() {
     }
 }
 
+fn read_only(files: &Files) -> EventStore {
+    let mode = atlas::log::OpenMode::Read;
+    EventStore::open_with_mode(Environment::new(disk_of(files)), options(), mode).unwrap()
+}
+
 #[test]
 fn derived_files_of_another_store_or_history_are_not_believed() {
     let sample = Sample::small();
@@ -87,7 +92,7 @@ fn derived_files_of_another_store_or_history_are_not_believed() {
     for name in &sample.segments()[2..] {
         parted.remove(name);
     }
-    parted.remove("LOCK");
+    parted.insert("LOCK".to_owned(), Vec::new());
     let disk = disk_of(&parted);
     let store = open_disk(disk.clone()).unwrap();
     let scope = crate::world::loans();
@@ -113,6 +118,8 @@ fn derived_files_of_another_store_or_history_are_not_believed() {
             }
             let store = open_disk(disk_of(&sample.with(&name, bytes.clone()))).unwrap();
             sample.assert_whole(&store, &format!("{name} of {about}"));
+            let reader = read_only(&sample.with(&name, bytes.clone()));
+            sample.assert_whole(&reader, &format!("{name} of {about}, read only"));
         }
         let mut files = sample.files.clone();
         for (name, bytes) in foreign.files.iter().filter(|(name, _)| name.ends_with(".idx") || name.ends_with(".dir")) {
@@ -123,5 +130,6 @@ fn derived_files_of_another_store_or_history_are_not_believed() {
         }
         let store = open_disk(disk_of(&files)).unwrap();
         sample.assert_whole(&store, &format!("all of {about}"));
+        sample.assert_whole(&read_only(&files), &format!("all of {about}, read only"));
     }
 }

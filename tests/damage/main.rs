@@ -17,6 +17,7 @@ mod derived;
 mod harm;
 mod layout;
 mod real;
+mod salvage;
 mod segments;
 mod sweep;
 mod whole_files;

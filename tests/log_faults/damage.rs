@@ -18,7 +18,7 @@ fn damage_before_what_was_synced_is_reported_and_nothing_is_cut() {
         flip(&disk, SEGMENT, after_first + 60);
         if !lock_survives {
             // Then the third frame alone says that the second had been synced.
-            disk.remove("LOCK").unwrap();
+            disk.create("LOCK").unwrap();
         }
         let before = bytes(&disk, SEGMENT);
         match open(disk.clone()) {
@@ -102,7 +102,7 @@ fn zeros_where_a_frame_had_been_synced_are_damage_and_not_an_end() {
     let store = open(disk.clone()).unwrap();
     (1..=30).for_each(|number| append(&store, number));
     drop(store);
-    disk.remove("LOCK").unwrap();
+    disk.create("LOCK").unwrap();
     zero(&disk, SEGMENT, frames(&disk, SEGMENT)[10], 48);
     let before = bytes(&disk, SEGMENT);
     assert!(matches!(open(disk.clone()), Err(OpenError::Corrupt { readable_to: 10, .. })));

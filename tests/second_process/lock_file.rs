@@ -116,6 +116,11 @@ fn where_lock_says_nothing_the_log_says_what_is_durable() {
         let (reader, _) = read_only(&LookOnly::new(&copied)).unwrap();
         let seen = reader.last_position() as usize;
         assert_eq!(seen, synced, "{damage}");
+        if damage == "missing" {
+            let refused = EventStore::open_with(atlas::storage::Environment::new(copied.clone()), Default::default());
+            assert!(matches!(refused, Err(OpenError::LockMissing)), "{refused:?}");
+            drop(copied.create("LOCK").unwrap());
+        }
         // A host opens the store, recovers what was written, and LOCK says so.
         let mut next = Host::of(copied, host.written.clone());
         assert_sees(&reader, &next, &mut numbers);

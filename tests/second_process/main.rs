@@ -10,6 +10,8 @@
 
 mod between;
 mod lock_file;
+mod lost_lock;
 mod model;
+mod unheld;
 mod waiting;
 mod world;

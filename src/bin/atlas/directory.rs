@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use atlas::log::{EventStore, OpenError, OpenMode, Options};
+use atlas::log::{Depth, EventStore, OpenError, OpenMode, Options};
 use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, Error};
 
@@ -20,12 +20,9 @@ pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
 
 /// Runs `work` on the log of `dir`, which it may only read.
 pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
-    let existing = Options { create: false, ..Options::default() };
-    let store = match EventStore::open_options(dir, existing) {
-        Err(OpenError::Held { .. }) => EventStore::open_read_only(dir),
-        other => other,
-    };
-    let store = store.map_err(|error| about(dir, &error))?;
+    // Without the lock, so that no host is refused that begins just then.
+    let store = EventStore::open_read_only(dir).map_err(|error| about(dir, &error))?;
+    see_lock(dir)?;
     let result = work(&store);
     let closed = store.close();
     let result = result?;
@@ -33,10 +30,44 @@ pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
     Ok(result)
 }
 
+/// As [`look`], of what leaves keyframes along the way where nobody holds the directory, so that the next look is quicker.
+pub(crate) fn fold<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
+    let existing = Options { create: false, ..Options::default() };
+    let store = match EventStore::open_options(dir, existing) {
+        Err(OpenError::Held { .. }) => return look(dir, work),
+        other => other.map_err(|error| about(dir, &error))?,
+    };
+    let result = work(&store);
+    let closed = store.close();
+    let result = result?;
+    closed?;
+    Ok(result)
+}
+
+/// A log without `LOCK` may be longer than it can prove: what is shown of it must not look like all of it.
+fn see_lock(dir: &Path) -> Outcome {
+    if dir.join("LOCK").exists() { Ok(()) } else { Err(about(dir, &OpenError::LockMissing)) }
+}
+
 /// Runs `work` on what is whole of a damaged log in `dir`.
 pub(crate) fn salvage<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
     let store = EventStore::open_mode(dir, Options::default(), OpenMode::Salvage);
     work(&store.map_err(|error| about(dir, &error))?)
+}
+
+/// Refuses a log whose newest segment is damaged, before anything is appended behind that.
+pub(crate) fn check_tail(dir: &Path) -> Outcome {
+    let report = match atlas::log::verify(dir, &Depth::Tail, |_, _| {}) {
+        Err(OpenError::NotFound { .. }) => return Ok(()),
+        other => other.map_err(|error| about(dir, &error))?,
+    };
+    match report.problems.iter().find(|problem| problem.file.ends_with(".seg")) {
+        Some(problem) => {
+            let what = crate::commands::verify::shown(problem);
+            Err(Failure::new(format!("{}: {what}; nothing was changed; `atlas verify` tells more", dir.display())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// How a directory is opened for work.
@@ -59,7 +90,8 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
     let existing = Options { create: false, ..Options::default() };
     let builder = Atlas::builder();
     let builder = match opening {
-        Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
+        Opening::Look => builder.read_only(true),
+        Opening::Existing => builder.log_options(existing).dispatch(false),
         Opening::Create => builder.dispatch(false),
         Opening::Serve { segment_size } | Opening::Rehearse { segment_size } => {
             builder.log_options(Options { segment_size, ..Options::default() })
@@ -69,14 +101,13 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
         Opening::Rehearse { .. } => builder.open_with(Environment::new(MemoryDisk::new())).await,
         _ => builder.open(dir).await,
     };
-    let opened = match (opened, opening) {
-        (Err(Error::Open(OpenError::Held { .. })), Opening::Look) => Atlas::builder().read_only(true).open(dir).await,
-        (other, _) => other,
-    };
     let atlas = opened.map_err(|error| match &error {
         Error::Open(error) => about(dir, error),
         _ => error.into(),
     })?;
+    if matches!(opening, Opening::Look) {
+        see_lock(dir)?;
+    }
     let result = work(&atlas).await;
     let closed = atlas.close().await;
     let result = result?;

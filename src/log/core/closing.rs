@@ -60,6 +60,7 @@ impl Core {
         if !self.changed.load(Ordering::Acquire) {
             return Ok(());
         }
+        self.check_held()?;
         let end = if writer.is_closed() {
             writer.synced_to
         } else {

@@ -81,7 +81,7 @@ impl Core {
 
     /// Indexes every segment that isn't appended to any more, then merges the directory.
     pub(super) fn seal_all(&self) -> Result<(), ReadError> {
-        let goes_on = || !self.closing.load(Ordering::Acquire);
+        let goes_on = || !self.closing.load(Ordering::Acquire) && self.check_held().is_ok();
         let mut more = true;
         while more {
             more = goes_on() && (self.seal_oldest()? || self.merge_directory()?);

@@ -99,7 +99,7 @@ impl StreamHash {
         if let Some(hash) = self.always {
             return hash;
         }
-        let mut hasher = self.begun.clone();
+        let mut hasher = self.begun;
         hasher.write(stream.as_bytes());
         hasher.write_u8(0xff);
         hasher.finish()

@@ -11,7 +11,7 @@ use crate::log::derived::NOT_CLOSED;
 use crate::log::format::{
     FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, SegmentEnd, SymbolBody,
 };
-use crate::log::index::{FrameEntry, KeyHash, MemoryIndex};
+use crate::log::index::{FrameEntry, IndexFile, KeyHash, MemoryIndex};
 use crate::log::recovery;
 use crate::log::segment::{Block, Segment};
 use crate::log::text::Text;
@@ -34,23 +34,25 @@ enum Name {
 
 /// A segment on its way to being salvaged.
 pub(super) struct Salvaged {
-    segment: Arc<Segment>,
+    pub(super) segment: Arc<Segment>,
     hash: KeyHash,
+    /// What was sealed, where there is an index of it: finds records of frames that aren't whole.
+    pub(super) index: Option<Arc<IndexFile>>,
     /// Of the file.
-    end: u32,
+    pub(super) end: u32,
     /// Indexes of what is whole, in order, no event missing within one.
     pub(super) pieces: Vec<MemoryIndex>,
     pub(super) damages: Vec<Damage>,
-    piece: Option<MemoryIndex>,
+    pub(super) piece: Option<MemoryIndex>,
     /// Where the events of the last whole frame end.
     pub(super) next_position: u64,
     names: HashMap<u32, Name>,
-    last_recorded: i64,
+    pub(super) last_recorded: i64,
     last_crc: u32,
     /// How the segment ends, where the last frame taken closes it.
     pub(super) closing: Option<SegmentEnd>,
     /// CRCs of the frames taken: a copy of one, within somebody's data, is no frame of its own.
-    taken: HashSet<u32>,
+    pub(super) taken: HashSet<u32>,
 }
 
 /// Whether a frame may stand after those taken before.
@@ -61,7 +63,7 @@ enum Follows {
     No,
 }
 
-const NO_FRAME: &str = "no whole frame";
+pub(super) const NO_FRAME: &str = "no whole frame";
 const NOT_NEXT: &str = "frames are missing here";
 
 /// Takes what is whole. Of the segment that the log ends with, `durable_end` is where `LOCK` says that it ended.
@@ -69,11 +71,13 @@ pub(super) fn salvage(
     segment: &Arc<Segment>,
     hash: &KeyHash,
     durable_end: Option<Address>,
+    index: Option<Arc<IndexFile>>,
 ) -> Result<Salvaged, ReadError> {
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let mut salvaged = Salvaged {
         segment: segment.clone(),
         hash: hash.clone(),
+        index,
         end: u32::try_from(length).unwrap_or(u32::MAX),
         pieces: Vec::new(),
         damages: Vec::new(),
@@ -116,9 +120,10 @@ impl Salvaged {
                 continue;
             }
             let next = self.next_frame(at + 1)?.unwrap_or(self.end);
-            self.lost(at, next - at, NO_FRAME);
+            let frame = self.frame_at(next, &mut block)?;
+            self.take_indexed(at, next, frame.as_ref().map(|(found, _)| found.header.first_position))?;
             at = next;
-            if let Some((found, bytes)) = self.frame_at(at, &mut block)? {
+            if let Some((found, bytes)) = frame {
                 self.take(at, &found, &bytes);
                 at += found.header.length;
             }
@@ -196,7 +201,7 @@ impl Salvaged {
         Ok(None)
     }
 
-    fn lost(&mut self, offset: u32, bytes: u32, what: &'static str) {
+    pub(super) fn lost(&mut self, offset: u32, bytes: u32, what: &'static str) {
         self.end_piece();
         self.damages.push(Damage { offset, bytes, what });
     }
@@ -238,7 +243,7 @@ impl Salvaged {
         self.taken.insert(header.crc);
     }
 
-    fn take_record(
+    pub(super) fn take_record(
         &mut self,
         offset: u32,
         record: &FoundRecord,

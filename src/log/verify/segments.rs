@@ -1,6 +1,7 @@
 //! Segments one by one: each whole in itself, and following the one before. After damage the check goes on behind it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Report, file_len};
@@ -8,6 +9,7 @@ use crate::log::derived::{NOT_CLOSED, NOT_CONTINUED};
 use crate::log::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use crate::log::index::{IndexFile, KeyHash, index_name};
 use crate::log::lock_file::LockFile;
+use crate::log::open::{NOT_WITH_ITS_INDEX, index_beyond};
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
 use crate::log::salvage::store_of;
@@ -41,6 +43,9 @@ pub(crate) struct Check {
     /// Which problem hides the events from `next_position` on up to the next whole frame.
     hidden_by: Option<usize>,
     damaged: BTreeSet<u32>,
+    missing: Vec<Range<u32>>,
+    /// Nothing before the segment that comes next is looked at.
+    starts_anywhere: bool,
     /// How the segment before ends, where it is whole.
     before: Option<SegmentEnd>,
     last_recorded: i64,
@@ -61,8 +66,24 @@ impl Check {
             next_position: 1,
             hidden_by: None,
             damaged: BTreeSet::new(),
+            missing: Vec::new(),
+            starts_anywhere: false,
             before: None,
             last_recorded: i64::MIN,
+        }
+    }
+
+    /// Begins with a segment that others stand before, which aren't looked at.
+    pub(super) fn starting_at(self, number: u32) -> Self {
+        Self { expected_number: number, starts_anywhere: true, ..self }
+    }
+
+    /// No index speaks of a segment after the `last` of those that were listed as `names`.
+    pub(super) fn indexes_beyond(&mut self, names: &[String], last: u32, report: &mut Report) {
+        // A listing may lack what was created while it was taken.
+        let is_gone = |number: &u32| self.disk.open(&segment_name(*number), false).is_err();
+        if let Some(number) = index_beyond(names, last).filter(is_gone) {
+            self.damage(number, 0, NOT_WITH_ITS_INDEX, report);
         }
     }
 
@@ -87,21 +108,26 @@ impl Check {
 
     pub(crate) fn segment(&mut self, number: u32, is_tail: bool, report: &mut Report, mut progress: impl FnMut(u64)) {
         let mut before = self.before.take();
-        for missing in self.expected_number..number {
-            before = None;
-            self.damage(missing, 0, "the segment is missing, and a later one is there", report);
-        }
+        let first = self.expected_number;
+        let missing = missing_segments(first, number);
+        self.missing.push(first..number);
         self.expected_number = number.saturating_add(1);
         report.checked.segments += 1;
+        // A file that is none of this log's says nothing of what is missing: that is one thing that is wrong, and not two.
+        let beside = missing.as_ref().map_or_else(String::new, |what| format!("; {what}"));
         let segment = match Segment::open(&*self.disk, number, false, None) {
             Ok(segment) => segment,
             Err(OpenError::Read(ReadError::Corrupt { offset, what, .. })) => {
-                return self.damage(number, offset, what, report);
+                return self.damage(number, offset, &format!("{what}{beside}"), report);
             }
-            Err(error) => return self.damage(number, 0, &error.to_string(), report),
+            Err(error) => return self.damage(number, 0, &format!("{error}{beside}"), report),
         };
         if segment.header.store_id != self.sealed.store_id() {
-            return self.damage(number, 16, "the segment is of another store", report);
+            return self.damage(number, 16, &format!("the segment is of another store{beside}"), report);
+        }
+        if let Some(what) = missing {
+            before = None;
+            self.damage(first, 0, &what, report);
         }
         match self.scan(&segment, is_tail, &mut progress) {
             Ok((mut scan, was_synced)) => {
@@ -138,12 +164,21 @@ impl Check {
         let looks_whole = found.as_ref().is_ok_and(|(scan, was_synced)| scan.stop == Stop::End && !was_synced);
         // A rebuild holds the directory, and asks without a word of `LOCK`.
         let may_be_held = is_tail && self.durable_end != Address::START;
-        if looks_whole || !may_be_held || LockFile::look(&*self.disk)?.durable_end == self.durable_end {
+        if looks_whole || !may_be_held || !self.goes_on() {
             return found;
         }
         let is_there = self.durable_end.segment() == segment.number();
         let limit = if is_there { self.durable_end.offset() } else { SEGMENT_HEADER_LEN as u32 };
         Ok((to(Some(limit))?, false))
+    }
+
+    /// Whether `LOCK` says more than at first: a host writes to the log meanwhile.
+    fn goes_on(&self) -> bool {
+        LockFile::look(&*self.disk).is_ok_and(|state| state.durable_end != self.durable_end)
+    }
+
+    fn is_damaged(&self, number: u32) -> bool {
+        self.damaged.contains(&number) || self.missing.iter().any(|missing| missing.contains(&number))
     }
 
     /// Notes damage that hides what stands behind it in the segment.
@@ -171,6 +206,9 @@ impl Check {
             report.add(segment_name(number), 64, "the segment was recorded before the segment before it");
         }
         self.last_recorded = self.last_recorded.max(scan.last_recorded);
+        if std::mem::take(&mut self.starts_anywhere) {
+            self.next_position = scan.index.first_position;
+        }
         let (expected, found) = (self.next_position, scan.index.first_position);
         let hidden = self.hidden_by.take().and_then(|number| report.problems.get_mut(number));
         if found < expected {
@@ -217,7 +255,7 @@ impl Check {
     /// Each stream goes on where the segment that is named before it left it.
     fn check_streams(&self, number: u32, scan: &Scan, report: &mut Report) {
         for stream in &scan.index.streams {
-            if self.damaged.contains(&stream.previous_segment) {
+            if self.is_damaged(stream.previous_segment) {
                 continue;
             }
             let found = match stream.previous_segment {
@@ -241,13 +279,17 @@ impl Check {
     }
 
     /// The index, where there is one, is what was written, and says what the segment says.
-    fn check_index(&self, number: u32, scan: &Scan, report: &mut Report) {
-        if self.damaged.contains(&number) {
+    fn check_index(&mut self, number: u32, scan: &Scan, report: &mut Report) {
+        if self.is_damaged(number) {
             return;
         }
         match IndexFile::open(&*self.disk, number, self.sealed.store_id()) {
             Ok(index) => {
                 report.checked.indexes += 1;
+                if index.summary.end > scan.index.end && !self.goes_on() {
+                    let what = "the log ends before what the segment's index says";
+                    return self.damage(number, u64::from(scan.index.end), what, report);
+                }
                 // One that covers another part is of a clean close after which the log went on, or of one just now.
                 let says = match self.derived == Derived::Rows && index.summary.end == scan.index.end {
                     true => index.says(self.sealed.store_id(), &scan.index),
@@ -263,5 +305,14 @@ impl Check {
             Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => report.add_error(error),
         }
+    }
+}
+
+/// What is said where `number` is there and `expected` should come first.
+fn missing_segments(expected: u32, number: u32) -> Option<String> {
+    match number.saturating_sub(expected) {
+        0 => None,
+        1 => Some("the segment is missing, and a later one is there".to_owned()),
+        _ => Some(format!("segments {expected} to {} are missing, and a later one is there", number - 1)),
     }
 }

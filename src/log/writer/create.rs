@@ -36,5 +36,5 @@ pub(crate) fn create_segment(
         if planted(Bug::SegmentNameNotSynced) { Ok(()) } else { disk.sync_dir("log") }
     };
     name().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-    Ok(Segment::created(file, header))
+    Ok(Segment::of_file(segment_name(number), file, header))
 }

@@ -42,8 +42,8 @@ fn is_about_space(error: &io::Error) -> bool {
 }
 
 /// Bytes and events of what a batch has to write.
-pub(crate) fn extent<'a>(batch: impl IntoIterator<Item = &'a Prepared>) -> (usize, usize) {
-    let to_write = batch.into_iter().filter(|prepared| !prepared.is_empty());
+pub(crate) fn extent(batch: &[Box<Prepared>]) -> (usize, usize) {
+    let to_write = batch.iter().filter(|prepared| !prepared.is_empty());
     to_write.fold((0, 0), |(size, events), prepared| (size + prepared.size, events + prepared.events.len()))
 }
 
@@ -61,7 +61,7 @@ impl Writer {
     /// `no_next`: why the segment that should begin with this batch could not be created.
     pub(crate) fn make_space(
         &mut self,
-        batch: &[Prepared],
+        batch: &[Box<Prepared>],
         segment_size: u64,
         no_next: Option<Arc<io::Error>>,
     ) -> Result<Space, Failure> {
@@ -76,7 +76,7 @@ impl Writer {
         let (mut size, mut events) = (0, 0);
         let mut fits = Vec::with_capacity(batch.len());
         for prepared in batch {
-            let (own_size, own_events) = extent([prepared]);
+            let (own_size, own_events) = extent(std::slice::from_ref(prepared));
             let with = (size + own_size, events + own_events);
             let has_space = own_size == 0
                 || !(is_last && self.is_full(with.0, with.1, segment_size))

@@ -49,6 +49,11 @@ pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Ou
         Err(Error::Rebuild(RebuildError::Open(error)) | Error::Open(error)) => {
             return Err(crate::directory::about(dir, &error));
         }
+        Err(error) if is_full_disk(&error) => {
+            let what =
+                "no space on the disk for what is derived; the segments are as they were: make room, and run it again";
+            return Err(Failure::new(format!("{}: {what}", dir.display())));
+        }
         Err(error) => return Err(error.into()),
     };
     if output.json {
@@ -58,11 +63,20 @@ pub(crate) fn run(_arguments: &Arguments, dir: &Path, output: &mut Output) -> Ou
         output.line(format_args!("rebuilt from {}, {events}", counted(rebuilt.segments, "segment", "segments")))?;
     }
     output.flush()?;
+    if rebuilt.lock_was_missing {
+        message("LOCK was missing and is made anew: what it said of how far the log had gone is not known");
+    }
     for Lost { file, said, end, after_position } in &rebuilt.lost {
         let after = after_position + 1;
         message(format_args!("{file} told of the log up to {said}; it ends at {end}: lost from position {after} on"));
     }
     Ok(())
+}
+
+/// Whatever room says so, and in whatever it is wrapped.
+fn is_full_disk(error: &Error) -> bool {
+    const NO_SPACE: i32 = 28;
+    error.to_string().contains(&std::io::Error::from_raw_os_error(NO_SPACE).to_string())
 }
 
 fn refused(error: &Error, dir: &Path, output: &mut Output) -> Outcome {

@@ -60,8 +60,14 @@ pub(crate) fn shown(Problem { file, offset, what }: &Problem) -> String {
 }
 
 fn advice(report: &Report) -> &'static str {
-    match report.log_is_damaged() {
-        true => "`atlas export --salvage` reads what is whole",
+    let is_evidence = |problem: &Problem| problem.file == "LOCK" || problem.what.contains("has lost data");
+    if report.log_is_damaged() {
+        return "`atlas export --salvage` reads what is whole";
+    }
+    match report.problems.iter().any(is_evidence) {
+        true => {
+            "the segments are whole, but may not be all: put back newer ones, or have `atlas rebuild` go on with these"
+        }
         false => "the log is whole, and `atlas rebuild` makes anew what is derived from it",
     }
 }

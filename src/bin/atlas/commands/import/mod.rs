@@ -66,6 +66,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be read leaves nothing behind.
     let input = Input::open(&arguments.file)?;
+    directory::check_tail(dir)?;
     let segment_size = arguments.segment_size;
     let opening = match arguments.as_recorded || dir.exists() {
         true => Opening::Serve { segment_size },
