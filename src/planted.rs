@@ -39,6 +39,7 @@ bugs! {
     SubscriptionSkips: "a subscription goes on from the newest position instead of its own",
     DamagedTailCut: "any bad frame at the end of the log is taken for a torn tail",
     RecordUnchecked: "a read doesn't check the record's CRC",
+    IdsCheckedOnce: "ids that came in between look-up and commit aren't looked for",
     EnospcPoisons: "a full disk poisons the store",
 }
 

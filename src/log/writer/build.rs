@@ -171,7 +171,8 @@ impl Build<'_> {
         let mut targets = Vec::with_capacity(prepared.streams.len());
         if let Some(scope) = &prepared.scope {
             // Where nothing came in since the look-ups, they still hold.
-            let is_same = (prepared.tail, prepared.tail_events) == (self.tail, self.index.events.len() as u32);
+            let is_same = (prepared.tail, prepared.tail_events) == (self.tail, self.index.events.len() as u32)
+                || planted(Bug::IdsCheckedOnce);
             for event in prepared.events.iter().filter(|_| !is_same) {
                 if self.is_known(prepared, scope, event.id).map_err(fail)? {
                     return Ok(Committed::Again);
