@@ -333,9 +333,7 @@ impl Core {
             return Err(AppendError::Closed);
         }
         // What is only deferred is looked after by the next that is acknowledged as durable.
-        if batch.iter().any(|prepared| prepared.durability == Durability::Sync) {
-            self.check_held()?;
-        }
+        self.check_held()?;
         let space = self.make_space(&mut writer, batch)?;
         let before = self.view.read().before_tail();
         let durable_events = {

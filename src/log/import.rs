@@ -92,7 +92,10 @@ impl Import {
     fn flush(&mut self, durability: Durability) -> Result<(), AppendError> {
         if let Some(mut batch) = self.batch.take() {
             batch.durability = durability;
-            self.core.commit(batch)?;
+            let first = batch.events.first().map(|event| event.id);
+            if let (super::writer::Committed::Again, _) = self.core.commit(batch)? {
+                return Err(AppendError::RepeatedId { id: first.unwrap_or_default() });
+            }
         }
         Ok(())
     }

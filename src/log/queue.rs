@@ -81,7 +81,9 @@ impl<T: Queued> CommitQueue<T> {
         taken == 0 || taken + size <= self.max_bytes
     }
 
-    fn let_in(&self, state: &mut State<T>) {
+    #[must_use]
+    fn let_in(&self, state: &mut State<T>) -> Vec<Ticket<()>> {
+        let mut let_in = Vec::new();
         while let Some((size, _)) = state.at_the_door.front() {
             let size = *size;
             if !self.has_room(state, size) && !state.closed {
@@ -89,8 +91,9 @@ impl<T: Queued> CommitQueue<T> {
             }
             let Some((_, ticket)) = state.at_the_door.pop_front() else { break };
             state.promised += size;
-            ticket.set(());
+            let_in.push(ticket);
         }
+        let_in
     }
 
     /// Takes back a request for room, granted or not yet.
@@ -101,7 +104,9 @@ impl<T: Queued> CommitQueue<T> {
         if state.at_the_door.len() == waiting {
             state.promised = state.promised.saturating_sub(size);
         }
-        self.let_in(&mut state);
+        let let_in = self.let_in(&mut state);
+        drop(state);
+        let_in.iter().for_each(|ticket| ticket.set(()));
     }
 
     /// Queues what was let in. The room that it was promised is given back also where the queue is closed.
@@ -135,13 +140,14 @@ impl<T: Queued> CommitQueue<T> {
             batch.extend(state.queued.pop_front());
         }
         state.bytes -= bytes;
-        self.let_in(&mut state);
+        let let_in = self.let_in(&mut state);
         if batch.is_empty() {
             state.committing = false;
             self.idle.notify_all();
-            return None;
         }
-        Some(batch)
+        drop(state);
+        let_in.iter().for_each(|ticket| ticket.set(()));
+        Some(batch).filter(|batch| !batch.is_empty())
     }
 
     /// Whether anything waits; if not, the committer is committer no more.
@@ -158,7 +164,10 @@ impl<T: Queued> CommitQueue<T> {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.closed = true;
-        self.let_in(&mut state);
+        let let_in = self.let_in(&mut state);
+        drop(state);
+        let_in.iter().for_each(|ticket| ticket.set(()));
+        let mut state = self.state.lock();
         while state.committing || !state.queued.is_empty() {
             self.idle.wait(&mut state);
         }

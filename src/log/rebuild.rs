@@ -165,10 +165,10 @@ impl Rebuild {
             progress(bytes);
         }
         if self.lock_is_new {
-            self.state = self.lock.put_in_place(self.end)?;
+            self.state = self.lock.put_in_place(Address::START)?;
         } else if self.state.durable_end > self.end {
             // As late as can be: until then the next open still says that data are lost.
-            self.state = self.lock.forget(self.end).map_err(ReadError::io("LOCK"))?;
+            self.state = self.lock.forget(Address::START).map_err(ReadError::io("LOCK"))?;
         }
         let Self { environment, lock, state, .. } = self;
         Ok(EventStore::open_locked(environment, options, lock, state)?)

@@ -204,7 +204,12 @@ fn keep(
         return Ok(Kept { number, parts, damages: Vec::new(), positions, end, before, closing });
     }
     drop(scan);
-    let index = IndexFile::open(sealed.disk(), number, sealed.store_id()).ok();
+    let index = match IndexFile::open(sealed.disk(), number, sealed.store_id()) {
+        Err(ReadError::Io { file, source }) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(ReadError::Io { file, source });
+        }
+        opened => opened.ok(),
+    };
     let salvaged = salvage(segment, hash, durable_end, index)?;
     let first = salvaged.pieces.first().map_or(salvaged.next_position, |piece| piece.first_position);
     let (positions, end, closing) = ((first, salvaged.next_position), salvaged.end(), salvaged.closing);

@@ -24,7 +24,8 @@ pub struct RealDisk {
 impl RealDisk {
     /// The directory `root`, which must exist.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        Self { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
     /// Creates the directory `root` and those above it, durably, and opens it.
@@ -34,7 +35,7 @@ impl RealDisk {
     pub fn create(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         create_dir_durably(&root)?;
-        Ok(Self { root })
+        Ok(Self::new(root))
     }
 }
 

@@ -1,0 +1,14 @@
+#![allow(clippy::unwrap_used, missing_docs)]
+use atlas::Event;
+use atlas::log::{Append, EventStore};
+
+#[test]
+fn a_host_that_changes_its_working_directory_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    std::env::set_current_dir(dir.path()).unwrap();
+    let store = EventStore::open("data").unwrap();
+    let append = || store.append(Append::to(&"t/a".parse().unwrap()).event(Event::new("A_B_C_D_1", "s")));
+    append().unwrap();
+    std::env::set_current_dir("/").unwrap();
+    append().unwrap();
+}
