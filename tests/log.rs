@@ -323,6 +323,19 @@ fn state_at_a_time_is_the_state_before_the_first_event_past_it() {
 }
 
 #[test]
+fn an_import_whose_id_came_in_meanwhile_is_not_said_to_be_written() {
+    let store = store();
+    let mut import = store.import_as_recorded().unwrap();
+    let line = json!({
+        "id": Uuid::from_u128(1), "type": "A_B_C_D_1", "tenant": "bank", "application": "loans", "stream": "history",
+        "version": 1, "position": 1, "recorded_at": "2020-01-01T00:00:00Z", "data": {},
+    });
+    import.push(&atlas::Envelope::from_json(line.to_string().as_bytes()).unwrap()).unwrap();
+    store.append(Append::to(&scope()).event(event("other").id(Uuid::from_u128(1)))).unwrap();
+    assert!(matches!(import.finish(), Err(AppendError::RepeatedId { id }) if id == Uuid::from_u128(1)));
+}
+
+#[test]
 fn history_is_imported_as_it_was_recorded() {
     let original = store();
     let other: Scope = "shop/orders".parse().unwrap();

@@ -8,8 +8,8 @@ use super::core::{Core, Opened};
 use super::derived::describes;
 use super::format::{FRAME_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN};
 use super::index::{Directory, KeyHash};
-use super::lock_file::{LockFile, LockState};
-use super::open::{before_tail, decide, first_foreign, is_clean, missing_segment, readable_to};
+use super::lock_file::LockFile;
+use super::open::{before_tail, first_foreign, missing_segment};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Block, Segment, segment_name, segment_numbers};
@@ -35,8 +35,6 @@ pub(crate) struct Beside {
 #[derive(Debug)]
 struct Known {
     tail: Tail,
-    /// What `LOCK` said last. What is known may go further, where nobody held the directory.
-    stated: Address,
     /// Why there is no going on, ever.
     failed: Option<ReadError>,
 }
@@ -54,69 +52,34 @@ struct Tail {
 pub(crate) fn open(environment: Environment, options: Options) -> Result<Arc<Core>, OpenError> {
     options.check()?;
     let disk = environment.disk.clone();
-    let state = LockFile::look(&*disk)?;
-    let stated = state.durable_end;
-    if let Some(end) = unheld_end(&*disk, &state)? {
-        return open_at(environment, options, end, stated);
-    }
-    match open_at(environment.clone(), options.clone(), stated, stated) {
+    let stated = LockFile::look(&*disk)?.durable_end;
+    match open_at(environment.clone(), options.clone(), stated) {
         // Where LOCK says nothing, a host that has begun meanwhile may have written into what was read.
         Err(OpenError::Corrupt { source, readable_to }) if stated == Address::START => {
             match LockFile::look(&*disk)?.durable_end {
                 Address::START => Err(OpenError::Corrupt { source, readable_to }),
-                stated => open_at(environment, options, stated, stated),
+                stated => open_at(environment, options, stated),
             }
         }
         opened => opened,
     }
 }
 
-/// The end of the log that a host's opening would find, where nobody holds the directory and that is beyond what `LOCK`
-/// states: after a power loss it may be older than the log. What stands there is made durable first, as it would be then.
-/// `None` where `LOCK` is right, or where that can't be told.
-fn unheld_end(disk: &dyn Disk, state: &LockState) -> Result<Option<Address>, OpenError> {
-    if LockFile::may_be_held(disk)? {
-        return Ok(None);
-    }
-    let numbers = segment_numbers(&disk.list("log").map_err(ReadError::io("log"))?);
-    let Some(last) = numbers.last().copied().filter(|last| *last >= state.durable_end.segment()) else {
-        return Ok(None);
-    };
-    let segment = Segment::open(disk, last, false, None)?;
-    if is_clean(state, &segment)? {
-        return Ok(None);
-    }
-    let hash = KeyHash::new(segment.header.store_id);
-    let scan = recovery::scan(&segment, hash, &Before::Segment(None), None, |_| {})?;
-    let decided = decide(&segment, &scan, false, state);
-    let end = Address::new(last, scan.index.end);
-    let is_beyond = end > state.durable_end && segment.file.sync().is_ok();
-    // A host may have begun meanwhile: then what was scanned may be what it hasn't synced yet.
-    if LockFile::may_be_held(disk)? || LockFile::look(disk)? != *state {
-        return Ok(None);
-    }
-    decided.map(|()| is_beyond.then_some(end)).map_err(|error| match error {
-        OpenError::Corrupt { source, .. } if scan.index.frames.is_empty() => {
-            OpenError::Corrupt { source, readable_to: readable_to(disk, last - 1) }
-        }
-        other => other,
-    })
-}
-
-/// Opens the store up to `end`, or where that says nothing as far as the log proves that it is durable; `stated` is what
-/// `LOCK` says.
-fn open_at(environment: Environment, options: Options, end: Address, stated: Address) -> Result<Arc<Core>, OpenError> {
+/// Opens the store up to `stated`, or where that says nothing as far as the log proves that it is durable.
+fn open_at(environment: Environment, options: Options, stated: Address) -> Result<Arc<Core>, OpenError> {
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
-    let last = last_segment(&*disk, end)?;
+    let last = last_segment(&*disk, stated)?;
     let segment = Segment::open(&*disk, last, false, None)?;
     let store_id = segment.header.store_id;
     let sealed = Arc::new(SealedSegments::new(disk, store_id, KeyHash::new(store_id), &options, false));
     let (directory, mut recent) = sealed_parts(&sealed, last, None)?;
     sealed.check_before(&segment, &recent)?;
     let before = before_tail(&directory, &recent)?;
-    let is_known = end != Address::START;
-    let end = if is_known { end.offset() } else { proven_end(&sealed, &segment, before.0)? };
+    let end = match stated {
+        Address::START => proven_end(&sealed, &segment, before.0)?,
+        stated => stated.offset(),
+    };
     let tail = Tail::new(&sealed, segment, end, before)?;
     recent.extend(tail.parts());
     let position = tail.position();
@@ -124,8 +87,7 @@ fn open_at(environment: Environment, options: Options, end: Address, stated: Add
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     let (look_is_due, still) = (AtomicBool::new(false), AtomicBool::new(false));
     let end = Address::new(last, end);
-    let stated = if is_known { stated } else { end };
-    let beside = Beside { known: Mutex::new(Known { tail, stated, failed: None }), look_is_due, still };
+    let beside = Beside { known: Mutex::new(Known { tail, failed: None }), look_is_due, still };
     let (writer, lock, beside) = (None, None, Some(beside));
     Ok(Core::new(Opened { environment, options, view, writer, lock, beside, end, position, open_us }))
 }
@@ -331,14 +293,11 @@ impl Beside {
         }
         let end = LockFile::look(core.sealed.disk()).map_err(read_error)?.durable_end;
         // A host that opens a store whose LOCK says nothing is about to say more.
-        if end == Address::START {
+        if end == Address::START || end == core.durable.end() {
             return Ok(());
         }
-        let result = if end < known.stated {
+        let result = if end < core.durable.end() {
             Err(ReadError::Replaced { file: "LOCK".to_owned() })
-        } else if end <= core.durable.end() {
-            known.stated = end;
-            return Ok(());
         } else {
             known.tail.take_in(core, end)
         };
@@ -349,9 +308,6 @@ impl Beside {
                 _ => false,
             };
             known.failed = for_good.then(|| error.clone());
-        }
-        if result.is_ok() {
-            known.stated = end;
         }
         // Whoever is woken may look at once.
         drop(known);

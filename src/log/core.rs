@@ -332,7 +332,6 @@ impl Core {
         if self.lock.lock().is_none() {
             return Err(AppendError::Closed);
         }
-        // What is only deferred is looked after by the next that is acknowledged as durable.
         self.check_held()?;
         let space = self.make_space(&mut writer, batch)?;
         let before = self.view.read().before_tail();

@@ -63,7 +63,8 @@ pub enum AppendError {
     /// The append holds neither events nor records.
     #[error("the append is empty; expected at least one event")]
     Empty,
-    /// There is no room on the disk; nothing was written, and appending works again once there is.
+    /// No room could be made for it on the disk, which is full or failed as `source` says; nothing was written, and
+    /// appending works again once there is room.
     #[error("no space for {needed} bytes in the log: {source}")]
     NoSpace {
         /// How much was needed, in bytes.

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::core::Core;
 use super::part::Horizon;
 use super::prepared::{AsRecorded, Prepared};
 use super::view::View;
+use super::writer::Committed;
 use super::{AppendError, Durability, ExpectedVersion};
 use crate::event::{Envelope, VocabularyError};
 
@@ -92,9 +95,19 @@ impl Import {
     fn flush(&mut self, durability: Durability) -> Result<(), AppendError> {
         if let Some(mut batch) = self.batch.take() {
             batch.durability = durability;
-            let first = batch.events.first().map(|event| event.id);
-            if let (super::writer::Committed::Again, _) = self.core.commit(batch)? {
-                return Err(AppendError::RepeatedId { id: first.unwrap_or_default() });
+            let (scope, ids) = (batch.scope.clone(), batch.events.iter().map(|event| event.id).collect::<Vec<_>>());
+            if let (Committed::Again, _) = self.core.commit(batch)? {
+                // Somebody else has written one of them meanwhile.
+                let view = self.core.current()?;
+                let is_there = |id: &Uuid| -> Result<bool, AppendError> {
+                    Ok(!view.find_id(scope.as_deref(), *id, Horizon::Written)?.is_empty())
+                };
+                for id in ids {
+                    if is_there(&id)? {
+                        return Err(AppendError::RepeatedId { id });
+                    }
+                }
+                return Err(AppendError::Empty);
             }
         }
         Ok(())

@@ -179,14 +179,6 @@ impl LockFile {
         Self::look_at(disk).map(Option::unwrap_or_default)
     }
 
-    /// Whether somebody holds the directory now; where the file is missing that can't be told.
-    pub(crate) fn may_be_held(disk: &dyn Disk) -> Result<bool, ReadError> {
-        match disk.open(NAME, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            other => other.and_then(|file| file.is_locked()).map_err(ReadError::io(NAME)),
-        }
-    }
-
     fn write(&self, change: impl FnOnce(&mut LockState)) -> io::Result<()> {
         let mut state = self.state.lock();
         change(&mut state);

@@ -1,5 +1,7 @@
 //! What callers do before they queue, in parallel and off every lock: check, look up ids, encode, compute CRCs.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::format::encode_room;
@@ -35,7 +37,7 @@ pub(crate) fn prepare(
     // Before the look-ups: what comes in after it is asked for again when this is committed.
     let mut prepared = Prepared::new(append.scope.as_ref(), append.durability, view);
     let left_out = match known_ids(append, view)? {
-        KnownIds::None => Vec::new(),
+        KnownIds::None => HashSet::new(),
         KnownIds::LeftOut(left_out) => left_out,
         KnownIds::All(events) => {
             // Badly formed events are refused even so.
@@ -86,7 +88,7 @@ pub(crate) fn prepare(
 
 enum KnownIds {
     None,
-    LeftOut(Vec<Uuid>),
+    LeftOut(HashSet<Uuid>),
     All(Vec<RecordedEvent>),
 }
 
@@ -105,7 +107,7 @@ fn known_ids(append: &Append, view: &View) -> Result<KnownIds, AppendError> {
         }
     }
     let Some(first) = known.first() else { return Ok(KnownIds::None) };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     if let Some(id) = ids().find(|id| !seen.insert(*id)) {
         return Err(AppendError::RepeatedId { id });
     }

@@ -1,5 +1,6 @@
 //! A value that one side sets once and the other waits for, blocking or as a future. Needs no runtime.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -42,8 +43,10 @@ impl<T> Ticket<T> {
             state.waker.take()
         };
         self.0.set.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
+        // A waker is the host's code: where it panics, the others still wait to be woken.
+        let woken = std::panic::catch_unwind(AssertUnwindSafe(|| waker.map(Waker::wake)));
+        if woken.is_err() {
+            tracing::error!("a waker panicked");
         }
     }
 

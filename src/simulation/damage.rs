@@ -76,7 +76,7 @@ pub(super) fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk
     // The one thing that can't be told from a tear: damage of what no later frame says was synced.
     let is_like_a_tear = segments.last() == Some(&flipped.name) && at >= proven;
     if simulation.rng.one_in(2) {
-        salvage_damaged(simulation, &disk.fork(0), whole, is_like_a_tear)?;
+        salvage_damaged(simulation, &disk.fork(0), whole, &flipped.name, is_like_a_tear)?;
     }
     let (world, store) = match lives::open(disk, &simulation.clock, &mut simulation.rng) {
         Ok(opened) => opened,

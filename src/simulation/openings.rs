@@ -9,7 +9,7 @@ use super::lives::{self, Life};
 use super::model::{Check, Found, ensure};
 use super::readers::is_explained;
 use super::world::World;
-use crate::log::{Address, EventStore, OpenError, OpenMode, Query, ReadError, Rebuild, RecordKind};
+use crate::log::{Address, EventStore, Loss, OpenError, OpenMode, Query, ReadError, Rebuild, RecordKind};
 use crate::storage::simulated::SimulatedDisk;
 
 /// Salvages what a crash left, before any recovery: all that was acknowledged is there, and what is there was tried.
@@ -60,17 +60,16 @@ pub(super) fn salvage_damaged(
     simulation: &mut Simulation,
     disk: &SimulatedDisk,
     whole: &[Found],
+    flipped: &str,
     is_like_a_tear: bool,
 ) -> Check {
     let opened = lives::open_mode(disk, &simulation.clock, &mut simulation.rng, OpenMode::Salvage);
     let (_world, store) = match opened {
         Ok(opened) => opened,
-        Err(OpenError::Corrupt { .. } | OpenError::NewerFormat { .. } | OpenError::Read(ReadError::Corrupt { .. })) => {
-            return Ok(());
-        }
+        // Of the one field that says how to read all others.
+        Err(OpenError::NewerFormat { file, .. }) if file == flipped => return Ok(()),
         Err(error) => return Err(unexpected("a salvage")(error)),
     };
-    let mut missing = 0_u64;
     for entry in whole {
         let Found::Event { position, placed, id } = entry else { continue };
         match store.event_at(*position) {
@@ -80,12 +79,17 @@ pub(super) fn salvage_damaged(
                     format!("{entry:?} is salvaged as {found:?}")
                 })?;
             }
-            Ok(None) | Err(ReadError::Corrupt { .. }) => missing += 1,
+            Ok(None) | Err(ReadError::Corrupt { .. }) => {
+                let tells = |loss: &Loss| {
+                    loss.file == flipped && loss.positions.as_ref().is_some_and(|lost| lost.contains(position))
+                };
+                let is_told = is_like_a_tear || store.losses().iter().any(tells);
+                ensure(is_told, || format!("{entry:?} isn't salvaged; the losses: {:?}", store.losses()))?;
+            }
             Err(error) => return Err(unexpected("a salvage")(error)),
         }
     }
-    let is_told = missing == 0 || is_like_a_tear || !store.losses().is_empty();
-    ensure(is_told, || format!("{missing} events aren't salvaged, without a loss"))
+    Ok(())
 }
 
 /// Looks at the log of a life that goes on, as another process would: it sees all that was acknowledged, in order and

@@ -73,11 +73,6 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// closed.
     fn try_lock(&self) -> io::Result<bool>;
 
-    /// Whether somebody holds the lock now. A disk that can't tell says that somebody does.
-    fn is_locked(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-
     /// Which file this is, whatever name it has by now; `None` where the disk can't tell.
     fn identity(&self) -> io::Result<Option<FileIdentity>> {
         Ok(None)

@@ -153,10 +153,6 @@ impl DiskFile for MemoryFile {
         Ok(free)
     }
 
-    fn is_locked(&self) -> io::Result<bool> {
-        Ok(self.content.locked.load(Ordering::Acquire))
-    }
-
     fn identity(&self) -> io::Result<Option<FileIdentity>> {
         Ok(Some(self.content.identity()))
     }

@@ -153,14 +153,6 @@ impl DiskFile for RealFile {
         Ok(false)
     }
 
-    fn is_locked(&self) -> io::Result<bool> {
-        match self.0.try_lock_shared() {
-            Ok(()) => self.0.unlock().map(|()| false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
     fn identity(&self) -> io::Result<Option<FileIdentity>> {
         Ok(Some(identity(&self.0.metadata()?)))
     }

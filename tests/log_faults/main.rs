@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod cut_moments;
 mod damage;
 mod derived;
 mod failed_calls;
@@ -16,4 +17,5 @@ mod held_jobs;
 mod last_handle;
 mod torn_tail;
 mod visibility;
+mod wakers;
 mod world;

@@ -12,6 +12,6 @@ mod between;
 mod lock_file;
 mod lost_lock;
 mod model;
-mod unheld;
+mod taken_over;
 mod waiting;
 mod world;

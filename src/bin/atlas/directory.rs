@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use atlas::log::{Depth, EventStore, OpenError, OpenMode, Options};
+use atlas::log::{Depth, EventStore, OpenError, OpenMode, Options, ReadError};
 use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, Error};
 
@@ -18,25 +18,15 @@ pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
     }
 }
 
-/// Runs `work` on the log of `dir`, which it may only read.
+/// Runs `work` on the log of `dir`, which it may only read. Where nobody holds the directory it is recovered first: `LOCK`
+/// may be behind the log, and what stands there is shown only once it is known to be durable.
 pub(crate) fn look<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
-    // Without the lock, so that no host is refused that begins just then.
-    let store = EventStore::open_read_only(dir).map_err(|error| about(dir, &error))?;
-    see_lock(dir)?;
-    let result = work(&store);
-    let closed = store.close();
-    let result = result?;
-    closed?;
-    Ok(result)
-}
-
-/// As [`look`], of what leaves keyframes along the way where nobody holds the directory, so that the next look is quicker.
-pub(crate) fn fold<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) -> Outcome<T> {
     let existing = Options { create: false, ..Options::default() };
     let store = match EventStore::open_options(dir, existing) {
-        Err(OpenError::Held { .. }) => return look(dir, work),
-        other => other.map_err(|error| about(dir, &error))?,
+        Err(error) if is_not_ours(&error) => EventStore::open_read_only(dir),
+        other => other,
     };
+    let store = store.map_err(|error| about(dir, &error))?;
     let result = work(&store);
     let closed = store.close();
     let result = result?;
@@ -44,9 +34,14 @@ pub(crate) fn fold<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T>) 
     Ok(result)
 }
 
-/// A log without `LOCK` may be longer than it can prove: what is shown of it must not look like all of it.
-fn see_lock(dir: &Path) -> Outcome {
-    if dir.join("LOCK").exists() { Ok(()) } else { Err(about(dir, &OpenError::LockMissing)) }
+/// Whether a directory can only be read: another process holds it, or it can't be written to.
+fn is_not_ours(error: &OpenError) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error {
+        OpenError::Held { .. } => true,
+        OpenError::Read(ReadError::Io { source, .. }) => matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem),
+        _ => false,
+    }
 }
 
 /// Runs `work` on what is whole of a damaged log in `dir`.
@@ -90,8 +85,7 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
     let existing = Options { create: false, ..Options::default() };
     let builder = Atlas::builder();
     let builder = match opening {
-        Opening::Look => builder.read_only(true),
-        Opening::Existing => builder.log_options(existing).dispatch(false),
+        Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
         Opening::Create => builder.dispatch(false),
         Opening::Serve { segment_size } | Opening::Rehearse { segment_size } => {
             builder.log_options(Options { segment_size, ..Options::default() })
@@ -101,13 +95,16 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
         Opening::Rehearse { .. } => builder.open_with(Environment::new(MemoryDisk::new())).await,
         _ => builder.open(dir).await,
     };
+    let opened = match (opened, opening) {
+        (Err(Error::Open(error)), Opening::Look) if is_not_ours(&error) => {
+            Atlas::builder().read_only(true).open(dir).await
+        }
+        (other, _) => other,
+    };
     let atlas = opened.map_err(|error| match &error {
         Error::Open(error) => about(dir, error),
         _ => error.into(),
     })?;
-    if matches!(opening, Opening::Look) {
-        see_lock(dir)?;
-    }
     let result = work(&atlas).await;
     let closed = atlas.close().await;
     let result = result?;

@@ -206,7 +206,8 @@ impl Build<'_> {
                 expected: ExpectedVersion::Exact(recorded.first_position.saturating_sub(1)),
                 actual: self.index.next_position().saturating_sub(1),
             };
-            return Err(refuse(conflict));
+            let undurable = self.index.events.len() as u32 > durable_events;
+            return Err(Refusal::No { error: conflict, undurable });
         }
         if let Some(error) = no_space() {
             return Err(refuse(error));

@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Out
         (Some(Moment::Time(time)), false) => At::Recorded(time.micros()),
         (Some(Moment::Time(time)), true) => At::Occurred(time.micros()),
     };
-    directory::fold(dir, |store| {
+    directory::look(dir, |store| {
         let (scope, stream) = (&arguments.scope, &arguments.stream);
         let last = store.version(scope, stream)?;
         if last == 0 {

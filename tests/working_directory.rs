@@ -1,3 +1,5 @@
+//! A host may change its working directory: a store that was opened by a relative path goes on where it is.
+
 #![allow(clippy::unwrap_used, missing_docs)]
 use atlas::Event;
 use atlas::log::{Append, EventStore};
