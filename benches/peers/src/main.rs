@@ -1,5 +1,6 @@
 //! Atlas beside its peers: one workload, one run, one table. See the README.
 
+mod block_on;
 mod limit;
 mod machine;
 mod peer;
@@ -130,8 +131,9 @@ fn run(args: &Args) -> Result<()> {
         plan,
         dir,
         samples: sample::Plan { repetitions, tries: if args.quick { 1 } else { 3 } },
-        time: Duration::from_millis(if args.quick { 250 } else { 500 }),
-        bulk: if args.quick { 100_000 } else { 200_000 },
+        time: Duration::from_millis(if args.quick { 150 } else { 400 }),
+        bulk: if args.quick { 50_000 } else { 200_000 },
+        single_reads: if args.quick { 5_000 } else { 20_000 },
         pairs: if args.quick { 50 } else { 300 },
         progress: Progress::new(ROWS.len()),
         runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,

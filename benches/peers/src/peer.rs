@@ -93,6 +93,8 @@ pub struct Kind {
     pub package: &'static str,
     /// What tells it apart from others of the package.
     pub note: &'static str,
+    /// Whether it keeps what is appended; a log that is emptied has no rows of reading.
+    pub keeps: bool,
     /// Opens a store, created where there is none.
     pub open: fn(&Path) -> Result<Arc<dyn Peer>>,
 }

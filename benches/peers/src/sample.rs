@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::peer::Result;
 use crate::progress::Progress;
+use crate::table::is_limit;
 
 /// The share of all processors' time that other processes may take during a sample.
 const QUIET: f64 = 0.04;
@@ -35,6 +36,8 @@ pub struct Samples {
     pub repeated: usize,
     /// Samples that stayed disturbed.
     pub noisy: usize,
+    /// Why a peer could not go on.
+    pub failed: Option<String>,
 }
 
 impl Samples {
@@ -65,15 +68,20 @@ pub fn interleave(plan: Plan, row: &str, subjects: &mut [Subject<'_>], progress:
                 continue;
             }
             progress.say(format!("{row} {}/{} {}", repetition + 1, plan.repetitions, subjects[at].name));
-            match watched(plan.tries, &mut all[at], || {
-                (subjects[at].take)().map_err(|error| format!("{row}, {}: {error}", subjects[at].name).into())
-            })? {
-                Some(values) => all[at].taken.push(values),
-                None => unable[at] = true,
+            match watched(plan.tries, &mut all[at], || (subjects[at].take)()) {
+                Ok(Some(values)) => all[at].taken.push(values),
+                Ok(None) => unable[at] = true,
+                // A peer that fails has no figure; that Atlas or the limit fails ends the run.
+                Err(error) if subjects[at].name != "atlas" && !is_limit(&subjects[at].name) => {
+                    unable[at] = true;
+                    all[at].taken.clear();
+                    all[at].failed = Some(error.to_string());
+                }
+                Err(error) => return Err(format!("{row}, {}: {error}", subjects[at].name).into()),
             }
         }
     }
-    all.retain(|samples| !samples.taken.is_empty());
+    all.retain(|samples| !samples.taken.is_empty() || samples.failed.is_some());
     Ok(all)
 }
 

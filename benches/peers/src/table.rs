@@ -100,7 +100,10 @@ impl Line {
             noisy: samples.noisy,
         };
         let values = all.iter().map(measured).filter(|measured| !measured.values.is_empty()).collect();
-        Self { row, what: what.to_owned(), title: title.to_owned(), unit, must, values, note: String::new() }
+        let failures =
+            all.iter().filter_map(|samples| Some(format!("{} FAILED: {}", samples.name, samples.failed.as_ref()?)));
+        let note = failures.collect::<Vec<_>>().join("; ");
+        Self { row, what: what.to_owned(), title: title.to_owned(), unit, must, values, note }
     }
 
     pub fn name(&self) -> String {

@@ -14,7 +14,7 @@ use crate::peer::{Can, Keyframe, Kind, Peer, Result, Task, one_by_one};
 use crate::seen::Seen;
 use crate::work::{KEYFRAME_EVERY, NewEvent, keyframe_state};
 
-pub const KIND: Kind = Kind { name: "atlas", package: "atlas-events", note: "", open };
+pub const KIND: Kind = Kind { name: "atlas", package: "atlas-events", note: "", keeps: true, open };
 
 struct Atlas {
     store: EventStore,

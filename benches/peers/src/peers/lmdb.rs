@@ -15,12 +15,18 @@ use crate::record;
 use crate::seen::Seen;
 use crate::work::{NewEvent, STREAM_LEN};
 
-pub const ONCE: Kind =
-    Kind { name: "lmdb", package: "heed", note: "events once, with an index", open: |dir| open(dir, false) };
+pub const ONCE: Kind = Kind {
+    name: "lmdb",
+    package: "heed",
+    note: "events once, with an index",
+    keeps: true,
+    open: |dir| open(dir, false),
+};
 pub const TWICE: Kind = Kind {
     name: "lmdb-twice",
     package: "heed",
     note: "events by position and again by stream",
+    keeps: true,
     open: |dir| open(dir, true),
 };
 

@@ -11,7 +11,7 @@ use crate::record;
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "redb", package: "redb", note: "", open };
+pub const KIND: Kind = Kind { name: "redb", package: "redb", note: "", keeps: true, open };
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const BY_STREAM: TableDefinition<'_, (&str, u64), u64> = TableDefinition::new("by_stream");

@@ -12,7 +12,7 @@ use crate::peer::{Can, Keyframe, Kind, Peer, Result};
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "sqlite", package: "rusqlite", note: "WAL, FULL", open };
+pub const KIND: Kind = Kind { name: "sqlite", package: "rusqlite", note: "WAL, FULL", keeps: true, open };
 
 struct Sqlite(Mutex<State>);
 

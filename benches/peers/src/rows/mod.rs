@@ -42,6 +42,8 @@ pub struct Context {
     pub time: Duration,
     /// Events of a sample of bulk appends.
     pub bulk: usize,
+    /// Reads of a sample that times each.
+    pub single_reads: usize,
     /// Events of a store that is killed.
     pub tail: usize,
     /// Pairs of blocks of W1.

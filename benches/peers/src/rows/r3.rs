@@ -10,7 +10,7 @@ use crate::work::Random;
 pub fn run(context: &mut Context, loaded: &Loaded) -> Result<Vec<Line>> {
     let context = &*context;
     let mut random = Random::new(0xe7e);
-    let reads: Vec<_> = (0..20_000)
+    let reads: Vec<_> = (0..context.single_reads)
         .map(|_| {
             let number = random.below(context.plan.order.len());
             let stream = context.plan.order[number] as usize;

@@ -11,7 +11,7 @@ pub fn run(context: &mut Context, loaded: &Loaded) -> Result<Vec<Line>> {
     let context = &*context;
     let mut random = Random::new(0x4e4f);
     let keyframed = context.plan.keyframed();
-    let reads: Vec<_> = (0..5_000)
+    let reads: Vec<_> = (0..context.single_reads / 4)
         .map(|_| {
             let stream = keyframed.start + random.below(keyframed.len());
             let version = random.below(context.plan.events[stream].len()) as u64 + 1;

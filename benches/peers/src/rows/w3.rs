@@ -2,14 +2,12 @@
 //! peer whose calls block is in W3T only, one made for tasks in W3 only.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::sync::{Arc, Barrier};
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use super::writing::Store;
 use super::{Context, Distribution};
+use crate::block_on::block_on;
 use crate::limit::GroupCommit;
 use crate::peer::{Latencies, Peer, Result, Task};
 use crate::sample::{Samples, Subject, interleave};
@@ -207,22 +205,4 @@ pub fn threads(context: &mut Context) -> Result<Vec<Line>> {
     drop(limit);
     std::fs::remove_dir_all(limit_dir)?;
     Ok(lines("W3T", "64 blocking threads, each waits for each event, durable", Must::AheadOfAll, &samples))
-}
-
-/// Waits for a future by parking the thread.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
