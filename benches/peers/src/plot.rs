@@ -5,21 +5,25 @@ use std::fs;
 use std::path::Path;
 
 use crate::peer::Result;
+use crate::peers;
 use crate::rows::{Distribution, scaling::Curve};
 use crate::stats::{median, quantile, range};
 use crate::table::{Line, is_limit};
 
 const WIDTH: f64 = 760.0;
-const COLOURS: [&str; 12] = [
+const COLOURS: [&str; 14] = [
     "#1b6ca8", "#888888", "#d1495b", "#2e933c", "#edae49", "#8d5a97", "#00798c", "#a44a3f", "#5b8e7d", "#c06e52",
-    "#30638e", "#6a994e",
+    "#30638e", "#6a994e", "#b5179e", "#3a0ca3",
 ];
 
-fn colour(name: &str, at: usize) -> &'static str {
-    match name {
-        "atlas" => COLOURS[0],
-        _ if is_limit(name) => COLOURS[1],
-        _ => COLOURS[2 + at % (COLOURS.len() - 2)],
+/// The same for a name in every plot.
+fn colour(name: &str) -> &'static str {
+    if is_limit(name) {
+        return COLOURS[1];
+    }
+    match peers::all().iter().position(|kind| kind.name == name) {
+        Some(0) | None => COLOURS[0],
+        Some(at) => COLOURS[2 + (at - 1) % (COLOURS.len() - 2)],
     }
 }
 
@@ -58,7 +62,7 @@ pub fn bars(line: &Line) -> String {
             left - 8.0,
             y + 13.0,
             x(*middle) - left,
-            colour(name, at),
+            colour(name),
             x(*low),
             y + 9.0,
             x(*high),
@@ -70,7 +74,7 @@ pub fn bars(line: &Line) -> String {
     page(48.0 + 24.0 * values.len() as f64, &format!("{}: {}", line.name(), line.title), &body)
 }
 
-/// Curves over logarithmic axes, the lower end of y at zero where `y_from_zero`.
+/// Curves over a logarithmic axis of x, and of y where `log_y`.
 pub fn curves(title: &str, x_name: &str, y_text: impl Fn(f64) -> String, curves: &[Curve], log_y: bool) -> String {
     let points = || curves.iter().flat_map(|(_, points)| points.iter().copied()).filter(|(x, y)| *x > 0.0 && *y > 0.0);
     let (x_low, x_high) = range(&points().map(|(x, _)| x).collect::<Vec<_>>());
@@ -85,18 +89,13 @@ pub fn curves(title: &str, x_name: &str, y_text: impl Fn(f64) -> String, curves:
     for step in 0..=4 {
         let part = f64::from(step) / 4.0;
         let value = if log_y { y_low * (y_high / y_low).powf(part) } else { y_high * part };
-        let at = x_low * (x_high / x_low).powf(part);
-        let _ = writeln!(
-            body,
-            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><text x=\"{:.1}\" y=\"{}\" \
-             text-anchor=\"middle\">{}</text>",
-            left - 6.0,
-            y(value) + 4.0,
-            y_text(value),
-            x(at),
-            bottom + 18.0,
-            if at < 10.0 { format!("{at:.1}") } else { format!("{at:.0}") }
-        );
+        let (at, text) = (y(value) + 4.0, y_text(value));
+        let _ = writeln!(body, "<text x=\"{}\" y=\"{at:.1}\" text-anchor=\"end\">{text}</text>", left - 6.0);
+    }
+    let base = if x_high > 256.0 { 10.0 } else { 2.0 };
+    for tick in std::iter::successors(Some(1.0), |tick| Some(tick * base)).take_while(|tick| *tick <= x_high) {
+        let (at, below) = (x(tick), bottom + 18.0);
+        let _ = writeln!(body, "<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{tick:.0}</text>");
     }
     let _ = writeln!(body, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{x_name}</text>", (left + right) / 2.0, 414);
     for (at, (name, points)) in curves.iter().enumerate() {
@@ -111,7 +110,7 @@ pub fn curves(title: &str, x_name: &str, y_text: impl Fn(f64) -> String, curves:
              fill=\"{2}\">{1}</text>",
             path.join(" "),
             name,
-            colour(name, at),
+            colour(name),
             right + 8.0,
             top + 8.0 + 18.0 * at as f64
         );

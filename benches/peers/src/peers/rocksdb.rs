@@ -110,7 +110,7 @@ impl Peer for Rocks {
         }
         let mut options = WriteOptions::default();
         options.set_sync(durable);
-        Ok(self.database.write_opt(&write, &options)?)
+        Ok(self.database.write_opt(write, &options)?)
     }
 
     fn sync(&self) -> Result<()> {
@@ -157,7 +157,7 @@ impl Peer for Rocks {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.database.write_opt(&write, &options)?;
+        self.database.write_opt(write, &options)?;
         Ok(Some(()))
     }
 

@@ -71,13 +71,12 @@ fn fill_and_kill(peer: &str, dir: &Path, events: usize, context: &Context) -> Re
     let (short, huge) = (context.plan.short.to_string(), context.plan.events.last().map_or(0, Vec::len).to_string());
     command.args(["fill", peer]).arg(dir).args([&events.to_string(), &short, &huge]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut line = String::new();
-    if let Some(out) = child.stdout.take() {
-        BufReader::new(out).read_line(&mut line)?;
-    }
+    let lines = child.stdout.take().map(|out| BufReader::new(out).lines());
+    // Some peers say things of their own.
+    let filled = lines.into_iter().flatten().map_while(std::io::Result::ok).any(|line| line.trim() == "filled");
     child.kill()?;
     child.wait()?;
-    if line.trim() == "filled" { Ok(()) } else { Err(format!("{peer} could not be filled to be killed").into()) }
+    if filled { Ok(()) } else { Err(format!("{peer} could not be filled to be killed").into()) }
 }
 
 fn copy_dir(from: &Path, to: &Path) -> Result<()> {
