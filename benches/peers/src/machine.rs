@@ -105,8 +105,11 @@ pub fn version(package: &str) -> &'static str {
 pub fn versions(kinds: &[Kind]) -> Vec<(String, String)> {
     let text = |kind: &Kind| {
         let mut text = format!("{} {}", kind.package, version(kind.package));
-        if kind.name == "sqlite" {
-            text = format!("SQLite {} ({text})", rusqlite::version());
+        match kind.package {
+            "rusqlite" => text = format!("SQLite {} ({text})", rusqlite::version()),
+            "rocksdb" => text = format!("librocksdb-sys {} ({text})", version("librocksdb-sys")),
+            "heed" => text = format!("lmdb-master-sys {} ({text})", version("lmdb-master-sys")),
+            _ => {}
         }
         if !kind.note.is_empty() {
             text = format!("{text}, {}", kind.note);

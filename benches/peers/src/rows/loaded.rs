@@ -150,7 +150,8 @@ pub fn check(what: impl FnOnce() -> String, seen: Seen, expected: Seen) -> Resul
     if seen == expected {
         return Ok(());
     }
-    Err(format!("{}: saw {} events and states that are not the {} expected", what(), seen.count, expected.count).into())
+    let how = if seen.count == expected.count { ", but wrong ones or in another order" } else { "" };
+    Err(format!("{}: saw {} events and states of {}{how}", what(), seen.count, expected.count).into())
 }
 
 /// Reads again and again until the time is up: events a second. Each read says how many events it must see.
