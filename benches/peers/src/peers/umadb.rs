@@ -1,4 +1,4 @@
-//! UmaDB: its storage engine in this process, with the pipelined or plain writer thread that its server runs, without the server and
+//! UmaDB: its storage engine in this process, with the plain writer thread that its server runs by default, without the server and
 //! its protocol. A stream is a tag; it knows no versions, so R3 and R4 are not asked of it; the version stands before the data.
 //! Appends carry the caller's id and no condition, which is less work than a user's. It knows no commit without a sync: bulk is
 //! sent ahead of the answers, and the writer takes many requests into one commit.
