@@ -1,0 +1,141 @@
+//! Atlas with its default options but for keyframes, which stand where the work says. Each append states the version that
+//! it expects of each stream, and each event its id.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ::atlas::log::{
+    Append, At, Direction, Durability, EventStore, ExpectedVersion, Fold, KeyframePolicy, Options, Query, RecordedEvent,
+};
+use ::atlas::{Event, Scope};
+
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Task, one_by_one};
+use crate::seen::Seen;
+use crate::work::{KEYFRAME_EVERY, NewEvent, keyframe_state};
+
+pub const KIND: Kind = Kind { name: "atlas", package: "atlas-events", note: "", keeps: true, open };
+
+struct Atlas {
+    store: EventStore,
+    scope: Scope,
+}
+
+fn open(dir: &Path) -> Result<Arc<dyn Peer>> {
+    let options = Options { keyframes: KeyframePolicy::Events(KEYFRAME_EVERY), ..Options::default() };
+    Ok(Arc::new(Atlas { store: EventStore::open_options(dir, options)?, scope: Scope::new("bench", "peers")? }))
+}
+
+fn append_of(scope: &Scope, batch: &[NewEvent]) -> Append {
+    let mut append = Append::to(scope);
+    for event in batch {
+        if event.opens {
+            append = append.expect_version(event.stream, ExpectedVersion::Exact(event.version - 1));
+        }
+        append = append.event(Event::new(event.event_type, event.stream).id(event.id).json(event.data.clone()));
+    }
+    append
+}
+
+fn see(event: &RecordedEvent, seen: &mut Seen) {
+    seen.event(event.version(), event.event_type().as_bytes(), event.data());
+}
+
+/// The check as a fold: what a keyframe holds follows from its version.
+struct SeenFold;
+
+#[derive(Clone)]
+struct SeenState {
+    seen: Seen,
+    version: u64,
+}
+
+impl Fold for SeenFold {
+    type State = SeenState;
+
+    fn name(&self) -> &str {
+        "seen"
+    }
+
+    fn fingerprint(&self) -> u64 {
+        1
+    }
+
+    fn start(&self) -> SeenState {
+        SeenState { seen: Seen::default(), version: 0 }
+    }
+
+    fn apply(&self, state: &mut SeenState, event: &RecordedEvent) {
+        see(event, &mut state.seen);
+        state.version = event.version();
+    }
+
+    fn encode(&self, state: &SeenState) -> Vec<u8> {
+        keyframe_state(state.version)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<SeenState> {
+        let mut seen = Seen::default();
+        seen.keyframe(bytes);
+        Some(SeenState { seen, version: 0 })
+    }
+}
+
+impl Peer for Atlas {
+    fn append(&self, batch: &[NewEvent], durable: bool) -> Result<()> {
+        let durability = if durable { Durability::Sync } else { Durability::Deferred };
+        self.store.append(append_of(&self.scope, batch).durability(durability))?;
+        Ok(())
+    }
+
+    fn appends(self: Arc<Self>, events: Vec<NewEvent>, until: Instant) -> Option<Task> {
+        Some(Box::pin(async move {
+            let one = |event: NewEvent| {
+                let answer = self.store.append_async(append_of(&self.scope, &[event]));
+                async { Ok(answer.await.map(drop)?) }
+            };
+            one_by_one(events, until, one).await
+        }))
+    }
+
+    fn sync(&self) -> Result<()> {
+        Ok(self.store.sync()?)
+    }
+
+    fn read_stream(&self, stream: &str, seen: &mut Seen) -> Result<Can> {
+        for event in self.store.read_stream(&self.scope, stream, 1, Direction::Forward)? {
+            see(&event?, seen);
+        }
+        Ok(Some(()))
+    }
+
+    fn scan(&self, seen: &mut Seen) -> Result<Can> {
+        for event in self.store.read(Query::new())? {
+            see(&event?, seen);
+        }
+        Ok(Some(()))
+    }
+
+    fn event(&self, stream: &str, version: u64, seen: &mut Seen) -> Result<Can> {
+        let event = self.store.read_stream(&self.scope, stream, version, Direction::Forward)?.next();
+        see(&event.ok_or("no such event")??, seen);
+        Ok(Some(()))
+    }
+
+    fn keyframes(&self, keyframes: &[Keyframe]) -> Result<Can> {
+        for keyframe in keyframes.chunk_by(|a, b| a.stream == b.stream).filter_map(|of_stream| of_stream.last()) {
+            self.store.fold(&self.scope, keyframe.stream, &SeenFold, At::Version(keyframe.version), true)?;
+        }
+        self.store.sync()?;
+        Ok(Some(()))
+    }
+
+    fn state(&self, stream: &str, version: u64, seen: &mut Seen) -> Result<Can> {
+        *seen = self.store.fold(&self.scope, stream, &SeenFold, At::Version(version), true)?.state.seen;
+        Ok(Some(()))
+    }
+
+    fn close(&self) -> Result<()> {
+        Ok(self.store.close()?)
+    }
+}
