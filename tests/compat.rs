@@ -69,8 +69,14 @@ async fn reads_what_was_kept(name: &str) {
     let (_folder, dir, expected) = copy(name);
     assert_verifies(&dir);
     let looked = Atlas::builder().read_only(true).open(&dir).await.unwrap();
-    // Nobody holds the crashed one: who only looks sees what an open would recover.
-    assert_same(&dump::log(&looked), &expected["log"]);
+    let mut durable = expected["log"].clone();
+    if name == "crashed" {
+        // Two appends were whole and not durable: nobody sees them before they are recovered.
+        let events = durable["events"].as_array_mut().unwrap();
+        events.truncate(events.len() - 2);
+        durable["streams"].as_array_mut().unwrap().retain(|stream| stream["stream"] != "loan-torn");
+    }
+    assert_same(&dump::log(&looked), &durable);
     looked.close().await.unwrap();
     let atlas = generate::open(&dir).await;
     assert_same(&dump::log(&atlas), &expected["log"]);
