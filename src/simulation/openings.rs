@@ -80,8 +80,13 @@ pub(super) fn salvage_damaged(
                 })?;
             }
             Ok(None) | Err(ReadError::Corrupt { .. }) => {
+                // Of what is lost behind all that is whole nobody knows how many events it held.
                 let tells = |loss: &Loss| {
-                    loss.file == flipped && loss.positions.as_ref().is_some_and(|lost| lost.contains(position))
+                    let holds = match &loss.positions {
+                        Some(lost) => lost.contains(position),
+                        None => *position > store.last_position(),
+                    };
+                    holds && loss.file == flipped
                 };
                 let is_told = is_like_a_tear || store.losses().iter().any(tells);
                 ensure(is_told, || format!("{entry:?} isn't salvaged; the losses: {:?}", store.losses()))?;
