@@ -77,6 +77,7 @@ pub(crate) fn open_locked(
     let before = before_tail(&directory, &recent)?;
     let base = indexed_tail(&sealed, &tail_segment, before.0, is_clean(&state, &tail_segment)?)?;
     let tail = recover(tail_segment, base, hash, before.0, &state, &*disk)?;
+    sealed.map_active(&tail.segment);
     let end = Address::new(last, tail.index.end);
     if state.durable_end != end {
         lock.set_found(end).map_err(ReadError::io("LOCK"))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::OpenError;
 use crate::event::Limits;
 
-/// How sealed segments are read.
+/// How segments are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadMode {
     /// Mapped into memory; data are slices of the map.
@@ -43,7 +43,7 @@ pub struct Options {
     pub max_queue: usize,
     /// Size limits of one event.
     pub limits: Limits,
-    /// How sealed segments are read.
+    /// How segments are read.
     pub read_mode: ReadMode,
     /// When a fold writes a keyframe.
     pub keyframes: KeyframePolicy,

@@ -10,6 +10,7 @@ use std::cmp::Ordering::{Equal, Greater, Less};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 
 use super::format::{EventBody, KeyframeBody, RecordHeader, SEGMENT_HEADER_LEN};
 use super::index::{FrameEntry, KeyframeEntry, StreamRow, Symbol};
@@ -20,6 +21,7 @@ use super::{Address, ReadError, RecordKind};
 use crate::event::Scope;
 
 pub(crate) use memory::MemoryPart;
+use sealed::EventKind;
 pub(crate) use sealed::SealedPart;
 
 /// Which records a question is about.
@@ -57,20 +59,16 @@ impl StreamRef {
     }
 }
 
-/// Where an event stands, and its scope and type.
-struct Located {
-    offset: u32,
-    type_symbol: u32,
-    scope: Arc<Scope>,
-    event_type: Text,
-}
+/// How many names of streams a reader keeps at most.
+const MAX_NAMES: usize = 1 << 14;
 
 /// What a reader keeps between two events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cursor {
     block: Block,
-    /// The stream's name behind the last symbol, with its segment.
-    stream: Option<(u32, u32, Text)>,
+    /// Names of streams behind their symbols, of one segment.
+    streams: HashMap<u32, Text>,
+    streams_of: u32,
     /// The last frame, with where its part begins, and the ordinal at which the next may begin.
     frame: Option<(Address, FrameEntry, u32)>,
 }
@@ -244,20 +242,18 @@ impl Part {
     }
 
     /// Where an event stands, and its scope and type.
-    fn locate(&self, ordinal: u32, block: &mut Block) -> Result<Located, ReadError> {
+    fn locate(&self, ordinal: u32, block: &mut Block) -> Result<(u32, EventKind), ReadError> {
         match self {
             Self::Sealed(part) => {
-                let (scope, type_symbol) = part.index.kind_of(ordinal)?;
-                let offset = part.index.offset(ordinal)?;
-                let (scope, event_type) = (part.scope(scope, block)?, part.event_type(type_symbol, block)?);
-                Ok(Located { offset, type_symbol, scope, event_type })
+                let kind = part.kind(part.index.kind_number(ordinal)?, block)?;
+                Ok((part.index.offset(ordinal)?, kind.clone()))
             }
             Self::Memory(part) => {
                 let index = part.index.read();
                 let found = index.events.get(ordinal as usize).and_then(|event| {
                     let (scope, type_symbol) = *index.kinds.get(event.kind as usize)?;
                     let (scope, event_type) = (index.scope(scope)?.clone(), index.event_type(type_symbol)?.clone());
-                    Some(Located { offset: event.offset, type_symbol, scope, event_type })
+                    Some((event.offset, EventKind { scope, event_type, type_symbol }))
                 });
                 found.ok_or_else(|| self.segment().corrupt(0, "an event that the index doesn't hold"))
             }
@@ -266,9 +262,11 @@ impl Part {
 
     fn stream_text(&self, symbol: u32, cursor: &mut Cursor) -> Result<Text, ReadError> {
         let number = self.segment().number();
-        if let Some((segment, known, text)) = &cursor.stream
-            && (*segment, *known) == (number, symbol)
-        {
+        if cursor.streams_of != number || cursor.streams.len() >= MAX_NAMES {
+            cursor.streams.clear();
+            cursor.streams_of = number;
+        }
+        if let Some(text) = cursor.streams.get(&symbol) {
             return Ok(text.clone());
         }
         let text = match self {
@@ -284,13 +282,13 @@ impl Part {
                 })?
             }
         };
-        cursor.stream = Some((number, symbol, text.clone()));
+        cursor.streams.insert(symbol, text.clone());
         Ok(text)
     }
 
     /// The event with `ordinal`.
     pub(crate) fn event(&self, ordinal: u32, cursor: &mut Cursor) -> Result<RecordedEvent, ReadError> {
-        let Located { offset, type_symbol, scope, event_type } = self.locate(ordinal, &mut cursor.block)?;
+        let (offset, EventKind { scope, event_type, type_symbol }) = self.locate(ordinal, &mut cursor.block)?;
         let (header, body) = self.record(offset, &mut cursor.block)?;
         let is_event = [RecordKind::Event as u8, RecordKind::Erased as u8].contains(&header.kind);
         if !is_event || header.type_symbol != type_symbol {

@@ -1,8 +1,13 @@
-//! The bytes of one segment file: mapped once it is sealed, read with pread while it is active.
+//! The bytes of one segment file: mapped once it is sealed. While it is active what stands in it is mapped anew whenever it
+//! has grown by an eighth, and what came in since is read with pread.
+
+mod checked;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+use checked::Checked;
 
 use super::format::{
     BadHeader, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
@@ -10,13 +15,47 @@ use super::format::{
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, RwLock};
 
 /// Where the bytes come from.
 #[derive(Debug)]
 enum Source {
     Map(Bytes),
-    File,
+    File(Growing),
+}
+
+/// What is mapped so far of a file that grows.
+#[derive(Debug, Default)]
+struct Growing {
+    /// Whether it is to be mapped at all.
+    wanted: AtomicBool,
+    map: RwLock<Bytes>,
+}
+
+/// How much a file must have grown at least to be mapped anew, in bytes.
+const GROWN: usize = 64 << 10;
+
+impl Growing {
+    /// A map that reaches `to`, if that is worth it where the log ends at `end`.
+    fn map(&self, file: &dyn DiskFile, to: usize, end: usize) -> Option<Bytes> {
+        if !self.wanted.load(Ordering::Relaxed) {
+            return None;
+        }
+        {
+            let map = self.map.read();
+            if to <= map.len() {
+                return Some(map.clone());
+            }
+        }
+        let mut map = self.map.write();
+        if to > map.len()
+            && end >= map.len() + map.len() / 8 + GROWN
+            && let Ok(grown) = file.map(end)
+        {
+            *map = grown;
+        }
+        Some(map.clone()).filter(|map| to <= map.len())
+    }
 }
 
 /// One segment, open for reading.
@@ -27,8 +66,8 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     source: Source,
     name: String,
-    /// Every record was checked since the store was opened.
-    verified: AtomicBool,
+    /// Of what is mapped: which records were checked since it was opened.
+    checked: Checked,
 }
 
 /// The name of a segment's file.
@@ -89,16 +128,24 @@ impl Segment {
         };
         let source = match mapped_len {
             Some(length) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
-            None => Source::File,
+            None => Source::File(Growing::default()),
         };
         let salt = Salt::new(header.salt);
-        Ok(Arc::new(Self { header, salt, file, source, name, verified: AtomicBool::new(false) }))
+        let checked = Checked::new(mapped_len.unwrap_or_default());
+        Ok(Arc::new(Self { header, salt, file, source, name, checked }))
     }
 
     /// A file as the segment that `header` says: one that was just created, or whatever its name, where salvage found it.
     pub(crate) fn of_file(name: String, file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
         let salt = Salt::new(header.salt);
-        Arc::new(Self { header, salt, file, source: Source::File, name, verified: AtomicBool::new(false) })
+        Arc::new(Self { header, salt, file, source: Source::File(Growing::default()), name, checked: Checked::new(0) })
+    }
+
+    /// Has what stands in an active segment mapped, too.
+    pub(crate) fn map_as_it_grows(&self) {
+        if let Source::File(growing) = &self.source {
+            growing.wanted.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -113,11 +160,6 @@ impl Segment {
         ReadError::io(&self.name)(error)
     }
 
-    /// States that every record was checked: reads need not check again. Means nothing for a segment that isn't mapped.
-    pub(crate) fn set_verified(&self) {
-        self.verified.store(true, Ordering::Release);
-    }
-
     /// The record at `offset`, checked, its body shared. Nothing at or after `end` is looked at.
     pub(crate) fn record(&self, offset: u32, end: u32, block: &mut Block) -> Result<(RecordHeader, Bytes), ReadError> {
         let beyond = || self.corrupt(offset, "a record reaches beyond the end of the log");
@@ -125,18 +167,31 @@ impl Segment {
         if u64::from(offset) + RECORD_HEADER_LEN as u64 > u64::from(end) {
             return Err(beyond());
         }
+        if let Source::Map(map) = &self.source {
+            let header = map.get(at..).and_then(RecordHeader::decode).ok_or_else(beyond)?;
+            let record = at..at + header.record_len();
+            let bytes = map.get(record.clone()).filter(|_| record.end <= end as usize).ok_or_else(beyond)?;
+            if !self.checked.holds(at) {
+                self.check(offset, bytes)?;
+                self.checked.add(at);
+            }
+            return Ok((header, map.slice(at + RECORD_HEADER_LEN..record.end)));
+        }
         let head = self.slice(at, RECORD_HEADER_LEN, end, block)?;
         let header = RecordHeader::decode(&head).ok_or_else(beyond)?;
         if at + header.record_len() > end as usize {
             return Err(beyond());
         }
         let record = self.slice(at, header.record_len(), end, block)?;
-        let trusted = planted(Bug::RecordUnchecked)
-            || matches!(self.source, Source::Map(_)) && self.verified.load(Ordering::Acquire);
-        if !trusted {
-            check_record(&record, &self.salt).map_err(|what| self.corrupt(offset, what))?;
-        }
+        self.check(offset, &record)?;
         Ok((header, record.slice(RECORD_HEADER_LEN..)))
+    }
+
+    fn check(&self, offset: u32, record: &[u8]) -> Result<(), ReadError> {
+        if planted(Bug::RecordUnchecked) {
+            return Ok(());
+        }
+        check_record(record, &self.salt).map(drop).map_err(|what| self.corrupt(offset, what))
     }
 
     /// `length` bytes from `at`, unchecked; short reads are errors.
@@ -146,7 +201,10 @@ impl Segment {
         match &self.source {
             Source::Map(map) if wanted.end <= map.len() => Ok(map.slice(wanted)),
             Source::Map(_) => Err(short()),
-            Source::File => {
+            Source::File(growing) => {
+                if let Some(map) = growing.map(&*self.file, wanted.end, end as usize) {
+                    return Ok(map.slice(wanted));
+                }
                 if let Some(bytes) = block.get(self.number(), &wanted) {
                     return Ok(bytes);
                 }

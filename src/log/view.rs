@@ -76,6 +76,13 @@ impl SealedSegments {
         self.store_id
     }
 
+    /// Has an active segment mapped as it grows, where maps are used.
+    pub(crate) fn map_active(&self, segment: &Segment) {
+        if self.read_mode == ReadMode::Map {
+            segment.map_as_it_grows();
+        }
+    }
+
     /// The sealed segment `number`, opened where it isn't yet.
     pub(crate) fn get(&self, number: u32) -> Result<Part, ReadError> {
         {
@@ -171,7 +178,6 @@ impl SealedSegments {
     pub(crate) fn indexed_anew(&self, number: u32) -> Result<Part, ReadError> {
         let scan = scan_sealed(&*self.segment(number, None)?, self.hash.clone())?;
         let segment = self.segment(number, Some(scan.index.end))?;
-        segment.set_verified();
         let index = self.derived.write_or_keep_index(number, &scan.index)?;
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
     }

@@ -51,6 +51,7 @@ impl Core {
         let (disk, store_id) = (self.sealed.disk(), self.sealed.store_id());
         let segment = create_segment(disk, &self.environment, store_id, number, writer.segment_end())
             .map_err(|failure| self.fail(failure))?;
+        self.sealed.map_active(&segment);
         let (hash, next_position) = {
             let index = writer.part.index.read();
             (index.hash().clone(), index.next_position())

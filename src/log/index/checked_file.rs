@@ -8,6 +8,7 @@
 //! Such files are derived: written under another name, synced, and renamed into place; never changed. Where a block turns
 //! out to be damaged the file's healer makes the whole file anew, and reading goes on with that.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -270,6 +271,15 @@ impl Section {
         }
         let row = file.get(offset, N)?.first_chunk::<N>();
         row.copied().ok_or_else(|| file.corrupt(offset, "a row beyond its section"))
+    }
+
+    /// Some rows of `N` bytes, next to each other.
+    pub(crate) fn rows<const N: usize>(self, file: &CheckedFile, numbers: Range<u32>) -> Result<&[[u8; N]], ReadError> {
+        let offset = (self.offset as usize).saturating_add(numbers.start as usize * N);
+        if numbers.end > self.count {
+            return Err(file.corrupt(offset, "a row beyond its section"));
+        }
+        Ok(file.get(offset, numbers.len() * N)?.as_chunks().0)
     }
 
     pub(crate) fn u32(self, file: &CheckedFile, number: u32) -> Result<u32, ReadError> {

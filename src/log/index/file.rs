@@ -124,6 +124,13 @@ pub(crate) fn index_name(segment: u32) -> String {
     format!("log/{segment:08}.idx")
 }
 
+impl FrameEntry {
+    fn decode(row: &[u8; 16]) -> Option<Self> {
+        let mut fields = Reader::new(row);
+        Some(Self { offset: fields.u32()?, first_ordinal: fields.u32()?, recorded_at: fields.i64()? })
+    }
+}
+
 impl IndexFile {
     /// Writes the index of a whole segment and opens it.
     pub(crate) fn write(
@@ -227,20 +234,21 @@ impl IndexFile {
 
     pub(crate) fn frame(&self, number: u32) -> Result<FrameEntry, ReadError> {
         let row: [u8; 16] = self.sections.frames.row(&self.file, number)?;
-        let mut fields = Reader::new(&row);
-        let decoded =
-            (|| Some(FrameEntry { offset: fields.u32()?, first_ordinal: fields.u32()?, recorded_at: fields.i64()? }))();
-        decoded.ok_or_else(|| self.file.corrupt(0, "a frame's row is cut short"))
+        FrameEntry::decode(&row).ok_or_else(|| self.file.corrupt(0, "a frame's row is cut short"))
     }
 
     /// The number of the last frame for which `before` holds, where it holds for a front part of the frames.
     fn last_frame(&self, before: impl Fn(&FrameEntry) -> bool) -> Result<u32, ReadError> {
+        /// Rows that are looked at together at the end: a file's block is checked, and found, once for all of them.
+        const TOGETHER: u32 = 128;
         let (mut low, mut high) = (0, self.frames());
-        while low < high {
+        while high - low > TOGETHER {
             let middle = low + (high - low) / 2;
             if before(&self.frame(middle)?) { low = middle + 1 } else { high = middle }
         }
-        Ok(low.wrapping_sub(1))
+        let rows: &[[u8; 16]] = self.sections.frames.rows(&self.file, low..high)?;
+        let found = rows.partition_point(|row| FrameEntry::decode(row).is_some_and(|frame| before(&frame)));
+        Ok((low + found as u32).wrapping_sub(1))
     }
 
     /// The frame that holds the event with `ordinal`, and the first ordinal after it.

@@ -1,7 +1,7 @@
 //! A part whose index is a file: a sealed segment, or what a clean close indexed of the active one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -20,11 +20,34 @@ pub(crate) struct SealedPart {
     pub(crate) index: Arc<IndexFile>,
     scopes: RwLock<HashMap<u32, Arc<Scope>>>,
     types: RwLock<HashMap<u32, Text>>,
+    /// By number of the kind.
+    kinds: Box<[OnceLock<EventKind>]>,
+}
+
+/// Scope and type of an event.
+#[derive(Clone, Debug)]
+pub(crate) struct EventKind {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) event_type: Text,
+    pub(crate) type_symbol: u32,
 }
 
 impl SealedPart {
     pub(crate) fn new(segment: Arc<Segment>, index: Arc<IndexFile>) -> Self {
-        Self { segment, index, scopes: RwLock::default(), types: RwLock::default() }
+        let kinds = (0..index.kinds()).map(|_| OnceLock::new()).collect();
+        Self { segment, index, scopes: RwLock::default(), types: RwLock::default(), kinds }
+    }
+
+    /// What the kind with this number stands for.
+    pub(crate) fn kind(&self, number: u32, block: &mut Block) -> Result<&EventKind, ReadError> {
+        let place = self.kinds.get(number as usize);
+        let place = place.ok_or_else(|| self.segment.corrupt(0, "an event of a kind that the index doesn't hold"))?;
+        if let Some(kind) = place.get() {
+            return Ok(kind);
+        }
+        let (scope, type_symbol) = self.index.kind(number)?;
+        let (scope, event_type) = (self.scope(scope, block)?, self.event_type(type_symbol, block)?);
+        Ok(place.get_or_init(|| EventKind { scope, event_type, type_symbol }))
     }
 
     fn symbol(&self, number: u32, block: &mut Block) -> Result<Bytes, ReadError> {
