@@ -15,7 +15,7 @@ use super::format::{
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
-use crate::sync::{AtomicBool, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU32, Ordering, RwLock};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ enum Source {
 struct Growing {
     /// Whether it is to be mapped at all.
     wanted: AtomicBool,
+    /// Up to where it is durable, and so never written again.
+    durable: AtomicU32,
     map: RwLock<Bytes>,
 }
 
@@ -36,9 +38,10 @@ struct Growing {
 const GROWN: usize = 64 << 10;
 
 impl Growing {
-    /// A map that reaches `to`, if that is worth it where the log ends at `end`.
-    fn map(&self, file: &dyn DiskFile, to: usize, end: usize) -> Option<Bytes> {
-        if !self.wanted.load(Ordering::Relaxed) {
+    /// A map that reaches `to`, where that is durable and mapping it is worth it.
+    fn map(&self, file: &dyn DiskFile, to: usize) -> Option<Bytes> {
+        let end = self.durable.load(Ordering::Acquire) as usize;
+        if to > end || !self.wanted.load(Ordering::Relaxed) {
             return None;
         }
         {
@@ -148,6 +151,13 @@ impl Segment {
         }
     }
 
+    /// States up to where an active segment is durable.
+    pub(crate) fn set_durable(&self, end: u32) {
+        if let Source::File(growing) = &self.source {
+            growing.durable.store(end, Ordering::Release);
+        }
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.header.number
     }
@@ -202,7 +212,7 @@ impl Segment {
             Source::Map(map) if wanted.end <= map.len() => Ok(map.slice(wanted)),
             Source::Map(_) => Err(short()),
             Source::File(growing) => {
-                if let Some(map) = growing.map(&*self.file, wanted.end, end as usize) {
+                if let Some(map) = growing.map(&*self.file, wanted.end) {
                     return Ok(map.slice(wanted));
                 }
                 if let Some(bytes) = block.get(self.number(), &wanted) {

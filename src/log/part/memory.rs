@@ -40,12 +40,15 @@ impl Extent {
 impl MemoryPart {
     pub(crate) fn new(segment: Arc<Segment>, index: MemoryIndex) -> Self {
         let (durable, written, start) = (Extent::of(&index), Extent::of(&index), index.start);
+        segment.set_durable(index.end);
         Self { segment, start, index: RwLock::new(index), durable, written }
     }
 
     /// Makes all that is indexed so far visible to readers.
     pub(crate) fn publish(&self) {
-        self.durable.set(&self.index.read());
+        let index = self.index.read();
+        self.segment.set_durable(index.end);
+        self.durable.set(&index);
     }
 
     /// States that all that is indexed so far stands in the file.
