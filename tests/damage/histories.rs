@@ -26,9 +26,10 @@ async fn gone_on(files: &Files, seed: u64, events: u64) -> Files {
     std::fs::create_dir_all(document.parent().unwrap()).unwrap();
     let handlers = json!([
         { "name": "post", "target": { "queue": "mail" } },
-        { "name": format!("score-{seed}"), "target": { "function": "nobodys" } },
+        { "name": "score", "target": { "function": "nobodys" } },
     ]);
-    std::fs::write(document, json!({ "handlers": handlers }).to_string()).unwrap();
+    let description = format!("of {seed}");
+    std::fs::write(document, json!({ "description": description, "handlers": handlers }).to_string()).unwrap();
     std::fs::write(tree.path().join("types.json"), json!([SENT]).to_string()).unwrap();
     std::fs::write(tree.path().join("queues.json"), json!({ "mail": {} }).to_string()).unwrap();
     handle.config().import(tree.path()).await.unwrap().activate().await.unwrap();
