@@ -2,6 +2,7 @@
 
 mod builder;
 mod config;
+mod missing_log;
 mod queue;
 mod rebuild;
 mod scope;

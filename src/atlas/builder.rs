@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::missing_log::refuse_missing_log;
 use super::{Atlas, Inner, blocking};
 use crate::config::{Bindings, Catalog};
 use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError};
 use crate::error::Error;
 use crate::log::{self, EventStore};
 use crate::routing::{Router, check_expression};
-use crate::storage::Environment;
+use crate::storage::{Environment, RealDisk};
 
 /// How a store is opened.
 #[derive(Debug)]
@@ -87,10 +88,11 @@ impl Builder {
     /// the tokio runtime that this is called on.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::Config`], [`Error::Dispatch`], [`Error::NoRuntime`].
+    /// [`Error::Open`], with [`LogMissing`](log::OpenError::LogMissing) where databases tell of a log that isn't there; [`Error::Config`], [`Error::Dispatch`], [`Error::NoRuntime`].
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<Atlas, Error> {
         let (dir, options, read_only) = (PathBuf::from(dir.as_ref()), self.log_options.clone(), self.read_only);
         self.open_store(move || {
+            refuse_missing_log(&RealDisk::new(&dir))?;
             Ok(if read_only { EventStore::open_read_only(dir)? } else { EventStore::open_options(dir, options)? })
         })
         .await
@@ -102,7 +104,11 @@ impl Builder {
     /// As [`open`](Self::open).
     pub async fn open_with(self, environment: Environment) -> Result<Atlas, Error> {
         let options = self.log_options.clone();
-        self.open_store(move || Ok(EventStore::open_with(environment, options)?)).await
+        self.open_store(move || {
+            refuse_missing_log(&*environment.disk)?;
+            Ok(EventStore::open_with(environment, options)?)
+        })
+        .await
     }
 
     async fn open_store(

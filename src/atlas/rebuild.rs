@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::missing_log::refuse_missing_log;
 use super::rooms;
 use crate::config::{CATALOG_FILE, catalog_reflects};
 use crate::dispatch::{self, DISPATCH_FILE, dispatch_reflects};
 use crate::error::Error;
-use crate::log::{Lost, OpenError, Rebuild};
+use crate::log::{Lost, OpenError, Rebuild, Reflected};
 use crate::storage::{Environment, RealDisk, copy_database};
 
 /// What a rebuild made, and what it found lost.
@@ -60,6 +61,7 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
         .filter(|name| name.ends_with(".seg"))
         .filter_map(|name| disk.open(&format!("log/{name}"), false).and_then(|file| file.len()).ok())
         .sum();
+    refuse_missing_log(&*disk)?;
     let rebuild = Rebuild::begin(environment, |bytes| progress(bytes, 3 * all))?;
     let mut lost = rebuild.lost();
     let ahead = [
@@ -67,8 +69,10 @@ pub fn rebuild_with(environment: Environment, mut progress: impl FnMut(u64, u64)
         copy_database(&*disk, DISPATCH_FILE).ok().flatten().and_then(|copy| dispatch_reflects(&copy)),
     ];
     for (file, said) in [CATALOG_FILE, DISPATCH_FILE].into_iter().zip(ahead) {
-        if let Some(said) = said.filter(|said| *said > rebuild.end) {
-            lost.push(Lost::new(file, said, rebuild.end, rebuild.position));
+        // What a database of another store says is no evidence.
+        let is_ours = |said: &Reflected| said.fingerprint.is_none_or(|said| said.store_id == rebuild.store_id);
+        if let Some(said) = said.filter(|said| said.up_to > rebuild.end && is_ours(said)) {
+            lost.push(Lost::new(file, said.up_to, rebuild.end, rebuild.position));
         }
     }
     for Lost { file, said, end, .. } in &lost {

@@ -3,25 +3,32 @@
 use std::fs::File;
 use std::path::Path;
 
+use super::missing_log::refuse_missing_log;
 use super::rooms;
 use crate::config::{CATALOG_FILE, catalog_reflects, differing_table};
 use crate::dispatch::{DISPATCH_FILE, dispatch_reflects, dispatch_table_that_differs};
 use crate::error::Error;
-use crate::log::{self, Depth, EventStore, Report};
+use crate::log::{self, Depth, EventStore, OpenError, Report, Standing};
 use crate::storage::{DatabaseError, MemoryDisk, RealDisk, copy_database, verify_copy};
 
 /// Checks the store in `dir`, also while another process holds it: then what is durable now. `progress` is told bytes
 /// checked and bytes in all.
 ///
 /// The log first, see [`log::verify`]. Then the databases that are derived from it, unless another process holds the
-/// directory: that each is what was written, and of a deep check that it says what the log says. For that the log is
+/// directory: that each is what was written and reflects this very log, and of a deep check that it says what the log says. For that the log is
 /// folded into memory, where the copy of a database takes as much room as the file.
 ///
 /// # Errors
-/// [`Error::Open`] where there is no store. What is wrong inside is in the report.
+/// [`Error::Open`] where there is no store, or databases tell of a log that isn't there. What is wrong inside is in the report.
 pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u64)) -> Result<Report, Error> {
     let dir = dir.as_ref();
-    let mut report = log::verify(dir, depth, progress)?;
+    let mut report = match log::verify(dir, depth, progress) {
+        Err(error @ OpenError::NotFound { .. }) => {
+            refuse_missing_log(&RealDisk::new(dir))?;
+            return Err(error.into());
+        }
+        other => other?,
+    };
     if !matches!(depth, Depth::Tail) {
         for file in [CATALOG_FILE, DISPATCH_FILE] {
             check_database(dir, file, &mut report);
@@ -31,6 +38,8 @@ pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u6
 }
 
 const LOST_DATA: &str = "the log has lost data, or is an older copy than this file";
+
+const ANOTHER_LOG: &str = "it is of another store, or of a copy that went on by itself; the next open makes it anew";
 
 /// Checks a database on a copy, so that the directory is held only while it is copied.
 fn check_database(dir: &Path, file: &'static str, report: &mut Report) {
@@ -52,15 +61,22 @@ fn check_database(dir: &Path, file: &'static str, report: &mut Report) {
         Ok(store) => store,
         Err(error) => return report.add("log", 0, error.to_string()),
     };
-    let end = store.durable_end();
-    // The one states the last record that it reflects, the other where it goes on.
-    let said = match file {
-        CATALOG_FILE => catalog_reflects(&copy).filter(|said| *said >= end),
-        _ => dispatch_reflects(&copy).filter(|said| *said > end),
-    };
-    if let Some(said) = said {
-        let what = format!("it tells of the log up to {said}, which ends at {end}: {LOST_DATA}");
-        return report.add(file, 0, what);
+    let reflected = if file == CATALOG_FILE { catalog_reflects(&copy) } else { dispatch_reflects(&copy) };
+    if let Some(reflected) = reflected {
+        let (said, end) = (reflected.up_to, store.durable_end());
+        match store.standing_of(&reflected) {
+            // One that an older version of Atlas wrote doesn't say; it is made anew at the next open.
+            Ok(Standing::OfThisLog | Standing::Unsaid) => {}
+            Ok(Standing::AheadOfLog) => {
+                let what = format!("it tells of the log up to {said}, which ends at {end}: {LOST_DATA}");
+                return report.add(file, 0, what);
+            }
+            Ok(Standing::OfAnotherLog) => {
+                let what = format!("it reflects another log than this one up to {said}: {ANOTHER_LOG}");
+                return report.add(file, 0, what);
+            }
+            Err(error) => return report.add("log", 0, error.to_string()),
+        }
     }
     if report.checked.deep
         && let Err(what) = says_the_log(&copy, file, store)

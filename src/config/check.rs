@@ -1,24 +1,24 @@
 //! Holding `catalog.redb` against the log: what the configuration records add up to, made anew in memory and compared
 //! table by table.
 
-use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value};
+use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use super::derived::Derived;
 use super::fault::ConfigError;
 use super::tables::{CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, failed};
-use crate::log::{Address, EventStore};
-use crate::storage::{Disk, Fence, MemoryDisk, open_database};
+use crate::log::{EventStore, Reflected};
+use crate::storage::{Disk, MemoryDisk};
 
 /// The file.
 pub(crate) const CATALOG_FILE: &str = FILE;
 
 /// Holds the catalog on `copy` against the log: the name of a table that differs. Brings the copy up to date first, as it
-/// may reflect less than there is.
+/// may reflect less than there is; whether it reflects this log at all was seen before.
 ///
 /// # Errors
-/// [`ConfigError::AheadOfLog`] where it reflects more; others where either can't be read.
+/// [`ConfigError`] where either can't be read.
 pub(crate) fn differing_table(copy: &dyn Disk, store: &EventStore) -> Result<Option<&'static str>, ConfigError> {
-    let (found, expected) = (Derived::open_on(copy, store)?, Derived::open_on(&MemoryDisk::new(), store)?);
+    let (found, expected) = (Derived::open_on(copy)?, Derived::open_on(&MemoryDisk::new())?);
     found.catch_up(store)?;
     expected.catch_up(store)?;
     let found = found.read()?;
@@ -58,11 +58,7 @@ fn differ<K: Key + 'static, V: Value + 'static>(
     }
 }
 
-/// The address of the last record that the catalog on `copy` reflects; `None` where it can't be told.
-pub(crate) fn catalog_reflects(copy: &dyn Disk) -> Option<Address> {
-    let database = open_database(copy, FILE, 1 << 20, &Fence::default()).ok()?;
-    let read = database.begin_read().ok()?;
-    let numbers = read.open_table(NUMBERS).ok()?;
-    let applied = numbers.get("applied").ok()??;
-    Some(Address::from_u64(applied.value()))
+/// How much of which log the catalog on `copy` reflects; `None` where it can't be told.
+pub(crate) fn catalog_reflects(copy: &dyn Disk) -> Option<Reflected> {
+    Derived::open_on(copy).ok()?.reflected().ok()?
 }

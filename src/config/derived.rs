@@ -1,12 +1,12 @@
 //! `catalog.redb`: what the configuration records of the log add up to, kept so that opening needn't read them all again.
-//! Each transaction stores the address of the last record that it reflects.
+//! Each transaction stores the address of the last record that it reflects, and what the log was up to there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
 
 use super::apply::apply;
 use super::completeness::{Catalogue, Known};
@@ -17,12 +17,12 @@ use super::records::RevisionContent;
 use super::root_files::TypeDeclaration;
 use super::snapshot::{Active, Snapshot};
 use super::tables::{
-    CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree,
-    StoredType, TREES, TYPES, damaged, decode, failed, name, word,
+    CONTENTS, DOCUMENTS, FILE, HISTORY, LOG, NUMBERS, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree,
+    StoredType, TREES, TYPES, damaged, decode, encode, failed, name, word,
 };
 use crate::event::{EventType, Name, TreeScope};
-use crate::log::{Address, EventStore, ReadError, RecordKind};
-use crate::storage::{Disk, Environment, Fence, MemoryDisk, open_database, open_or_make_anew};
+use crate::log::{Address, EventStore, ReadError, RecordKind, Reflected, Standing};
+use crate::storage::{Disk, Environment, Fence, MemoryDisk, make_database_anew, open_database, open_or_make_anew};
 
 /// How much of the database redb keeps in memory, in bytes.
 const CACHE_BYTES: usize = 8 << 20;
@@ -37,35 +37,42 @@ pub(super) struct Derived {
 }
 
 impl Derived {
-    /// Opens the database; it may reflect less of the log than there is, and never more.
+    /// Opens the database; it may reflect less of the log than there is, and never more. One that is missing, damaged, or
+    /// reflects another log is made anew.
     pub(super) fn open(environment: &Environment, store: &EventStore) -> Result<Self, ConfigError> {
         // A store that is only looked at may be held by another process, and so may its database.
-        match store.is_read_only() {
-            true => Self::open_on(&MemoryDisk::new(), store),
-            false => Self::of(open_or_make_anew(environment.disk.as_ref(), FILE, CACHE_BYTES, store.fence())?, store),
+        if store.is_read_only() {
+            return Self::open_on(&MemoryDisk::new());
+        }
+        let (disk, fence) = (environment.disk.as_ref(), store.fence());
+        let derived = Self::of(open_or_make_anew(disk, FILE, CACHE_BYTES, fence)?)?;
+        let Some(reflected) = derived.reflected()? else { return Ok(derived) };
+        match store.standing_of(&reflected)? {
+            Standing::OfThisLog => Ok(derived),
+            Standing::AheadOfLog => {
+                let (said, end) = (reflected.up_to.to_string(), store.durable_end().to_string());
+                Err(ConfigError::AheadOfLog { applied: said, end })
+            }
+            standing @ (Standing::OfAnotherLog | Standing::Unsaid) => {
+                tracing::warn!(
+                    file = FILE,
+                    ?standing,
+                    "makes a derived database anew: it isn't known to reflect this log"
+                );
+                derived.close();
+                Self::of(make_database_anew(disk, FILE, CACHE_BYTES, fence)?)
+            }
         }
     }
 
-    /// As [`open`](Self::open), on a disk that isn't the store's.
-    pub(super) fn open_on(disk: &dyn Disk, store: &EventStore) -> Result<Self, ConfigError> {
-        Self::of(open_database(disk, FILE, CACHE_BYTES, &Fence::default())?, store)
+    /// Opens the database on a disk that isn't the store's, whatever log it reflects.
+    pub(super) fn open_on(disk: &dyn Disk) -> Result<Self, ConfigError> {
+        Self::of(open_database(disk, FILE, CACHE_BYTES, &Fence::default())?)
     }
 
-    fn of(database: Database, store: &EventStore) -> Result<Self, ConfigError> {
+    fn of(database: Database) -> Result<Self, ConfigError> {
         let derived = Self { database: RwLock::new(Some(database)) };
         derived.create_tables()?;
-        if let Some(applied) = derived.applied()? {
-            let end = store.durable_end();
-            let ahead = ConfigError::AheadOfLog { applied: applied.to_string(), end: end.to_string() };
-            if applied >= end {
-                return Err(ahead);
-            }
-            // The record it reflects must be there still: another log under the same database would not have it.
-            match store.records(RecordKind::Configuration, applied)?.next().transpose()? {
-                Some(record) if record.address == applied => {}
-                _ => return Err(ahead),
-            }
-        }
         Ok(derived)
     }
 
@@ -76,6 +83,7 @@ impl Derived {
         }
         self.write(|transaction| {
             transaction.open_table(NUMBERS).map_err(failed)?;
+            transaction.open_table(LOG).map_err(failed)?;
             transaction.open_table(DOCUMENTS).map_err(failed)?;
             transaction.open_table(REVISIONS).map_err(failed)?;
             transaction.open_table(ROUTES).map_err(failed)?;
@@ -118,6 +126,22 @@ impl Derived {
         Ok(self.number("applied")?.map(Address::from_u64))
     }
 
+    /// How much of which log it reflects; `None` where it is new.
+    pub(super) fn reflected(&self) -> Result<Option<Reflected>, ConfigError> {
+        let Some(applied) = self.applied()? else { return Ok(None) };
+        let read = self.read()?;
+        let fingerprint = match read.open_table(LOG) {
+            Ok(log) => {
+                let stored = log.get("applied").map_err(failed)?;
+                stored.map(|stored| decode("log", stored.value())).transpose()?
+            }
+            // An older version of Atlas wrote the file.
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(Some(Reflected { up_to: behind(applied), fingerprint }))
+    }
+
     /// The newest revision number given out; 0 where there is none.
     pub(super) fn revisions(&self) -> Result<u32, ConfigError> {
         let number = self.number("revisions")?.unwrap_or_default();
@@ -142,13 +166,20 @@ impl Derived {
                 }
             }
             let Some(last) = batch.last().map(|record| record.address) else { return Ok(changed) };
+            let fingerprint = store.fingerprint_at(behind(last))?;
             self.write(|transaction| {
                 for record in &batch {
                     changed |= apply(transaction, record)?;
                 }
                 let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
                 numbers.insert("applied", last.to_u64()).map_err(failed)?;
-                Ok(())
+                let mut log = transaction.open_table(LOG).map_err(failed)?;
+                match fingerprint {
+                    Some(fingerprint) => log.insert("applied", encode(&fingerprint)?.as_slice()),
+                    None => log.remove("applied"),
+                }
+                .map(drop)
+                .map_err(failed)
             })?;
         }
     }
@@ -302,6 +333,11 @@ impl Derived {
         };
         Ok(self.types(application)?.into_iter().map(known).collect())
     }
+}
+
+/// An address behind the beginning of the record at `record`, in the same frame.
+fn behind(record: Address) -> Address {
+    Address::from_u64(record.to_u64().saturating_add(1))
 }
 
 fn queues(stored: Vec<(String, Option<u64>)>) -> Result<BTreeMap<Name, QueueOptions>, ConfigError> {

@@ -17,6 +17,8 @@ const MAX_VALUE: usize = 64 << 20;
 
 /// `applied`, `revisions`, `generation` -> a number.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+/// `applied` -> the fingerprint of the log up to that record, which is held.
+pub(super) const LOG: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("log");
 /// SHA-256 -> the document's bytes.
 pub(super) const DOCUMENTS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("documents");
 /// Revision -> [`StoredRevision`].

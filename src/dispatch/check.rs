@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::database::{FILE, reflects};
+use super::database::{FILE, reflected};
 use super::delivery::Functions;
 use super::dispatcher::Rooms;
 use super::driver::Driver;
 use super::{DispatchError, Options, history};
-use crate::log::Address;
+use crate::log::{Address, Reflected};
 use crate::storage::{Disk, Fence, MemoryDisk, open_database};
 
 /// The file.
@@ -29,11 +29,10 @@ pub(crate) fn dispatch_table_that_differs(
     found.differs(expected.fold_all(|_| {})?)
 }
 
-/// The address up to which the file on `copy` reflects the log; `None` where it can't be told.
-pub(crate) fn dispatch_reflects(copy: &dyn Disk) -> Option<Address> {
+/// How much of which log the file on `copy` reflects; `None` where it can't be told.
+pub(crate) fn dispatch_reflects(copy: &dyn Disk) -> Option<Reflected> {
     let database = open_database(copy, FILE, 1 << 20, &Fence::default()).ok()?;
-    let reflects = reflects(&database).ok()??;
-    Some(Address::from_u64(reflects.address))
+    reflected(&database).ok()?
 }
 
 /// Makes `dispatch.redb` anew from the log, where it is missing; `progress` is told addresses.

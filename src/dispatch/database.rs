@@ -18,8 +18,8 @@ pub(super) use rows::Plans;
 
 use super::DispatchError;
 use crate::event::Scope;
-use crate::log::{Address, EventStore};
-use crate::storage::{DatabaseError, Disk, Fence, open_database, open_or_make_anew};
+use crate::log::{Address, EventStore, Fingerprint, Reflected, Standing};
+use crate::storage::{DatabaseError, Disk, Fence, make_database_anew, open_database, open_or_make_anew};
 
 /// The file's name in the data directory.
 pub(super) const FILE: &str = "dispatch.redb";
@@ -43,8 +43,10 @@ const MESSAGES: Definition = TableDefinition::new("messages");
 const LEASES: Definition = TableDefinition::new("leases");
 /// scope 0 queue -> number of messages.
 const DEPTHS: Definition = TableDefinition::new("depths");
-/// "reflects" -> [`Reflects`].
+/// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address.
 const META: Definition = TableDefinition::new("meta");
+const REFLECTS: &[u8] = b"reflects";
+const LOG: &[u8] = b"log";
 
 /// How much of the log the file reflects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -140,25 +142,40 @@ fn first_key(
     }
 }
 
-/// How much of the log a database reflects; `None` where it is new.
-pub(super) fn reflects(database: &redb::Database) -> Result<Option<Reflects>, DispatchError> {
+/// A value of `meta`; `None` where there is none.
+fn meta<T: DeserializeOwned>(database: &redb::Database, key: &[u8]) -> Result<Option<T>, DispatchError> {
     use redb::ReadableDatabase;
+    // Not through the write transaction: an open and close that changes nothing writes nothing.
     let read = database.begin_read().map_err(failed)?;
     let table = match read.open_table(META) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    match table.get(b"reflects".as_slice()).map_err(failed)? {
+    match table.get(key).map_err(failed)? {
         Some(value) => decode("meta", value.value()).map(Some),
         None => Ok(None),
     }
 }
 
+/// How much of which log a database reflects; `None` where it is new.
+pub(super) fn reflected(database: &redb::Database) -> Result<Option<Reflected>, DispatchError> {
+    let Some(reflects) = meta::<Reflects>(database, REFLECTS)? else { return Ok(None) };
+    let fingerprint = meta::<Fingerprint>(database, LOG)?;
+    Ok(Some(Reflected { up_to: Address::from_u64(reflects.address), fingerprint }))
+}
+
 impl DispatchDatabase {
-    /// Opens the file of a store, made anew where it is missing or damaged.
+    /// Opens the file of a store, made anew where it is missing, damaged, or reflects another log.
     pub(super) fn open(store: &EventStore, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
-        let database = open_or_make_anew(&*store.environment().disk, FILE, cache_bytes, store.fence())?;
+        let (disk, fence) = (&*store.environment().disk, store.fence());
+        let mut database = open_or_make_anew(disk, FILE, cache_bytes, fence)?;
+        let standing = reflected(&database)?.map(|reflected| store.standing_of(&reflected)).transpose()?;
+        if let Some(standing @ (Standing::OfAnotherLog | Standing::Unsaid)) = standing {
+            tracing::warn!(file = FILE, ?standing, "makes a derived database anew: it isn't known to reflect this log");
+            drop(database);
+            database = make_database_anew(disk, FILE, cache_bytes, fence)?;
+        }
         Ok(Self { database, transaction: None, plans, next_alarm: None })
     }
 
@@ -211,13 +228,16 @@ impl DispatchDatabase {
 
     /// How much of the log the file reflects; `None` where it is new.
     pub(super) fn reflects(&mut self) -> Result<Option<Reflects>, DispatchError> {
-        // Not through the write transaction: an open and close that changes nothing writes nothing.
-        reflects(&self.database)
+        meta(&self.database, REFLECTS)
     }
 
-    /// Makes all that was done durable, together with how much of the log it reflects.
-    pub(super) fn commit(&mut self, reflects: Reflects) -> Result<(), DispatchError> {
-        self.put(META, b"reflects", &reflects)?;
+    /// Makes all that was done durable, together with how much of the log it reflects, and what that log is.
+    pub(super) fn commit(&mut self, reflects: Reflects, log: Option<Fingerprint>) -> Result<(), DispatchError> {
+        self.put(META, REFLECTS, &reflects)?;
+        match log {
+            Some(fingerprint) => self.put(META, LOG, &fingerprint)?,
+            None => drop(self.delete(META, LOG)?),
+        }
         match self.transaction.take() {
             Some(transaction) => transaction.commit().map_err(failed),
             None => Ok(()),

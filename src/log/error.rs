@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::ExpectedVersion;
+use super::{Address, ExpectedVersion};
 use crate::event::VocabularyError;
 
 /// An append was refused or failed.
@@ -195,6 +195,17 @@ pub enum OpenError {
         "LOCK is missing beside the segments of a log, and with it the word of how far they are durable; see that no process has the directory open still, then put LOCK back or have `atlas rebuild` make it anew"
     )]
     LockMissing,
+    /// A database that is derived from a log is there, and neither a segment nor a `LOCK` that tells of one. Nothing was
+    /// created.
+    #[error(
+        "the log is missing: {file} tells of it up to {up_to}, and there is no segment in log/; nothing was created; see that the volume with the log is mounted, or remove catalog.redb and dispatch.redb to begin a new log"
+    )]
+    LogMissing {
+        /// The database.
+        file: &'static str,
+        /// Up to where it reflects the log.
+        up_to: Address,
+    },
     /// An option is out of its range.
     #[error("option {option} is {value}; expected {expected}")]
     Option {

@@ -87,6 +87,11 @@ fn read(file: &dyn DiskFile) -> Result<LockState, OpenError> {
     Ok(LockState::default())
 }
 
+/// Whether there is no segment, and no word of `LOCK` that there was one.
+pub(crate) fn has_no_log(disk: &dyn Disk) -> Result<bool, OpenError> {
+    Ok(!has_segments(disk)? && LockFile::look(disk)?.durable_end == Address::START)
+}
+
 fn has_segments(disk: &dyn Disk) -> Result<bool, OpenError> {
     Ok(!segment_numbers(&disk.list("log").map_err(ReadError::io("log"))?).is_empty())
 }

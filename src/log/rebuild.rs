@@ -70,7 +70,7 @@ pub(crate) struct Rebuild {
     state: LockState,
     numbers: Vec<u32>,
     names: Vec<String>,
-    store_id: [u8; 16],
+    pub(crate) store_id: [u8; 16],
     pub(crate) end: Address,
     pub(crate) position: u64,
     pub(crate) bytes: u64,

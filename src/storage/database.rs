@@ -73,7 +73,7 @@ pub(crate) fn open_or_make_anew(
     match open_database(disk, file, cache_bytes, fence) {
         Err(error) if is_damage(&error.source) => {
             tracing::warn!(%error, "makes a derived database anew: it is damaged");
-            create_database(disk, file, cache_bytes, fence)
+            make_database_anew(disk, file, cache_bytes, fence)
         }
         other => other,
     }
@@ -98,7 +98,7 @@ pub(crate) fn open_database(
     let of = DatabaseError::of::<redb::StorageError>(file);
     let opened = match disk.open(file, true) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return create_database(disk, file, cache_bytes, fence);
+            return make_database_anew(disk, file, cache_bytes, fence);
         }
         other => other.map_err(|e| of(e.into()))?,
     };
@@ -113,8 +113,9 @@ pub(crate) fn open_database(
     })
 }
 
-/// Makes an empty database under another name, and renames it once it is whole: a crash leaves none that can't be opened.
-fn create_database(
+/// Makes an empty database in the place of whatever is there: under another name, and renamed once it is whole, so that a
+/// crash leaves none that can't be opened. The one that was there must be closed.
+pub(crate) fn make_database_anew(
     disk: &dyn Disk,
     file: &'static str,
     cache_bytes: usize,

@@ -152,6 +152,66 @@ fn a_rebuild_makes_everything_derived_anew_and_leaves_the_log_as_it_is() {
     assert!(missing.contains("no Atlas store here"), "{missing}");
 }
 
+/// A volume that isn't mounted: the databases are there, and neither `LOCK` nor the log.
+#[test]
+fn where_the_log_is_missing_nothing_is_begun_anew() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    fs::rename(sandbox.dir().join("log"), sandbox.path("log")).unwrap();
+    fs::rename(sandbox.dir().join("LOCK"), sandbox.path("LOCK")).unwrap();
+    let left = snapshot(&sandbox.dir());
+    sandbox.write("one.ndjson", event(SENT, "loan-1", json!({})).to_string());
+    for arguments in [
+        &["import", "one.ndjson"][..],
+        &["import", "one.ndjson", "--as-recorded"],
+        &["config", "import", "tree", "--scope", "bank/loans", "--activate"],
+        &["export"],
+        &["export", "--salvage"],
+        &["verify"],
+        &["verify", "--deep"],
+        &["rebuild"],
+        &["stats"],
+        &["deliveries"],
+    ] {
+        let refused = sandbox.atlas(arguments).refused();
+        assert!(
+            refused.contains("atlas-data: the log is missing: catalog.redb tells of it"),
+            "{arguments:?}: {refused}"
+        );
+        assert!(snapshot(&sandbox.dir()) == left, "{arguments:?}");
+    }
+    fs::rename(sandbox.path("log"), sandbox.dir().join("log")).unwrap();
+    fs::rename(sandbox.path("LOCK"), sandbox.dir().join("LOCK")).unwrap();
+    assert_eq!(sandbox.export(), whole);
+}
+
+/// Two copies of a directory that go on each by itself, and one gets the other's databases.
+#[test]
+fn a_database_of_a_copy_that_went_on_is_reported_and_made_anew() {
+    let sandbox = store();
+    let messages = |n: usize| -> Vec<Value> {
+        (0..n).map(|n| event(SUBMITTED, "loan-1", json!({ "n": n, "amount": 2_000 }))).collect()
+    };
+    let mut copy = snapshot(&sandbox.dir());
+    copy.push((sandbox.dir().join("LOCK"), fs::read(sandbox.dir().join("LOCK")).unwrap()));
+    sandbox.import(&messages(2)).done();
+    let others = fs::read(sandbox.dir().join("dispatch.redb")).unwrap();
+    fs::remove_dir_all(sandbox.dir()).unwrap();
+    for (path, bytes) in copy {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    sandbox.import(&messages(9)).done();
+    let queues = sandbox.atlas(["--json", "queue", "list"]).done().stdout;
+    fs::write(sandbox.dir().join("dispatch.redb"), others).unwrap();
+    let run = sandbox.atlas(["verify"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stdout.starts_with("dispatch.redb: offset 0: it reflects another log than this one"), "{}", run.stdout);
+    assert!(run.stderr.contains("`atlas rebuild` makes anew"), "{}", run.stderr);
+    assert_eq!(sandbox.atlas(["--json", "queue", "list"]).done().stdout, queues);
+    sandbox.atlas(["verify", "--deep"]).done();
+}
+
 #[test]
 fn a_rebuild_refuses_a_damaged_log_and_changes_nothing() {
     let sandbox = store();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harm::Harm;
 use crate::world::{Sample, disk_of, loans, options};
 
-const DATABASES: [&str; 2] = ["catalog.redb", "dispatch.redb"];
+pub(crate) const DATABASES: [&str; 2] = ["catalog.redb", "dispatch.redb"];
 const PAGE: usize = 4096;
 
 fn value(shown: &impl serde::Serialize) -> Value {
@@ -47,7 +47,7 @@ async fn told(atlas: &Atlas) -> Result<Value, Error> {
 }
 
 /// Opens, looks and closes again.
-async fn look(disk: &MemoryDisk) -> Result<Value, Error> {
+pub(crate) async fn look(disk: &MemoryDisk) -> Result<Value, Error> {
     let options = Options { keyframes: KeyframePolicy::Never, create: false, ..options() };
     let atlas = Atlas::builder().log_options(options).dispatch(false).open_with(Environment::new(disk.clone())).await?;
     let told = told(&atlas).await;

@@ -15,6 +15,7 @@
 mod databases;
 mod derived;
 mod harm;
+mod histories;
 mod layout;
 mod real;
 mod salvage;

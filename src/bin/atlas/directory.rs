@@ -12,7 +12,11 @@ use crate::failure::{Failure, Outcome};
 /// Says which directory an error of opening is about.
 pub(crate) fn about(dir: &Path, error: &OpenError) -> Failure {
     match error {
-        OpenError::NotFound { .. } => Failure::new(error.to_string()),
+        // The log alone doesn't know that databases may tell of it; what verifies all does.
+        OpenError::NotFound { .. } => match atlas::verify(dir, &Depth::Tail, |_, _| {}) {
+            Err(Error::Open(missing @ OpenError::LogMissing { .. })) => about(dir, &missing),
+            _ => Failure::new(error.to_string()),
+        },
         OpenError::Corrupt { .. } => Failure::new(format!("{}: {error}; `atlas verify` tells more", dir.display())),
         _ => Failure::new(format!("{}: {error}", dir.display())),
     }
@@ -52,9 +56,10 @@ pub(crate) fn salvage<T>(dir: &Path, work: impl FnOnce(&EventStore) -> Outcome<T
 
 /// Refuses a log whose newest segment is damaged, before anything is appended behind that.
 pub(crate) fn check_tail(dir: &Path) -> Outcome {
-    let report = match atlas::log::verify(dir, &Depth::Tail, |_, _| {}) {
-        Err(OpenError::NotFound { .. }) => return Ok(()),
-        other => other.map_err(|error| about(dir, &error))?,
+    let report = match atlas::verify(dir, &Depth::Tail, |_, _| {}) {
+        Err(Error::Open(OpenError::NotFound { .. })) => return Ok(()),
+        Err(Error::Open(error)) => return Err(about(dir, &error)),
+        other => other?,
     };
     match report.problems.iter().find(|problem| problem.file.ends_with(".seg")) {
         Some(problem) => {

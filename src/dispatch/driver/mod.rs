@@ -327,7 +327,8 @@ impl Driver {
         self.lanes.put_all()?;
         let followed = self.follow.position();
         let open_from = self.lanes.shelf().open_from(followed)?;
-        self.lanes.shelf().commit(reflects)?;
+        let log = self.context.store.fingerprint_at(followed)?;
+        self.lanes.shelf().commit(reflects, log)?;
         self.stored = Some(reflects);
         // Only after events, or this record would be a reason for the next one.
         if self.serving && self.followed_events >= self.context.options.checkpoint_every {

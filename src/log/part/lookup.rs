@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Horizon, Part};
 use crate::event::Scope;
 use crate::log::format::{EventBody, RoomBody};
-use crate::log::index::{KeyHash, StreamEntry};
+use crate::log::index::{FrameEntry, KeyHash, StreamEntry};
 use crate::log::recorded::RoomRecord;
 use crate::log::segment::Block;
 use crate::log::text::Text;
@@ -83,15 +83,18 @@ impl Part {
         let decoded = RoomBody::decode(&body).map_err(corrupt)?;
         let key = body.slice(2..2 + decoded.key.len());
         let bytes = body.slice(2 + decoded.key.len()..);
-        let frame = match self {
-            Self::Sealed(part) => part.index.frame_at(offset)?,
-            Self::Memory(part) => {
-                let found = part.index.read().frame_at(offset);
-                found.ok_or_else(|| corrupt("a record without a frame"))?
-            }
-        };
+        let frame = self.frame_at(offset)?.ok_or_else(|| corrupt("a record without a frame"))?;
         let address = Address::new(self.segment().number(), offset);
         Ok(RoomRecord { kind, key, body: bytes, address, recorded_at: frame.recorded_at })
+    }
+
+    /// The frame that holds the byte at `offset`, where that is one of a frame: the last that begins at or before it.
+    pub(crate) fn frame_at(&self, offset: u32) -> Result<Option<FrameEntry>, ReadError> {
+        match self {
+            Self::Sealed(part) if part.index.frames() == 0 => Ok(None),
+            Self::Sealed(part) => part.index.frame_at(offset).map(Some),
+            Self::Memory(part) => Ok(part.index.read().frame_at(offset)),
+        }
     }
 
     /// Offsets of durable records of other rooms with a key.

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use atlas::log::{Checked, Depth, Folds, Problem, Report};
+use atlas::Error;
+use atlas::log::{Checked, Depth, Folds, OpenError, Problem, Report};
 
+use crate::directory::about;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
 use crate::progress::Progress;
@@ -34,8 +36,12 @@ pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Out
     let depth = if arguments.deep { Depth::Deep(Folds::default()) } else { Depth::Structure };
     let report = atlas::verify(dir, &depth, |checked, all| {
         progress.get_or_insert_with(|| Progress::bytes("verifying", all)).set(checked);
-    })?;
+    });
     drop(progress);
+    let report = match report {
+        Err(Error::Open(error @ OpenError::LogMissing { .. })) => return Err(about(dir, &error)),
+        other => other?,
+    };
     if output.json {
         output.json_line(&report)?;
     } else if report.ok {
