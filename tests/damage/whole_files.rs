@@ -156,7 +156,9 @@ fn a_damaged_lock_loses_nothing() {
             let about = format!("LOCK at {offset}, {harm:?}");
             sample.assert_whole(&open(&files).unwrap(), &about);
             assert!(sample.assert_salvaged(&files, &about).is_empty(), "{about}");
-            assert_lock_is_told(&files, files["LOCK"] != sample.files["LOCK"], &about);
+            // What follows the 36 bytes says nothing.
+            let is_damaged = files["LOCK"].get(..36) != sample.files["LOCK"].get(..36);
+            assert_lock_is_told(&files, is_damaged, &about);
         }
     }
     let store = salvage(&sample.files).unwrap();
