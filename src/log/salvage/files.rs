@@ -16,6 +16,9 @@ use crate::storage::{Disk, DiskFile, is_shortage};
 
 const HEADER_DAMAGED: &str = "the segment header is damaged; its frames can be read all the same";
 
+/// A segment, and its file.
+type Opened = (Arc<Segment>, Arc<Patched>);
+
 /// A file that holds a segment of this store.
 pub(super) struct SegmentFile {
     name: String,
@@ -127,7 +130,7 @@ impl SegmentFile {
         number: u32,
         before: Option<SegmentEnd>,
         losses: &mut Vec<Loss>,
-    ) -> Result<Option<(Arc<Segment>, Arc<Patched>)>, ReadError> {
+    ) -> Result<Option<Opened>, ReadError> {
         let opened = disk.open(&self.name, false).and_then(|file| {
             let file = Arc::new(Patched::new(file));
             let before = if number == 1 { Some(SegmentEnd::default()) } else { before };
