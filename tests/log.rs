@@ -463,3 +463,37 @@ fn a_closed_store_refuses_typed_and_wakes_who_waits() {
     assert!(matches!(store.append(Append::to(&scope()).event(event("s"))), Err(AppendError::Closed)));
     assert!(store.version(&scope(), "s").is_err());
 }
+
+#[test]
+fn a_read_is_of_the_moment_that_it_began_at() {
+    let store = store();
+    let append = |text: &str| {
+        let event = event("s").data(&json!({ "text": text }));
+        store.append(Append::to(&scope()).event(event).event(self::event("other"))).unwrap();
+    };
+    for kept_open in [20, 500] {
+        append("first");
+        let last = store.last_position();
+        let version = store.version(&scope(), "s").unwrap();
+        let of_stream = || Query::new().scope(&scope()).stream("s");
+        let mut reads = vec![
+            (last, store.read(Query::new()).unwrap()),
+            (last, store.read(Query::new().backward()).unwrap()),
+            (last, store.read(Query::new().scope(&scope())).unwrap()),
+            (version, store.read(of_stream()).unwrap()),
+            (version, store.read(of_stream().backward()).unwrap()),
+            (version, store.read_stream(&scope(), "s", 1, Direction::Forward).unwrap()),
+            (version, store.read_stream(&scope(), "s", u64::MAX, Direction::Backward).unwrap()),
+        ];
+        // Some have begun to give events, others haven't.
+        let begun: Vec<u64> = (0..).zip(&mut reads).map(|(n, (_, read))| read.take(n % 2).count() as u64).collect();
+        let text = "x".repeat(kept_open * 2);
+        (0..kept_open).for_each(|_| append(&text));
+        for ((number, (wanted, read)), begun) in reads.into_iter().enumerate().zip(begun) {
+            assert_eq!(begun + read.map(Result::unwrap).count() as u64, wanted, "read {number}, {kept_open} later");
+        }
+        let newest = store.read(Query::new().backward()).unwrap().next().unwrap().unwrap();
+        assert_eq!(newest.position(), store.last_position());
+    }
+    assert!(store.stats().unwrap().segments > 3);
+}

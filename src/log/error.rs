@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{Address, ExpectedVersion};
 use crate::event::VocabularyError;
+use crate::storage::is_shortage;
 
 /// An append was refused or failed.
 #[derive(Debug, Clone, Error)]
@@ -163,6 +164,11 @@ pub enum ReadError {
 impl ReadError {
     pub(crate) fn io(file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { file: file.into(), source: Arc::new(source) }
+    }
+
+    /// Whether it says nothing of the file: the process was short of something.
+    pub(crate) fn is_shortage(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_shortage(source))
     }
 }
 

@@ -71,20 +71,39 @@ pub(crate) struct LockFile {
     state: Mutex<LockState>,
 }
 
-fn read(file: &dyn DiskFile) -> Result<LockState, OpenError> {
+/// What there is to be read of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Missing,
+    /// It is empty, or isn't what was written.
+    Damaged,
+    Says(LockState),
+}
+
+impl Found {
+    /// One that is missing says nothing, as one that is damaged.
+    pub(crate) fn state(self) -> LockState {
+        match self {
+            Self::Missing | Self::Damaged => LockState::default(),
+            Self::Says(state) => state,
+        }
+    }
+}
+
+fn read(file: &dyn DiskFile) -> Result<Found, OpenError> {
     let mut bytes = [0; LEN];
     // Another process may be writing it: what doesn't check is read again a few times.
     for _ in 0..8 {
         let length = file.read_up_to(0, &mut bytes).map_err(ReadError::io(NAME))?;
         match LockState::decode(bytes.get(..length).unwrap_or_default()) {
-            Some((VERSION, state)) => return Ok(state),
+            Some((VERSION, state)) => return Ok(Found::Says(state)),
             Some((found, _)) => {
                 return Err(OpenError::NewerFormat { file: NAME.to_owned(), found, known: VERSION });
             }
             None => {}
         }
     }
-    Ok(LockState::default())
+    Ok(Found::Damaged)
 }
 
 /// Whether there is no segment, and no word of `LOCK` that there was one.
@@ -144,10 +163,14 @@ impl LockFile {
 
     fn hold(disk: &Arc<dyn Disk>, file: Arc<dyn DiskFile>, name: &str) -> Result<(Self, LockState), OpenError> {
         if !file.try_lock().map_err(ReadError::io(name))? {
-            return Err(OpenError::Held { process_id: read(&*file)?.process_id });
+            return Err(OpenError::Held { process_id: read(&*file)?.state().process_id });
         }
         // Before anything is written: a newer version's file is left as it is.
         let found = read(&*file)?;
+        if found == Found::Damaged && name == NAME && has_segments(&**disk)? {
+            tracing::warn!("LOCK is damaged or empty: what it said of how far the log had gone is not known");
+        }
+        let found = found.state();
         let state = LockState { process_id: std::process::id(), ..found };
         let identity = file.identity().map_err(ReadError::io(name))?;
         let lock = Self { disk: disk.clone(), file, identity, state: Mutex::new(state) };
@@ -171,17 +194,17 @@ impl LockFile {
         }
     }
 
-    /// Reads what the file says, without taking the lock; `None` where there is none.
-    pub(crate) fn look_at(disk: &dyn Disk) -> Result<Option<LockState>, OpenError> {
+    /// Reads what the file says, without taking the lock.
+    pub(crate) fn look_at(disk: &dyn Disk) -> Result<Found, OpenError> {
         match disk.open(NAME, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => read(&*other.map_err(ReadError::io(NAME))?).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+            other => read(&*other.map_err(ReadError::io(NAME))?),
         }
     }
 
-    /// As [`look_at`](Self::look_at); one that is missing says nothing, as one that is damaged.
+    /// As [`look_at`](Self::look_at), where it doesn't matter why it says nothing.
     pub(crate) fn look(disk: &dyn Disk) -> Result<LockState, OpenError> {
-        Self::look_at(disk).map(Option::unwrap_or_default)
+        Self::look_at(disk).map(Found::state)
     }
 
     fn write(&self, change: impl FnOnce(&mut LockState)) -> io::Result<()> {

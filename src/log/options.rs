@@ -34,7 +34,7 @@ pub enum KeyframePolicy {
 pub struct Options {
     /// Bytes of a segment after which a new one begins; a soft limit, as an empty segment takes any commit. Default
     /// 256 MiB, from 64 KiB to 1 GiB. In memory the active segment takes about 60 bytes an event and 200 a stream, for
-    /// at most 1,048,576 events.
+    /// at most 1,048,576 events, streams and records together; an empty segment takes more where one commit has more.
     pub segment_size: u64,
     /// Most bytes of one commit, and so of one append. Default 64 MiB, from 1 MiB to 64 MiB.
     pub max_commit: usize,

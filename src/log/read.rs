@@ -29,6 +29,8 @@ pub(crate) struct StreamReader {
     direction: Direction,
     /// The version to read next; 0 ends a backward read.
     next: u64,
+    /// The newest position that it gives.
+    until: u64,
     /// Where its events may be; taken from the end.
     places: Vec<Place>,
     part: Option<(Part, StreamRef)>,
@@ -40,13 +42,14 @@ pub(crate) struct StreamReader {
 }
 
 impl StreamReader {
-    /// From version `from` on: upwards, or downwards (where [`u64::MAX`] is the newest).
+    /// From version `from` on: upwards, or downwards (where [`u64::MAX`] is the newest); nothing after position `until`.
     pub(crate) fn new(
         view: Arc<View>,
         scope: &Scope,
         stream: &str,
         from: u64,
         direction: Direction,
+        until: u64,
     ) -> Result<Self, ReadError> {
         let mut places = match direction {
             Direction::Forward => view.stream_places(scope, stream, from.max(1))?,
@@ -61,6 +64,7 @@ impl StreamReader {
             stream: stream.to_owned(),
             direction,
             next: from.max(if direction == Direction::Forward { 1 } else { 0 }),
+            until,
             places,
             part: None,
             ordinals: Vec::new(),
@@ -108,6 +112,18 @@ impl StreamReader {
     }
 
     fn step(&mut self) -> Result<Option<RecordedEvent>, ReadError> {
+        while let Some(event) = self.any()? {
+            match self.direction {
+                _ if event.position() <= self.until => return Ok(Some(event)),
+                Direction::Forward => return Ok(None),
+                Direction::Backward => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next event, whenever it was appended.
+    fn any(&mut self) -> Result<Option<RecordedEvent>, ReadError> {
         if self.next == 0 {
             return Ok(None);
         }
@@ -167,6 +183,8 @@ pub struct Query {
     recorded_before: Option<i64>,
     /// Of a single stream: only events from this version on.
     since_version: u64,
+    /// No event after this position.
+    until: Option<u64>,
 }
 
 impl Query {
@@ -227,6 +245,12 @@ impl Query {
         self
     }
 
+    /// Nothing that became durable later: `position` was the newest when the read began.
+    pub(crate) fn until(mut self, position: u64) -> Self {
+        self.until = Some(position);
+        self
+    }
+
     fn wants_kind(&self, scope: &Scope, event_type: &str) -> bool {
         self.scope.as_ref().is_none_or(|wanted| wanted == scope) && event_type.starts_with(&self.type_prefix)
     }
@@ -254,7 +278,8 @@ impl LogReader {
     pub(crate) fn new(view: Arc<View>, query: Query) -> Result<Self, ReadError> {
         if let (Some(scope), Some(stream)) = (&query.scope, &query.stream) {
             let from = if query.direction == Direction::Forward { query.since_version } else { u64::MAX };
-            let reader = StreamReader::new(view.clone(), scope, stream, from, query.direction)?;
+            let until = query.until.unwrap_or(u64::MAX);
+            let reader = StreamReader::new(view.clone(), scope, stream, from, query.direction, until)?;
             return Ok(Self::Stream(reader, query));
         }
         Scan::new(view, query).map(Self::Scan)
@@ -349,6 +374,9 @@ impl Scan {
             (Direction::Forward, Some(after)) => from = ordinal(after.saturating_add(1)),
             (Direction::Backward, Some(after)) => to = ordinal(after),
             (_, None) => {}
+        }
+        if let Some(until) = self.query.until {
+            to = to.min(ordinal(until.saturating_add(1)));
         }
         if let Some(micros) = self.query.recorded_from {
             from = from.max(part.first_recorded_from(micros)?);

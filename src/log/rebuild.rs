@@ -13,7 +13,7 @@ use super::index::{IndexFile, KeyHash, index_name};
 use super::lock_file::{LockFile, LockState};
 use super::recovery::Stop;
 use super::segment::{index_number, is_own_name, segment_name, segment_number, segment_numbers};
-use super::verify::{Check, Derived, file_len};
+use super::verify::{Check, Derived, Watched, file_len};
 use super::view::SealedSegments;
 use super::{Address, EventStore, OpenError, Options, Problem, ReadError, Report};
 use crate::storage::{Disk, Environment};
@@ -90,10 +90,12 @@ impl Rebuild {
         let numbers = segment_numbers(&names);
         let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }.into()) };
         let mut report = Report { ok: true, ..Report::default() };
-        let mut check = Check::new(disk.clone(), &numbers, Address::START, Derived::Nothing);
+        let watched = Watched::new(disk.clone());
+        let mut check = Check::new(watched.clone(), &numbers, Address::START, Derived::Nothing);
         let mut bytes = 0;
         for number in &numbers {
             check.segment(*number, *number == last, &mut report, |_| {});
+            watched.check()?;
             bytes += file_len(&*disk, *number);
             progress(bytes);
         }
@@ -177,8 +179,13 @@ impl Rebuild {
 
 fn remove(disk: &dyn Disk, name: &str) -> Result<(), ReadError> {
     match disk.remove(name) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(ReadError::io(name)(error)),
-        _ => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {
+            let what = "a directory stands in the place of this file; move it away, then rebuild";
+            Err(ReadError::io(name)(std::io::Error::new(error.kind(), what)))
+        }
+        Err(error) => Err(ReadError::io(name)(error)),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -8,25 +8,27 @@ mod frame;
 mod indexed;
 mod segment;
 mod sparing;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use self::files::Files;
+use self::files::{Files, unreadable_segment};
 use self::segment::{Damage, salvage};
 use self::sparing::Sparing;
+use self::unreadable::Patched;
 use super::core::{Core, Opened};
 use super::derived::NOT_CONTINUED;
 use super::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use super::index::{Directory, IndexFile, KeyHash};
-use super::lock_file::LockFile;
+use super::lock_file::{LockFile, LockState};
 use super::part::{Horizon, MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name, segment_number, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::{Address, OpenError, Options, ReadError};
-use crate::storage::{Disk, Environment};
+use crate::storage::{Disk, Environment, is_shortage};
 
 /// A piece of the log that could not be salvaged.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -79,6 +81,25 @@ struct Kept {
 }
 
 impl Kept {
+    /// Says where bytes couldn't be read: with what is lost there, or by itself where nothing is.
+    fn tell_unreadable(&mut self, patched: &Patched) {
+        for run in patched.unreadable() {
+            let (from, to) = (run.offset, run.offset + run.bytes);
+            let what = format!("bytes {from} to {to} can't be read: {}", run.error);
+            let within = |damage: &&mut Damage| {
+                let begins = u64::from(damage.offset);
+                begins < to && from < begins + u64::from(damage.bytes)
+            };
+            match self.damages.iter_mut().find(within) {
+                Some(damage) => damage.what = format!("{}; {what}", damage.what).into(),
+                None => {
+                    let [offset, bytes] = [from, run.bytes].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+                    self.damages.push(Damage { offset, bytes, what: what.into() });
+                }
+            }
+        }
+    }
+
     /// Whether `next` is the segment that was created when this one was closed; `None` where that can't be told.
     fn is_continued_by(&self, next: &Self) -> Option<bool> {
         let closing = self.closing.filter(|_| self.number + 1 == next.number)?;
@@ -102,7 +123,7 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     options.check()?;
     let started = environment.clock.now_micros();
     let disk: Arc<dyn Disk> = Arc::new(Sparing::new(environment.disk.clone()));
-    let lock = LockFile::look(&*disk)?;
+    let (lock, lock_loss) = look_at_lock(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let numbers = segment_numbers(&names);
     if numbers.is_empty() {
@@ -116,23 +137,29 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     let mut losses = std::mem::take(&mut files.losses);
     for (number, file) in &files.segments {
         let before = kept.last().filter(|kept| kept.number + 1 == *number).and_then(|kept| kept.closing);
-        let Some(segment) = file.open(&*disk, store_id, *number, before, &mut losses)? else { continue };
+        let Some((segment, patched)) = file.open(&*disk, store_id, *number, before, &mut losses)? else { continue };
         // Where the log goes on in a segment that is missing, this one was sealed.
         let ends_here = *number == last && lock.durable_end.segment() <= last;
-        match keep(&sealed, &segment, file.is_sound, ends_here.then_some(lock.durable_end)) {
-            Ok(segment) => kept.push(segment),
+        match keep(&sealed, &segment, &patched, file.is_sound, ends_here.then_some(lock.durable_end)) {
+            Ok(mut segment) => {
+                segment.tell_unreadable(&patched);
+                kept.push(segment);
+            }
             // What couldn't be read just now isn't lost.
-            Err(error @ ReadError::Io { .. }) => return Err(error.into()),
+            Err(error) if error.is_shortage() => return Err(error.into()),
             Err(error) => {
-                let length = segment.file.len().map_err(|error| segment.io(error))?;
+                let length = segment.file.len().unwrap_or(0);
                 losses.push(whole_segment(*number, length, error.to_string()));
             }
         }
     }
     for number in drop_foreign(&mut kept) {
         let what = "the segments beside it contradict it: it is of another history";
-        let length = disk.open(&segment_name(number), false).and_then(|file| file.len());
-        losses.push(whole_segment(number, length.map_err(ReadError::io(segment_name(number)))?, what.to_owned()));
+        match disk.open(&segment_name(number), false).and_then(|file| file.len()) {
+            Ok(length) => losses.push(whole_segment(number, length, what.to_owned())),
+            Err(error) if is_shortage(&error) => return Err(ReadError::io(segment_name(number))(error).into()),
+            Err(error) => losses.push(unreadable_segment(&*disk, number, &segment_name(number), &error)),
+        }
     }
     find_shortened(&mut kept);
     let end = Address::new(last, kept.iter().find(|kept| kept.number == last).map_or(0, |kept| kept.end));
@@ -145,11 +172,22 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
         };
         losses.push(whole_segment(first, 0, what));
     }
-    let losses = account(&kept, losses, position);
+    let losses: Vec<Loss> = lock_loss.into_iter().chain(account(&kept, losses, position)).collect();
     let recent = kept.into_iter().flat_map(|kept| kept.parts).collect();
     let view = View { sealed, directory: Arc::new(Directory::default()), recent, losses: losses.into() };
     let open_us = u64::try_from(environment.clock.now_micros() - started).unwrap_or(0);
     Ok(Core::new(Opened { environment, options, view, writer: None, lock: None, beside: None, end, position, open_us }))
+}
+
+/// What `LOCK` says; and the loss of that, where it is there and can't be read.
+fn look_at_lock(disk: &dyn Disk) -> Result<(LockState, Option<Loss>), OpenError> {
+    match LockFile::look(disk) {
+        Err(OpenError::Read(ReadError::Io { file, source })) if !is_shortage(&source) => {
+            let what = format!("the file can't be read: {source}; how far the log had gone is not known");
+            Ok((LockState::default(), Some(Loss { file, offset: 0, bytes: 0, positions: None, what })))
+        }
+        looked => looked.map(|state| (state, None)),
+    }
 }
 
 fn whole_segment(number: u32, length: u64, what: String) -> Loss {
@@ -176,6 +214,7 @@ pub(crate) fn store_of(found: impl Iterator<Item = [u8; 16]>) -> [u8; 16] {
 fn keep(
     sealed: &SealedSegments,
     segment: &Arc<Segment>,
+    patched: &Arc<Patched>,
     is_sound: bool,
     durable_end: Option<Address>,
 ) -> Result<Kept, ReadError> {
@@ -187,7 +226,10 @@ fn keep(
     let is_whole = match (scan.stop, durable_end) {
         (Stop::End, None) => u64::from(end) == length && scan.index.closed,
         (Stop::End | Stop::Bad(_), Some(durable_end)) => {
-            durable_end <= Address::new(number, end) && !recovery::was_synced(segment, end)?
+            durable_end <= Address::new(number, end)
+                && !recovery::was_synced(segment, end)?
+                // What can't be read may be anything, also what hides the frames behind it.
+                && !patched.is_unreadable_from(u64::from(end))
         }
         _ => false,
     };
@@ -205,12 +247,10 @@ fn keep(
     }
     drop(scan);
     let index = match IndexFile::open(sealed.disk(), number, sealed.store_id()) {
-        Err(ReadError::Io { file, source }) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(ReadError::Io { file, source });
-        }
+        Err(error) if error.is_shortage() => return Err(error),
         opened => opened.ok(),
     };
-    let salvaged = salvage(segment, hash, durable_end, index)?;
+    let salvaged = salvage(segment, patched, hash, durable_end, index)?;
     let first = salvaged.pieces.first().map_or(salvaged.next_position, |piece| piece.first_position);
     let (positions, end, closing) = ((first, salvaged.next_position), salvaged.end(), salvaged.closing);
     let memory = |index| Part::Memory(Arc::new(MemoryPart::new(segment.clone(), index)));
@@ -259,7 +299,7 @@ fn find_shortened(kept: &mut [Kept]) {
     let shortened: Vec<bool> = pairs.collect();
     for (segment, _) in kept.iter_mut().zip(shortened).filter(|(_, is_short)| *is_short) {
         let offset = segment.end;
-        segment.damages.push(Damage { offset, bytes: 0, what: NOT_CONTINUED });
+        segment.damages.push(Damage { offset, bytes: 0, what: NOT_CONTINUED.into() });
     }
 }
 
@@ -279,7 +319,7 @@ fn account(kept: &[Kept], whole_segments: Vec<Loss>, last: u64) -> Vec<Loss> {
                 offset: u64::from(damage.offset),
                 bytes: u64::from(damage.bytes),
                 positions: None,
-                what: damage.what.to_owned(),
+                what: damage.what.to_string(),
             };
             items.push((Address::new(segment.number, damage.offset), Item::Loss(loss)));
         }

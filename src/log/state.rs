@@ -100,8 +100,8 @@ impl Core {
             keyframe_bytes: 0,
         });
         let mut events_read = 0;
-        let reader =
-            StreamReader::new(view.clone(), scope, stream, progress.version.saturating_add(1), Direction::Forward)?;
+        let from = progress.version.saturating_add(1);
+        let reader = StreamReader::new(view.clone(), scope, stream, from, Direction::Forward, self.durable.position())?;
         for event in reader {
             let event = event?;
             if !progress.includes(&event, at) {

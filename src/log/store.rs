@@ -225,7 +225,8 @@ impl EventStore {
         Ok(self.inner().current()?.head(scope, stream, Horizon::Durable)?.0)
     }
 
-    /// The events of a stream from a version on, upwards or downwards; downwards [`u64::MAX`] begins with the newest.
+    /// The events of a stream from a version on, upwards or downwards; downwards [`u64::MAX`] begins with the newest. Ends
+    /// with what was durable when it was called, however late it is read.
     ///
     /// # Errors
     /// [`ReadError`] where the log can't be read; so may each item.
@@ -237,15 +238,18 @@ impl EventStore {
         direction: Direction,
     ) -> Result<EventIter, ReadError> {
         check_stream_id(stream, &self.inner().options.limits)?;
-        Ok(Box::new(StreamReader::new(self.inner().current()?, scope, stream, from, direction)?))
+        let view = self.inner().current()?;
+        Ok(Box::new(StreamReader::new(view, scope, stream, from, direction, self.inner().durable.position())?))
     }
 
-    /// The events of the log that a query wants.
+    /// The events of the log that a query wants, of those that were durable when it was called, however late they are
+    /// read.
     ///
     /// # Errors
     /// As [`read_stream`](Self::read_stream).
     pub fn read(&self, query: Query) -> Result<EventIter, ReadError> {
-        Ok(Box::new(LogReader::new(self.inner().current()?, query)?))
+        let view = self.inner().current()?;
+        Ok(Box::new(LogReader::new(view, query.until(self.inner().durable.position()))?))
     }
 
     /// The events that a query wants, from after a position on (0: from the first), and then each new one. The query's

@@ -11,6 +11,7 @@ mod later;
 mod map;
 mod memory;
 mod real;
+mod shortage;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 
@@ -23,3 +24,4 @@ pub(crate) use fence::Fence;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};
 pub use memory::MemoryDisk;
 pub use real::RealDisk;
+pub(crate) use shortage::is_shortage;

@@ -357,3 +357,63 @@ fn one_file_too_many_is_one_problem() {
         assert!(problems[0]["what"].as_str().unwrap().contains("to 89 are missing"), "{report}");
     }
 }
+
+#[test]
+fn salvage_goes_on_beside_what_is_no_file() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    fs::remove_file(segment(&sandbox, 2)).unwrap();
+    std::os::unix::fs::symlink("nowhere", segment(&sandbox, 2)).unwrap();
+    fs::remove_file(segment(&sandbox, 3)).unwrap();
+    fs::create_dir(segment(&sandbox, 3)).unwrap();
+    fs::remove_file(sandbox.dir().join("LOCK")).unwrap();
+    fs::create_dir(sandbox.dir().join("LOCK")).unwrap();
+    let run = sandbox.atlas(["export", "--salvage"]);
+    let (events, lost) = (run.lines(), run.stderr);
+    assert!(!events.is_empty() && events.len() < whole.len(), "{} of {}: {lost}", events.len(), whole.len());
+    assert!(events.iter().all(|event| whole.contains(event)));
+    assert_eq!(events.last(), whole.last());
+    for told in ["LOCK", "log/00000002.seg", "No such file", "log/00000003.seg", "Is a directory"] {
+        assert!(lost.contains(told), "{told}: {lost}");
+    }
+}
+
+#[test]
+fn verify_that_may_open_too_few_files_finds_no_damage() {
+    let sandbox = store();
+    let (mut done, mut short) = (0, 0);
+    for files in [5, 6, 7, 8, 10, 12, 16, 64] {
+        let run = std::process::Command::new("sh")
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" verify"), env!("CARGO_BIN_EXE_atlas")])
+            .current_dir(sandbox.path(""))
+            .output()
+            .unwrap();
+        let (told, error) = (String::from_utf8(run.stdout).unwrap(), String::from_utf8(run.stderr).unwrap());
+        match run.status.code() {
+            Some(0) => done += 1,
+            // The program may not even start.
+            _ => {
+                short += 1;
+                assert!(!told.contains(".seg") && !told.contains(".idx"), "{files}: {told}{error}");
+            }
+        }
+    }
+    assert!(done > 0 && short > 0, "{done}, {short}");
+}
+
+#[test]
+fn a_directory_in_the_place_of_what_is_derived_must_be_moved_away() {
+    let sandbox = store();
+    let whole = sandbox.export();
+    for name in ["log/00000001.idx", "catalog.redb", "dispatch.redb"] {
+        let path = sandbox.dir().join(name);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let refused = sandbox.atlas(["rebuild"]).refused();
+        assert!(refused.contains(name) && refused.contains("move it away"), "{refused}");
+        fs::remove_dir(&path).unwrap();
+        sandbox.atlas(["rebuild"]).done();
+        sandbox.atlas(["verify", "--deep"]).done();
+        assert_eq!(sandbox.export(), whole);
+    }
+}

@@ -40,6 +40,10 @@ pub(crate) fn frames(bytes: &[u8]) -> Vec<Frame> {
     let mut at = 64;
     while at < bytes.len() {
         let length = u32_at(bytes, at) as usize;
+        if length == 0 {
+            // Space that was filled ahead.
+            break;
+        }
         let mut position = u64_at(bytes, at + 8);
         let mut records = Vec::new();
         let mut offset = at + 48;

@@ -21,6 +21,7 @@ mod real;
 mod salvage;
 mod segments;
 mod sweep;
+mod unreadable;
 mod whole_files;
 mod world;
 

@@ -138,15 +138,27 @@ fn a_segment_of_another_history_is_noticed() {
     }
 }
 
+/// `verify` says that `LOCK` is damaged where it is, and nothing else.
+fn assert_lock_is_told(files: &Files, is_damaged: bool, about: &str) {
+    let report = verify(files);
+    let found: Vec<(&str, &str)> = report.problems.iter().map(|p| (p.file.as_str(), p.what.as_str())).collect();
+    let damaged = ("LOCK", "damaged: what it said of how far the log had gone is not known");
+    assert_eq!(found, if is_damaged { vec![damaged] } else { Vec::new() }, "{about}");
+}
+
 #[test]
 fn a_damaged_lock_loses_nothing() {
     let sample = Sample::small();
+    assert_lock_is_told(&sample.with("LOCK", Vec::new()), true, "LOCK is empty");
     for offset in (0..36).step_by(4) {
         for harm in HARMS {
             let files = sample.with("LOCK", harm.done_to(&sample.files["LOCK"], offset, 4));
             let about = format!("LOCK at {offset}, {harm:?}");
             sample.assert_whole(&open(&files).unwrap(), &about);
             assert!(sample.assert_salvaged(&files, &about).is_empty(), "{about}");
+            // What follows the 36 bytes says nothing.
+            let is_damaged = files["LOCK"].get(..36) != sample.files["LOCK"].get(..36);
+            assert_lock_is_told(&files, is_damaged, &about);
         }
     }
     let store = salvage(&sample.files).unwrap();

@@ -193,7 +193,11 @@ impl Sample {
     /// Salvage gives events as they were written or states that they are lost, and each position is one of both. Returns
     /// the positions lost.
     pub(crate) fn assert_salvaged(&self, files: &Files, about: &str) -> BTreeSet<u64> {
-        let store = salvage(files).unwrap_or_else(|error| panic!("{about}: {error}"));
+        self.assert_salvaged_store(&salvage(files).unwrap_or_else(|error| panic!("{about}: {error}")), about)
+    }
+
+    /// As [`assert_salvaged`](Self::assert_salvaged), of a store that was opened so.
+    pub(crate) fn assert_salvaged_store(&self, store: &EventStore, about: &str) -> BTreeSet<u64> {
         let losses = store.losses();
         let lost: BTreeSet<u64> = losses.iter().filter_map(|loss| loss.positions.clone()).flatten().collect();
         let mut read = BTreeSet::new();
@@ -210,7 +214,7 @@ impl Sample {
         assert!(known <= all, "{about}");
         let end_is_open = |loss: &Loss| loss.positions.as_ref().is_none_or(|lost| *lost.end() == known);
         assert!(known == all || losses.iter().any(end_is_open), "{about}: {losses:?}");
-        self.assert_salvaged_streams(&store, &read, about);
+        self.assert_salvaged_streams(store, &read, about);
         let append = store.append(Append::to(&loans()).event(Event::new(SENT, "s")));
         assert!(matches!(append, Err(atlas::log::AppendError::ReadOnly)), "{about}");
         lost.into_iter().chain(known + 1..=all).collect()

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::unreadable::Patched;
 use super::{Loss, store_of, whole_segment};
 use crate::log::format::{
     BadHeader, FORMAT_VERSION, FRAME_HEADER_LEN, FrameHeader, Reader, SEGMENT_HEADER_LEN, Salt, SegmentEnd,
@@ -11,9 +12,12 @@ use crate::log::format::{
 };
 use crate::log::segment::{Segment, segment_name};
 use crate::log::{MAX_FRAME, OpenError, ReadError};
-use crate::storage::{Disk, DiskFile};
+use crate::storage::{Disk, DiskFile, is_shortage};
 
 const HEADER_DAMAGED: &str = "the segment header is damaged; its frames can be read all the same";
+
+/// A segment, and its file.
+type Opened = (Arc<Segment>, Arc<Patched>);
 
 /// A file that holds a segment of this store.
 pub(super) struct SegmentFile {
@@ -38,18 +42,20 @@ pub(super) struct Files {
 impl Files {
     /// Reads the headers of the files that `numbers` name.
     pub(super) fn read(disk: &dyn Disk, numbers: &[u32]) -> Result<Self, OpenError> {
+        let (mut segments, mut losses, mut present) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let mut found = Vec::new();
         for number in numbers {
             let name = segment_name(*number);
-            let file = disk.open(&name, false).map_err(ReadError::io(&name))?;
-            let mut bytes = vec![0; SEGMENT_HEADER_LEN];
-            let read = file.read_up_to(0, &mut bytes).map_err(ReadError::io(&name))?;
-            bytes.truncate(read);
-            let length = file.len().map_err(ReadError::io(&name))?;
-            found.push((*number, name, length, SegmentHeader::decode(&bytes), bytes));
+            match read_header(disk, &name) {
+                Ok((bytes, length)) => found.push((*number, name, length, SegmentHeader::decode(&bytes), bytes)),
+                Err(error) if is_shortage(&error) => return Err(ReadError::io(name)(error).into()),
+                Err(error) => {
+                    present.insert(*number);
+                    losses.push(unreadable_segment(disk, *number, &name, &error));
+                }
+            }
         }
         let store_id = store_of(found.iter().filter_map(|(.., header, _)| Some(header.ok()?.store_id)));
-        let (mut segments, mut losses, mut present) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let own = |number: u32, header: &Result<SegmentHeader, BadHeader>| {
             header.is_ok_and(|header| header.number == number && header.store_id == store_id)
         };
@@ -115,7 +121,8 @@ impl Files {
 
 impl SegmentFile {
     /// Opens it as segment `number`; `before` is how the segment before it ends, where that is known. What is wrong with
-    /// its header is added to `losses`; `None` where nothing can be read with it.
+    /// its header is added to `losses`; `None` where nothing can be read with it. What can't be read of the file is
+    /// passed over by the one that is given beside it.
     pub(super) fn open(
         &self,
         disk: &dyn Disk,
@@ -123,28 +130,51 @@ impl SegmentFile {
         number: u32,
         before: Option<SegmentEnd>,
         losses: &mut Vec<Loss>,
-    ) -> Result<Option<Arc<Segment>>, OpenError> {
-        let file = disk.open(&self.name, false).map_err(ReadError::io(&self.name))?;
-        if let Some(header) = self.header {
-            return Ok(Some(Segment::of_file(self.name.clone(), file, header)));
-        }
-        let before = if number == 1 { Some(SegmentEnd::default()) } else { before };
-        let length = file.len().map_err(ReadError::io(&self.name))?;
-        match proven(&*file, &self.bytes, store_id, number, before).map_err(ReadError::io(&self.name))? {
-            Some(header) => {
-                losses.push(whole_segment(number, SEGMENT_HEADER_LEN as u64, HEADER_DAMAGED.to_owned()));
-                Ok(Some(Segment::of_file(self.name.clone(), file, header)))
+    ) -> Result<Option<Opened>, ReadError> {
+        let opened = disk.open(&self.name, false).and_then(|file| {
+            let file = Arc::new(Patched::new(file));
+            let before = if number == 1 { Some(SegmentEnd::default()) } else { before };
+            let header = match self.header {
+                None => proven(&*file, &self.bytes, store_id, number, before)?,
+                known => known,
+            };
+            Ok((header, file.len()?, file))
+        });
+        match opened {
+            Ok((Some(header), _, file)) => {
+                if self.header.is_none() {
+                    losses.push(whole_segment(number, SEGMENT_HEADER_LEN as u64, HEADER_DAMAGED.to_owned()));
+                }
+                Ok(Some((Segment::of_file(self.name.clone(), file.clone(), header), file)))
             }
-            None => {
-                losses.push(whole_segment(
-                    number,
-                    length,
-                    format!("{}: damaged at offset 0: {}", self.name, self.what),
-                ));
+            Ok((None, length, _)) => {
+                let what = format!("{}: damaged at offset 0: {}", self.name, self.what);
+                losses.push(whole_segment(number, length, what));
+                Ok(None)
+            }
+            Err(error) if is_shortage(&error) => Err(ReadError::io(&self.name)(error)),
+            Err(error) => {
+                losses.push(unreadable_segment(disk, number, &self.name, &error));
                 Ok(None)
             }
         }
     }
+}
+
+/// What stands where a segment's header should be, and how long the file is.
+fn read_header(disk: &dyn Disk, name: &str) -> std::io::Result<(Vec<u8>, u64)> {
+    let file = disk.open(name, false)?;
+    let mut bytes = vec![0; SEGMENT_HEADER_LEN];
+    let read = file.read_up_to(0, &mut bytes)?;
+    bytes.truncate(read);
+    Ok((bytes, file.len()?))
+}
+
+/// A segment of which nothing can be read, under the `name` of its file.
+pub(super) fn unreadable_segment(disk: &dyn Disk, number: u32, name: &str, error: &std::io::Error) -> Loss {
+    let is_file = error.kind() != std::io::ErrorKind::IsADirectory;
+    let length = disk.open(name, false).and_then(|file| file.len()).ok().filter(|_| is_file).unwrap_or(0);
+    Loss { file: name.to_owned(), ..whole_segment(number, length, format!("the segment can't be read: {error}")) }
 }
 
 /// What a damaged header was, as its own CRC proves: the salt as it stands, and the rest as it is known from elsewhere. Where

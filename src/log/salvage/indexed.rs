@@ -25,7 +25,7 @@ impl Salvaged {
     /// the position `following`; notes the rest as lost.
     pub(super) fn take_indexed(&mut self, at: u32, next: u32, following: Option<u64>) -> Result<(), ReadError> {
         let places = match self.places(at, next, following) {
-            Err(error @ ReadError::Io { .. }) => return Err(error),
+            Err(error) if error.is_shortage() => return Err(error),
             // An index that is damaged itself tells nothing.
             Err(_) => Vec::new(),
             Ok(places) => places,

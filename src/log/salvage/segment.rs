@@ -1,11 +1,13 @@
 //! What is whole of one damaged segment: frame by frame, looking for the next one that is genuine after each damage.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::frame::{Found, FoundRecord, examine};
+use super::unreadable::Patched;
 use crate::event::Scope;
 use crate::log::derived::NOT_CLOSED;
 use crate::log::format::{
@@ -22,7 +24,7 @@ use crate::log::{Address, MAX_FRAME, ReadError, RecordKind};
 pub(super) struct Damage {
     pub(super) offset: u32,
     pub(super) bytes: u32,
-    pub(super) what: &'static str,
+    pub(super) what: Cow<'static, str>,
 }
 
 /// What a symbol number stands for.
@@ -35,6 +37,8 @@ enum Name {
 /// A segment on its way to being salvaged.
 pub(super) struct Salvaged {
     pub(super) segment: Arc<Segment>,
+    /// The segment's file.
+    patched: Arc<Patched>,
     hash: KeyHash,
     /// What was sealed, where there is an index of it: finds records of frames that aren't whole.
     pub(super) index: Option<Arc<IndexFile>>,
@@ -69,6 +73,7 @@ const NOT_NEXT: &str = "frames are missing here";
 /// Takes what is whole. Of the segment that the log ends with, `durable_end` is where `LOCK` says that it ended.
 pub(super) fn salvage(
     segment: &Arc<Segment>,
+    patched: &Arc<Patched>,
     hash: &KeyHash,
     durable_end: Option<Address>,
     index: Option<Arc<IndexFile>>,
@@ -76,6 +81,7 @@ pub(super) fn salvage(
     let length = segment.file.len().map_err(|error| segment.io(error))?;
     let mut salvaged = Salvaged {
         segment: segment.clone(),
+        patched: patched.clone(),
         hash: hash.clone(),
         index,
         end: u32::try_from(length).unwrap_or(u32::MAX),
@@ -109,6 +115,7 @@ impl Salvaged {
             if let Some(durable_end) = durable_end
                 && durable_end <= Address::new(self.segment.number(), at)
                 && !recovery::was_synced(&self.segment, at)?
+                && !(self.patched.is_unreadable_from(u64::from(at)) && self.next_frame(at + 1)?.is_some())
             {
                 // The end of the log, or what a crash left of writes that nobody was told were durable.
                 break;
@@ -203,7 +210,7 @@ impl Salvaged {
 
     pub(super) fn lost(&mut self, offset: u32, bytes: u32, what: &'static str) {
         self.end_piece();
-        self.damages.push(Damage { offset, bytes, what });
+        self.damages.push(Damage { offset, bytes, what: what.into() });
     }
 
     fn end_piece(&mut self) {

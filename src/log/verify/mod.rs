@@ -9,6 +9,7 @@ mod deep;
 mod folds;
 mod report;
 mod segments;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use std::sync::Arc;
 pub use folds::Folds;
 pub use report::{Checked, Problem, Report};
 pub(crate) use segments::{Check, Derived};
+pub(crate) use watched::Watched;
 
 use super::index::Directory;
-use super::lock_file::LockFile;
+use super::lock_file::{Found, LockFile, LockState};
 use super::segment::{segment_name, segment_numbers};
 use super::{OpenError, ReadError};
-use crate::storage::{Disk, RealDisk};
+use crate::storage::{Disk, RealDisk, is_shortage};
 
 /// How much is checked.
 #[derive(Debug, Default)]
@@ -39,8 +41,8 @@ pub enum Depth {
 /// checked and bytes in all.
 ///
 /// # Errors
-/// [`OpenError::NotFound`] where there is no store; [`OpenError::Read`] where it can't be listed. What is wrong inside is
-/// in the report.
+/// [`OpenError::NotFound`] where there is no store; [`OpenError::Read`] where it can't be listed, or the process is short
+/// of what it needs to look (such as files that it may open). What is wrong inside is in the report.
 pub fn verify(dir: impl AsRef<Path>, depth: &Depth, progress: impl FnMut(u64, u64)) -> Result<Report, OpenError> {
     let dir = dir.as_ref();
     let not_found = || OpenError::NotFound { dir: dir.display().to_string() };
@@ -62,15 +64,16 @@ pub fn verify_disk(
     depth: &Depth,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, OpenError> {
+    let watched = Watched::new(disk);
+    let disk: Arc<dyn Disk> = watched.clone();
     // Before the files are listed, so that nothing it says is durable can be missing from the list.
-    let found_lock = LockFile::look_at(&*disk)?;
-    let lock = found_lock.unwrap_or_default();
+    let (lock, lock_problem) = look_at_lock(&*disk)?;
     let names = disk.list("log").map_err(ReadError::io("log"))?;
     let mut numbers = segment_numbers(&names);
     let Some(last) = numbers.last().copied() else { return Err(OpenError::NotFound { dir: String::new() }) };
     let mut report = Report { ok: true, ..Report::default() };
-    if found_lock.is_none() {
-        report.add("LOCK", 0, LOCK_MISSING);
+    if let Some(what) = lock_problem {
+        report.add("LOCK", 0, what);
     }
     let derived = match depth {
         Depth::Tail => {
@@ -89,6 +92,7 @@ pub fn verify_disk(
         check = check.starting_at(last);
     }
     for number in numbers {
+        watched.check()?;
         let before = done;
         check.segment(number, number == last, &mut report, |bytes| {
             done += bytes;
@@ -113,11 +117,27 @@ pub fn verify_disk(
         }
         progress(total, total);
     }
+    watched.check()?;
     Ok(report)
+}
+
+/// What `LOCK` says, and what is wrong with it.
+fn look_at_lock(disk: &dyn Disk) -> Result<(LockState, Option<String>), OpenError> {
+    match LockFile::look_at(disk) {
+        Ok(Found::Says(state)) => Ok((state, None)),
+        Ok(Found::Missing) => Ok((LockState::default(), Some(LOCK_MISSING.to_owned()))),
+        Ok(Found::Damaged) => Ok((LockState::default(), Some(LOCK_DAMAGED.to_owned()))),
+        Err(OpenError::Read(ReadError::Io { source, .. })) if !is_shortage(&source) => {
+            Ok((LockState::default(), Some(format!("{source}: how far the log had gone is not known"))))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 const LOCK_MISSING: &str = "the file is missing, and with it the word of how far the log is durable: no event may be \
     missing, or some at its end; `atlas rebuild` makes it anew";
+
+const LOCK_DAMAGED: &str = "damaged: what it said of how far the log had gone is not known";
 
 pub(crate) fn file_len(disk: &dyn Disk, number: u32) -> u64 {
     disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0)

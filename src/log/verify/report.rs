@@ -60,6 +60,9 @@ impl Report {
     pub(super) fn add_error(&mut self, error: ReadError) {
         match error {
             ReadError::Corrupt { file, offset, what } => self.add(file, offset, what),
+            ReadError::Io { file, source } if source.kind() == std::io::ErrorKind::IsADirectory => {
+                self.add(file, 0, "a directory stands in the place of the file; move it away");
+            }
             ReadError::Io { file, source } => self.add(file, 0, source.to_string()),
             other => self.add("log", 0, other.to_string()),
         }

@@ -1,0 +1,137 @@
+//! A segment file of which some pages can't be read: they are passed over, so that all before and behind them can be had.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::storage::{DiskFile, FileIdentity, is_shortage};
+use crate::sync::Mutex;
+
+/// What is tried alone where a longer read fails.
+const PAGE: u64 = 4096;
+/// What stands for a byte that can't be read. No frame begins so, and none ends the log as zeros do.
+const FILLER: u8 = 0xff;
+
+/// Bytes that can't be read, and what the system said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    pub(super) error: String,
+}
+
+/// The file. What can't be read is filled, and noted; a shortage of the process is an error.
+#[derive(Debug)]
+pub(super) struct Patched {
+    file: Arc<dyn DiskFile>,
+    /// By the offset of the page.
+    unreadable: Mutex<BTreeMap<u64, Unreadable>>,
+}
+
+impl Patched {
+    pub(super) fn new(file: Arc<dyn DiskFile>) -> Self {
+        Self { file, unreadable: Mutex::default() }
+    }
+
+    /// What couldn't be read so far, in order; what stands next to each other as one.
+    pub(super) fn unreadable(&self) -> Vec<Unreadable> {
+        let mut runs: Vec<Unreadable> = Vec::new();
+        for page in self.unreadable.lock().values() {
+            match runs.last_mut() {
+                Some(run) if run.offset + run.bytes == page.offset && run.error == page.error => {
+                    run.bytes += page.bytes
+                }
+                _ => runs.push(page.clone()),
+            }
+        }
+        runs
+    }
+
+    /// Whether anything at or after `offset` couldn't be read so far.
+    pub(super) fn is_unreadable_from(&self, offset: u64) -> bool {
+        let unreadable = self.unreadable.lock();
+        unreadable.last_key_value().is_some_and(|(_, page)| page.offset + page.bytes > offset)
+    }
+
+    fn is_known(&self, offset: u64, length: usize) -> bool {
+        let pages = offset - offset % PAGE..offset.saturating_add(length as u64);
+        self.unreadable.lock().range(pages).next().is_some()
+    }
+
+    /// Reads page by page, and fills those that can't be read.
+    fn read_pages(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.file.len()?;
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset.saturating_add(done as u64);
+            let page = at - at % PAGE;
+            let length = rest.len().min((page + PAGE).min(end).saturating_sub(at) as usize);
+            let part = rest.get_mut(..length).unwrap_or_default();
+            let read = if self.is_known(at, 1) { Ok(None) } else { self.file.read_at(at, part).map(Some) };
+            done += match read {
+                Ok(Some(read)) if read < length => return Ok(done + read),
+                Ok(Some(read)) => read,
+                Err(error) if is_shortage(&error) => return Err(error),
+                missing => {
+                    if let Err(error) = missing {
+                        let bytes = PAGE.min(end - page);
+                        let unreadable = Unreadable { offset: page, bytes, error: error.to_string() };
+                        self.unreadable.lock().insert(page, unreadable);
+                    }
+                    part.fill(FILLER);
+                    length
+                }
+            };
+            if length == 0 {
+                break;
+            }
+        }
+        Ok(done)
+    }
+}
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "salvage writes nothing"))
+}
+
+impl DiskFile for Patched {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_known(offset, buffer.len()) {
+            return self.read_pages(offset, buffer);
+        }
+        match self.file.read_at(offset, buffer) {
+            Err(error) if !is_shortage(&error) => self.read_pages(offset, buffer),
+            read => read,
+        }
+    }
+
+    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<usize> {
+        refused()
+    }
+
+    fn set_len(&self, _length: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn map(&self, length: usize) -> io::Result<Bytes> {
+        self.file.map(length)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        refused()
+    }
+
+    fn identity(&self) -> io::Result<Option<FileIdentity>> {
+        self.file.identity()
+    }
+}
