@@ -41,7 +41,6 @@ mod segment;
 mod shuttle_tests;
 mod state;
 mod store;
-mod text;
 mod ticket;
 mod verify;
 mod view;

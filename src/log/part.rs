@@ -16,9 +16,9 @@ use super::format::{EventBody, KeyframeBody, RecordHeader, SEGMENT_HEADER_LEN};
 use super::index::{FrameEntry, KeyframeEntry, StreamRow, Symbol};
 use super::recorded::RecordedEvent;
 use super::segment::{Block, Segment};
-use super::text::Text;
 use super::{Address, ReadError, RecordKind};
 use crate::event::Scope;
+use bytestring::ByteString;
 
 pub(crate) use memory::MemoryPart;
 use sealed::EventKind;
@@ -67,7 +67,7 @@ const MAX_NAMES: usize = 1 << 14;
 pub(crate) struct Cursor {
     block: Block,
     /// Names of streams behind their symbols, of one segment.
-    streams: HashMap<u32, Text>,
+    streams: HashMap<u32, ByteString>,
     streams_of: u32,
     /// The last frame, with where its part begins, and the ordinal at which the next may begin.
     frame: Option<(Address, FrameEntry, u32)>,
@@ -260,7 +260,7 @@ impl Part {
         }
     }
 
-    fn stream_text(&self, symbol: u32, cursor: &mut Cursor) -> Result<Text, ReadError> {
+    fn stream_text(&self, symbol: u32, cursor: &mut Cursor) -> Result<ByteString, ReadError> {
         let number = self.segment().number();
         if cursor.streams_of != number || cursor.streams.len() >= MAX_NAMES {
             cursor.streams.clear();

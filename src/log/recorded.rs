@@ -7,17 +7,17 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::format::EventBody;
-use super::text::Text;
 use super::{Address, RecordKind};
 use crate::event::{Envelope, Scope, Timestamp, to_base64};
+use bytestring::ByteString;
 
 /// An event as it stands in the log: a view of its record, which the accessors decode. Cheap to clone; keeps the part of
 /// the log it stands in mapped or in memory as long as it lives.
 #[derive(Clone)]
 pub struct RecordedEvent {
     pub(super) scope: Arc<Scope>,
-    pub(super) event_type: Text,
-    pub(super) stream: Text,
+    pub(super) event_type: ByteString,
+    pub(super) stream: ByteString,
     pub(super) version: u64,
     pub(super) position: u64,
     pub(super) recorded_at: i64,
@@ -52,7 +52,7 @@ impl RecordedEvent {
 
     /// Its five-part type.
     pub fn event_type(&self) -> &str {
-        self.event_type.as_str()
+        &self.event_type
     }
 
     /// The scope it belongs to.
@@ -67,7 +67,7 @@ impl RecordedEvent {
 
     /// Its stream.
     pub fn stream(&self) -> &str {
-        self.stream.as_str()
+        &self.stream
     }
 
     /// Its number in its stream, from 1.

@@ -134,8 +134,8 @@ pub(crate) fn adopt_streams(
         }
         let (scope_symbol, _, id) = part.stream_name(symbol, &mut block)?;
         let scope = part.scope(scope_symbol, &mut block)?;
-        let hash = index.hash().stream(&scope, id.as_str());
-        if let Some((_, row)) = part.find_stream(hash, &scope, id.as_str())? {
+        let hash = index.hash().stream(&scope, &id);
+        if let Some((_, row)) = part.find_stream(hash, &scope, &id)? {
             index.adopt_stream(symbol, scope_symbol, &scope, id, row.version());
         }
     }

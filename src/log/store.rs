@@ -370,10 +370,10 @@ impl EventStore {
                 if !whole && !named.insert((of.clone(), id.clone())) {
                     continue;
                 }
-                let wanted = scope.as_ref().is_none_or(|scope| *scope == *of) && id.as_str().starts_with(&prefix);
-                let version = if wanted { view.head(&of, id.as_str(), Horizon::Durable)?.0 } else { 0 };
+                let wanted = scope.as_ref().is_none_or(|scope| *scope == *of) && id.starts_with(&*prefix);
+                let version = if wanted { view.head(&of, &id, Horizon::Durable)?.0 } else { 0 };
                 if version > 0 {
-                    return Ok(Some(StreamInfo { scope: (*of).clone(), stream: id.as_str().to_owned(), version }));
+                    return Ok(Some(StreamInfo { scope: (*of).clone(), stream: id.to_string(), version }));
                 }
             }
         };

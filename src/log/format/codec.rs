@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// Text behind its length in one byte.
+    /// ByteString behind its length in one byte.
     pub(crate) fn str_u8(&mut self) -> Option<&'a str> {
         let length = self.u8()?;
         std::str::from_utf8(self.bytes(usize::from(length))?).ok()
@@ -71,7 +71,7 @@ pub(crate) fn put_u64(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&number.to_le_bytes());
 }
 
-/// Text behind its length in one byte. The caller has checked that it has at most 255 bytes.
+/// ByteString behind its length in one byte. The caller has checked that it has at most 255 bytes.
 pub(crate) fn put_str_u8(out: &mut Vec<u8>, text: &str) {
     debug_assert!(text.len() <= 255);
     let bytes = text.as_bytes().get(..text.len().min(255)).unwrap_or_default();

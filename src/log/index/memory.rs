@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::hash::KeyHash;
 use crate::event::Scope;
 use crate::log::format::{Bad, EventBody, FrameHeader, KeyframeBody, RecordHeader, RoomBody, SymbolBody};
-use crate::log::text::Text;
 use crate::log::{NEAR_MICROS, RecordKind};
 use crate::planted::{Bug, planted};
+use bytestring::ByteString;
 
 /// A run of events with one `recorded_at`: a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) struct StreamEntry {
     pub(crate) hash: u64,
     pub(crate) scope_symbol: u32,
     pub(crate) symbol: u32,
-    pub(crate) id: Text,
+    pub(crate) id: ByteString,
     /// The newest segment before this one that names the stream, or 0.
     pub(crate) previous_segment: u32,
     /// Its last version before what is indexed here.
@@ -72,7 +72,7 @@ pub(crate) struct RoomEntry {
 #[derive(Clone, Debug)]
 pub(crate) enum Symbol {
     Scope(Arc<Scope>),
-    Type(Text),
+    Type(ByteString),
     /// Index into [`MemoryIndex::streams`].
     Stream(u32),
 }
@@ -128,7 +128,7 @@ pub(crate) struct MemoryIndex {
     /// Where the symbols stand that are numbered from the first here on.
     pub(crate) symbol_offsets: Vec<u32>,
     scopes: FastMap<Scope, u32>,
-    types: FastMap<Text, u32>,
+    types: FastMap<ByteString, u32>,
     kind_table: FastMap<(u32, u32), u32>,
     stream_table: HashTable<u32>,
     id_table: HashTable<u32>,
@@ -201,7 +201,7 @@ impl MemoryIndex {
         }
     }
 
-    pub(crate) fn event_type(&self, symbol: u32) -> Option<&Text> {
+    pub(crate) fn event_type(&self, symbol: u32) -> Option<&ByteString> {
         match self.symbols.get(&symbol)? {
             Symbol::Type(text) => Some(text),
             _ => None,
@@ -262,7 +262,14 @@ impl MemoryIndex {
     }
 
     /// Takes a stream into the index that an older part of the same segment has named: its symbol and version there.
-    pub(crate) fn adopt_stream(&mut self, symbol: u32, scope_symbol: u32, scope: &Arc<Scope>, id: Text, version: u64) {
+    pub(crate) fn adopt_stream(
+        &mut self,
+        symbol: u32,
+        scope_symbol: u32,
+        scope: &Arc<Scope>,
+        id: ByteString,
+        version: u64,
+    ) {
         self.adopt_scope(scope_symbol, scope.clone());
         self.add_stream(symbol, scope_symbol, id, 0, version);
     }
@@ -274,14 +281,14 @@ impl MemoryIndex {
     }
 
     /// Takes a type's symbol from an older part of the same segment.
-    pub(crate) fn adopt_type(&mut self, symbol: u32, text: Text) {
+    pub(crate) fn adopt_type(&mut self, symbol: u32, text: ByteString) {
         self.types.entry(text.clone()).or_insert(symbol);
         self.symbols.entry(symbol).or_insert(Symbol::Type(text));
     }
 
-    fn add_stream(&mut self, symbol: u32, scope_symbol: u32, id: Text, previous_segment: u32, base_version: u64) {
+    fn add_stream(&mut self, symbol: u32, scope_symbol: u32, id: ByteString, previous_segment: u32, base_version: u64) {
         let hash = match self.scope(scope_symbol) {
-            Some(scope) => self.hash.stream(scope, id.as_str()),
+            Some(scope) => self.hash.stream(scope, &id),
             None => return,
         };
         let number = self.streams.len() as u32;
@@ -407,13 +414,13 @@ impl MemoryIndex {
                 let scope = Scope::new(tenant, application).map_err(|_| "the symbol names no scope")?;
                 self.adopt_scope(number, Arc::new(scope));
             }
-            SymbolBody::Type(text) => self.adopt_type(number, Text::from(text)),
+            SymbolBody::Type(text) => self.adopt_type(number, ByteString::from(text)),
             SymbolBody::Stream { scope, previous_segment, id } => {
                 if self.scope(scope).is_none() {
                     return Err("the stream's symbol refers to a scope that is not named before it");
                 }
                 self.new_streams += u32::from(previous_segment == 0);
-                self.add_stream(number, scope, Text::from(id), previous_segment, header.version);
+                self.add_stream(number, scope, ByteString::from(id), previous_segment, header.version);
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ use crate::log::format::{EventBody, RoomBody};
 use crate::log::index::{FrameEntry, KeyHash, StreamEntry};
 use crate::log::recorded::RoomRecord;
 use crate::log::segment::Block;
-use crate::log::text::Text;
 use crate::log::{Address, ReadError, RecordKind};
+use bytestring::ByteString;
 
 impl Part {
     /// The ordinal of the event of `scope` with `id`.
@@ -193,7 +193,7 @@ impl Part {
                     let names = (part.scope(scope, &mut block), part.event_type(event_type, &mut block));
                     // A name that can't be read is the error of the events that need it, and of no other.
                     kinds.push(match names {
-                        (Ok(scope), Ok(event_type)) => wanted(&scope, event_type.as_str()),
+                        (Ok(scope), Ok(event_type)) => wanted(&scope, &event_type),
                         _ => true,
                     });
                 }
@@ -203,7 +203,7 @@ impl Part {
                 let index = part.index.read();
                 let of = |(scope, event_type): &(u32, u32)| {
                     let scope = index.scope(*scope)?;
-                    Some(wanted(scope, index.event_type(*event_type)?.as_str()))
+                    Some(wanted(scope, index.event_type(*event_type)?))
                 };
                 Ok(index.kinds.iter().map(|kind| of(kind).unwrap_or(false)).collect())
             }
@@ -227,12 +227,16 @@ impl Part {
     }
 
     /// A stream named here, if here first: scope and id.
-    pub(crate) fn new_stream(&self, number: u32) -> Result<Option<(Arc<Scope>, Text)>, ReadError> {
+    pub(crate) fn new_stream(&self, number: u32) -> Result<Option<(Arc<Scope>, ByteString)>, ReadError> {
         self.named_stream(number, true)
     }
 
     /// A stream named here with its scope and id, if here first or not `only_new`.
-    pub(crate) fn named_stream(&self, number: u32, only_new: bool) -> Result<Option<(Arc<Scope>, Text)>, ReadError> {
+    pub(crate) fn named_stream(
+        &self,
+        number: u32,
+        only_new: bool,
+    ) -> Result<Option<(Arc<Scope>, ByteString)>, ReadError> {
         match self {
             Self::Sealed(part) => {
                 let row = part.index.stream(number)?;

@@ -9,9 +9,9 @@ use crate::event::Scope;
 use crate::log::format::SymbolBody;
 use crate::log::index::{IndexFile, StreamRow};
 use crate::log::segment::{Block, Segment};
-use crate::log::text::Text;
 use crate::log::{ReadError, RecordKind};
 use crate::sync::RwLock;
+use bytestring::ByteString;
 
 /// A sealed segment with its index.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct SealedPart {
     pub(crate) segment: Arc<Segment>,
     pub(crate) index: Arc<IndexFile>,
     scopes: RwLock<HashMap<u32, Arc<Scope>>>,
-    types: RwLock<HashMap<u32, Text>>,
+    types: RwLock<HashMap<u32, ByteString>>,
     /// By number of the kind.
     kinds: Box<[OnceLock<EventKind>]>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct SealedPart {
 #[derive(Clone, Debug)]
 pub(crate) struct EventKind {
     pub(crate) scope: Arc<Scope>,
-    pub(crate) event_type: Text,
+    pub(crate) event_type: ByteString,
     pub(crate) type_symbol: u32,
 }
 
@@ -73,13 +73,13 @@ impl SealedPart {
         Ok(scope)
     }
 
-    pub(crate) fn event_type(&self, number: u32, block: &mut Block) -> Result<Text, ReadError> {
+    pub(crate) fn event_type(&self, number: u32, block: &mut Block) -> Result<ByteString, ReadError> {
         if let Some(text) = self.types.read().get(&number) {
             return Ok(text.clone());
         }
         let body = self.symbol(number, block)?;
         let text = match SymbolBody::decode(&body) {
-            Ok(SymbolBody::Type(text)) => Text::from(text),
+            Ok(SymbolBody::Type(text)) => ByteString::from(text),
             _ => return Err(self.segment.corrupt(0, "expected the symbol of an event type")),
         };
         self.types.write().insert(number, text.clone());
@@ -87,11 +87,11 @@ impl SealedPart {
     }
 
     /// Name and scope symbol of a stream's symbol.
-    pub(crate) fn stream_name(&self, number: u32, block: &mut Block) -> Result<(u32, u32, Text), ReadError> {
+    pub(crate) fn stream_name(&self, number: u32, block: &mut Block) -> Result<(u32, u32, ByteString), ReadError> {
         let body = self.symbol(number, block)?;
         match SymbolBody::decode(&body) {
             Ok(SymbolBody::Stream { scope, previous_segment, id }) => {
-                let id = Text::new(body.slice(body.len() - id.len()..)).unwrap_or_default();
+                let id = ByteString::try_from(body.slice(body.len() - id.len()..)).unwrap_or_default();
                 Ok((scope, previous_segment, id))
             }
             _ => Err(self.segment.corrupt(0, "expected the symbol of a stream")),
@@ -113,7 +113,7 @@ impl SealedPart {
                 continue;
             }
             let (scope_symbol, _, id) = self.stream_name(row.symbol, &mut block)?;
-            if id.as_str() == stream && *self.scope(scope_symbol, &mut block)? == *scope {
+            if *id == *stream && *self.scope(scope_symbol, &mut block)? == *scope {
                 return Ok(Some((number, row)));
             }
         }

@@ -16,8 +16,8 @@ use crate::log::format::{
 use crate::log::index::{FrameEntry, IndexFile, KeyHash, MemoryIndex};
 use crate::log::recovery;
 use crate::log::segment::{Block, Segment};
-use crate::log::text::Text;
 use crate::log::{Address, MAX_FRAME, ReadError, RecordKind};
+use bytestring::ByteString;
 
 /// Bytes of a segment that are no record that was written, or one that can't be understood any more.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub(super) struct Damage {
 /// What a symbol number stands for.
 enum Name {
     Scope(Arc<Scope>),
-    Type(Text),
-    Stream { scope: u32, id: Text },
+    Type(ByteString),
+    Stream { scope: u32, id: ByteString },
 }
 
 /// A segment on its way to being salvaged.
@@ -267,8 +267,10 @@ impl Salvaged {
                         let scope = Scope::new(tenant, application).map_err(|_| "the symbol names no scope")?;
                         (Name::Scope(Arc::new(scope)), None)
                     }
-                    SymbolBody::Type(text) => (Name::Type(Text::from(text)), None),
-                    SymbolBody::Stream { scope, id, .. } => (Name::Stream { scope, id: Text::from(id) }, Some(scope)),
+                    SymbolBody::Type(text) => (Name::Type(ByteString::from(text)), None),
+                    SymbolBody::Stream { scope, id, .. } => {
+                        (Name::Stream { scope, id: ByteString::from(id) }, Some(scope))
+                    }
                 };
                 self.names.insert(number, name);
                 if scope.is_some_and(|scope| !matches!(self.names.get(&scope), Some(Name::Scope(_)))) {

@@ -263,14 +263,14 @@ impl Check {
                 previous if previous >= number => Ok(u64::MAX),
                 previous => self.sealed.get(previous).and_then(|part| {
                     let Some(scope) = scan.index.scope(stream.scope_symbol) else { return Ok(u64::MAX) };
-                    let found = part.find_stream(stream.hash, scope, stream.id.as_str(), Horizon::Durable)?;
+                    let found = part.find_stream(stream.hash, scope, &stream.id, Horizon::Durable)?;
                     Ok(found.map_or(u64::MAX, |found| found.version()))
                 }),
             };
             match found {
                 Ok(version) if version == stream.base_version => {}
                 Ok(_) => {
-                    let what = format!("stream {:?} doesn't go on where it ended before", stream.id.as_str());
+                    let what = format!("stream {:?} doesn't go on where it ended before", &*stream.id);
                     report.add(segment_name(number), SEGMENT_HEADER_LEN as u64, what);
                 }
                 Err(error) => report.add_error(error),
