@@ -186,6 +186,11 @@ impl Event {
     /// The first [`VocabularyError`] found.
     pub fn check(&self, limits: &Limits) -> Result<(&Data, Option<&Bytes>), VocabularyError> {
         check_event_type(&self.event_type)?;
+        self.check_but_type(limits)
+    }
+
+    /// As [`check`](Self::check), of an event whose type was checked.
+    pub(crate) fn check_but_type(&self, limits: &Limits) -> Result<(&Data, Option<&Bytes>), VocabularyError> {
         check_stream_id(&self.stream, limits)?;
         if let Some(variant) = &self.variant {
             check_name("variant", variant)?;

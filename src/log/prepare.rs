@@ -52,7 +52,11 @@ pub(crate) fn prepare(
     for (index, event) in append.events.iter().enumerate() {
         let id = event.id.unwrap_or_else(|| environment.entropy.uuid_v7(now));
         if !left_out.contains(&id) {
-            let (data, metadata) = event.check(limits).map_err(|source| AppendError::Event { index, source })?;
+            let checked = match prepared.knows_type(&event.event_type) {
+                true => event.check_but_type(limits),
+                false => event.check(limits),
+            };
+            let (data, metadata) = checked.map_err(|source| AppendError::Event { index, source })?;
             prepared.event(view, event, id, data, metadata.map(|bytes| &bytes[..]))?;
         }
     }

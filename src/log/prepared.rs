@@ -153,10 +153,18 @@ impl Prepared {
         Ok(self.streams.len() - 1)
     }
 
-    fn event_type(&mut self, event_type: &str) -> usize {
+    fn find_type(&self, event_type: &str) -> Option<usize> {
         let is_it = |number: usize| self.types.get(number).is_some_and(|known| **known == *event_type);
-        let hash = || self.hasher.hash_one(event_type);
-        if let Some(known) = self.type_numbers.find(self.types.len(), hash, is_it) {
+        self.type_numbers.find(self.types.len(), || self.hasher.hash_one(event_type), is_it)
+    }
+
+    /// Whether it holds an event of this type, which was checked then.
+    pub(crate) fn knows_type(&self, event_type: &str) -> bool {
+        self.find_type(event_type).is_some()
+    }
+
+    fn event_type(&mut self, event_type: &str) -> usize {
+        if let Some(known) = self.find_type(event_type) {
             return known;
         }
         self.types.push(event_type.into());
