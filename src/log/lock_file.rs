@@ -19,7 +19,7 @@ use std::sync::Arc;
 use super::format::Reader;
 use super::segment::segment_numbers;
 use super::{Address, OpenError, ReadError};
-use crate::storage::{Disk, DiskFile, FileIdentity};
+use crate::storage::{Disk, DiskFile, FileIdentity, NamesStamp};
 use crate::sync::Mutex;
 
 const NAME: &str = "LOCK";
@@ -68,6 +68,8 @@ pub(crate) struct LockFile {
     disk: Arc<dyn Disk>,
     file: Arc<dyn DiskFile>,
     identity: Option<FileIdentity>,
+    /// The stamp of the directory's names when the file was last seen in place.
+    in_place_at: Mutex<Option<NamesStamp>>,
     state: Mutex<LockState>,
 }
 
@@ -173,7 +175,7 @@ impl LockFile {
         let found = found.state();
         let state = LockState { process_id: std::process::id(), ..found };
         let identity = file.identity().map_err(ReadError::io(name))?;
-        let lock = Self { disk: disk.clone(), file, identity, state: Mutex::new(state) };
+        let lock = Self { disk: disk.clone(), file, identity, in_place_at: Mutex::new(None), state: Mutex::new(state) };
         if !lock.has_name(name).map_err(ReadError::io(name))? {
             let changed = io::Error::other("the file was removed or replaced while its lock was taken");
             return Err(ReadError::io(name)(changed).into());
@@ -182,9 +184,16 @@ impl LockFile {
         Ok((lock, found))
     }
 
-    /// Whether the file that is held is still the one that others find.
+    /// Whether the file that is held is still the one that others find. Looks at the directory first: a look at this file,
+    /// which every commit writes, would have the file system keep its times exactly, and each sync pay for that.
     pub(crate) fn is_in_place(&self) -> io::Result<bool> {
-        self.has_name(NAME)
+        let names = self.disk.names_stamp()?;
+        if names.is_some() && *self.in_place_at.lock() == names {
+            return Ok(true);
+        }
+        let is_in_place = self.has_name(NAME)?;
+        *self.in_place_at.lock() = names.filter(|_| is_in_place);
+        Ok(is_in_place)
     }
 
     fn has_name(&self, name: &str) -> io::Result<bool> {

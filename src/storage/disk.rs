@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+/// What [`Disk::names_stamp`] gives: only good for being compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesStamp(pub [i64; 6]);
+
 /// Tells a file from every other of its disk, whatever name it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileIdentity(pub u64, pub u64);
@@ -34,6 +38,12 @@ pub trait Disk: Send + Sync + std::fmt::Debug + 'static {
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, folder: &str) -> io::Result<()>;
+
+    /// A stamp of the names in the directory itself: where it is the same as before, no file was added, removed, renamed or
+    /// replaced there since. `None` where the disk can't tell, or not yet.
+    fn names_stamp(&self) -> io::Result<Option<NamesStamp>> {
+        Ok(None)
+    }
 
     /// Which file has this name now; `None` where the disk can't tell.
     fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {

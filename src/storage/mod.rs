@@ -18,7 +18,7 @@ pub mod simulated;
 pub use clock::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 pub use database::{DatabaseError, verify_database};
 pub(crate) use database::{copy_database, make_database_anew, open_database, open_or_make_anew, verify_copy};
-pub use disk::{Disk, DiskFile, FileIdentity};
+pub use disk::{Disk, DiskFile, FileIdentity, NamesStamp};
 pub use environment::Environment;
 pub(crate) use fence::Fence;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Disk, DiskFile, FileIdentity};
+use super::{Disk, DiskFile, FileIdentity, NamesStamp};
 
 /// How often a lock that another has is tried again: who only asks whether it is held has it for a moment.
 const LOCK_TRIES: u32 = 16;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
+/// How long ago a directory must have changed for its times to be a stamp of its names.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A directory of the file system.
 #[derive(Debug)]
@@ -103,6 +105,16 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, folder: &str) -> io::Result<()> {
         sync_dir(&self.root.join(folder))
+    }
+
+    fn names_stamp(&self) -> io::Result<Option<NamesStamp>> {
+        let found = std::fs::metadata(&self.root)?;
+        // Times may stand still for some milliseconds: a change just after this look might not show.
+        let is_settled = found.modified()?.elapsed().is_ok_and(|age| age >= SETTLED);
+        let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+        let [modified, nanos, changed, changed_nanos] = times;
+        let stamp = [found.dev() as i64, found.ino() as i64, modified, nanos, changed, changed_nanos];
+        Ok(is_settled.then_some(NamesStamp(stamp)))
     }
 
     fn identity(&self, name: &str) -> io::Result<Option<FileIdentity>> {

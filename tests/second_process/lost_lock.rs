@@ -186,3 +186,27 @@ fn a_lock_of_a_newer_version_is_refused_and_left_as_it_is() {
     assert!(atlas::rebuild_with(Environment::new(disk.clone()), |_, _| {}).is_err());
     assert!(bytes(&disk, "LOCK") == newer);
 }
+
+/// A directory that has been quiet for a while is looked at instead of `LOCK`: it tells when `LOCK` goes.
+#[test]
+fn a_real_directory_tells_that_lock_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    for how in ["removed", "replaced", "renamed"] {
+        let _ = std::fs::remove_dir_all(&path);
+        let store = EventStore::open_options(&path, options()).unwrap();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        (1..=3).for_each(|number| append(&store, number).unwrap());
+        let lock = path.join("LOCK");
+        match how {
+            "removed" => std::fs::remove_file(&lock).unwrap(),
+            "renamed" => std::fs::rename(&lock, path.join("OTHER")).unwrap(),
+            _ => {
+                std::fs::copy(&lock, path.join("OTHER")).unwrap();
+                std::fs::rename(path.join("OTHER"), &lock).unwrap();
+            }
+        }
+        assert!(matches!(append(&store, 4), Err(AppendError::LockLost)), "{how}");
+    }
+}
