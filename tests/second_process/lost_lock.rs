@@ -196,7 +196,8 @@ fn a_real_directory_tells_that_lock_is_gone() {
         let _ = std::fs::remove_dir_all(&path);
         let store = EventStore::open_options(&path, options()).unwrap();
         let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
-        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        let look_quiet = || std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+        look_quiet();
         (1..=3).for_each(|number| append(&store, number).unwrap());
         let lock = path.join("LOCK");
         match how {
@@ -207,6 +208,8 @@ fn a_real_directory_tells_that_lock_is_gone() {
                 std::fs::rename(path.join("OTHER"), &lock).unwrap();
             }
         }
+        // Even where somebody sets the time back.
+        look_quiet();
         assert!(matches!(append(&store, 4), Err(AppendError::LockLost)), "{how}");
     }
 }
