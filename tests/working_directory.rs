@@ -1,6 +1,7 @@
-//! A host may change its working directory: a store that was opened by a relative path goes on where it is.
+//! A host may change its working directory: a store that was opened by a relative path goes on where it is. A process of its
+//! own, as the working directory is all threads'.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 use atlas::Event;
 use atlas::log::{Append, EventStore};
 

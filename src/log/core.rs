@@ -328,10 +328,7 @@ impl Core {
         if let Some(error) = &*self.poison.lock() {
             return Err(error.clone());
         }
-        // Under the writer's lock: from here on the directory may be another's.
-        if self.lock.lock().is_none() {
-            return Err(AppendError::Closed);
-        }
+        // Under the writer's lock, as a close gives the directory up under it.
         self.check_held()?;
         let space = self.make_space(&mut writer, batch)?;
         let before = self.view.read().before_tail();

@@ -65,7 +65,7 @@ impl Import {
         let (data, metadata) = event.check(&self.core.options.limits).map_err(vocabulary)?;
         let same_frame = self.batch.as_ref().is_some_and(|batch| {
             batch.size + data.bytes.len() + (64 << 10) < BATCH.min(self.core.options.max_commit)
-                && batch.scope.as_deref() == Some(&scope)
+                && batch.scope.as_ref() == Some(&scope)
                 && batch.as_recorded.is_some_and(|recorded| recorded.recorded_at == recorded_at)
         });
         if !same_frame {
@@ -81,7 +81,7 @@ impl Import {
         let expected = written_version(&batch, &view, &event.stream)? + 1;
         let result = if version != expected {
             Err(refuse("the field version doesn't count 1, 2, 3 in its stream; history has no gaps"))
-        } else if batch.holds(id) || !view.find_id(batch.scope.as_deref(), id, Horizon::Written)?.is_empty() {
+        } else if batch.holds(id) || !view.find_id(batch.scope.as_ref(), id, Horizon::Written)?.is_empty() {
             Err(AppendError::RepeatedId { id })
         } else {
             batch.event(&view, &event, id, data, metadata.map(|bytes| &bytes[..]))?;
@@ -100,7 +100,7 @@ impl Import {
                 // Somebody else has written one of them meanwhile.
                 let view = self.core.current()?;
                 let is_there = |id: &Uuid| -> Result<bool, AppendError> {
-                    Ok(!view.find_id(scope.as_deref(), *id, Horizon::Written)?.is_empty())
+                    Ok(!view.find_id(scope.as_ref(), *id, Horizon::Written)?.is_empty())
                 };
                 for id in ids {
                     if is_there(&id)? {

@@ -2,7 +2,6 @@
 //! piece, and what the committer needs to know of each without decoding it.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
 use hashbrown::DefaultHashBuilder;
 use uuid::Uuid;
@@ -69,7 +68,7 @@ pub(crate) struct AsRecorded {
 /// An append, ready to be committed.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    pub(crate) scope: Option<Arc<Scope>>,
+    pub(crate) scope: Option<Scope>,
     pub(crate) streams: Vec<PreparedStream>,
     pub(crate) types: Vec<Box<str>>,
     pub(crate) events: Vec<PreparedEvent>,
@@ -100,7 +99,7 @@ impl Prepared {
     /// An empty one, prepared against `view`.
     pub(crate) fn new(scope: Option<&Scope>, durability: Durability, view: &View) -> Box<Self> {
         Box::new(Self {
-            scope: scope.cloned().map(Arc::new),
+            scope: scope.cloned(),
             streams: Vec::new(),
             types: Vec::new(),
             events: Vec::new(),

@@ -92,10 +92,6 @@ impl Patched {
     }
 }
 
-fn refused<T>() -> io::Result<T> {
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, "salvage writes nothing"))
-}
-
 impl DiskFile for Patched {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
@@ -111,16 +107,16 @@ impl DiskFile for Patched {
         }
     }
 
-    fn write_at(&self, _offset: u64, _bytes: &[u8]) -> io::Result<usize> {
-        refused()
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(offset, bytes)
     }
 
-    fn set_len(&self, _length: u64) -> io::Result<()> {
-        refused()
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        refused()
+        self.file.sync()
     }
 
     fn map(&self, length: usize) -> io::Result<Bytes> {
@@ -128,7 +124,7 @@ impl DiskFile for Patched {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        refused()
+        self.file.try_lock()
     }
 
     fn identity(&self) -> io::Result<Option<FileIdentity>> {
