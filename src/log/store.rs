@@ -1,5 +1,7 @@
 //! [`EventStore`]: the log as its users see it.
 
+mod rooms;
+
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,20 +11,18 @@ use uuid::Uuid;
 use super::beside;
 use super::core::Core;
 use super::fold::{Fold, MergeFold};
-use super::follow::{Follow, Subscription};
+use super::follow::Subscription;
 use super::import::Import;
 use super::lock_file::{LockFile, LockState};
 use super::open::{self, OpenMode};
 use super::part::{Cursor, Horizon, Part};
 use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
-use super::recorded::{RecordedEvent, RoomRecord};
+use super::recorded::RecordedEvent;
 use super::salvage;
-use super::segment::Block;
 use super::state::{At, State};
-use super::view::View;
-use super::{Address, Append, AppendError, Loss, OpenError, Options, ReadError, Receipt, RecordKind};
+use super::{Append, AppendError, Loss, OpenError, Options, ReadError, Receipt};
 use crate::event::{Scope, check_stream_id};
-use crate::storage::{Environment, Fence, MemoryDisk, RealDisk};
+use crate::storage::{Environment, MemoryDisk, RealDisk};
 
 /// The log of one directory: append, read, subscribe. Cheap to clone; all clones are one store. One store at a time may
 /// hold a directory. Once the last clone is dropped the directory is free again, but only [`close`](Self::close) ends
@@ -357,7 +357,7 @@ impl EventStore {
         // Where parts of the log are lost, a stream's first naming may be as well.
         let whole = view.losses.is_empty();
         let mut named = HashSet::new();
-        let mut step = move || -> Result<Option<StreamInfo>, ReadError> {
+        let step = move || -> Result<Option<StreamInfo>, ReadError> {
             loop {
                 let Some((part, stream)) = current.as_ref().and_then(|part| Some((part, streams.next()?))) else {
                     let Some(part) = view.part(number)? else { return Ok(None) };
@@ -377,15 +377,7 @@ impl EventStore {
                 }
             }
         };
-        let mut done = false;
-        Ok(Box::new(std::iter::from_fn(move || {
-            if done {
-                return None;
-            }
-            let item = step().transpose();
-            done = !matches!(item, Some(Ok(_)));
-            item
-        })))
+        Ok(Box::new(until_error(step)))
     }
 
     /// A stream's state by [`MergeFold`]. Starts at the newest keyframe that fits, unless told not to use any.
@@ -461,99 +453,21 @@ impl EventStore {
     pub fn close(&self) -> Result<(), AppendError> {
         self.inner().close()
     }
+}
 
-    /// Shut before another may hold the directory: whoever writes to it beside the log does so behind this.
-    pub(crate) fn fence(&self) -> &Fence {
-        &self.inner().fence
-    }
-
-    /// The world that the store lives in.
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.inner().environment
-    }
-
-    /// Takes in no more of what a host appends: for who compares several answers.
-    pub(crate) fn stand_still(&self) {
-        if let Some(beside) = &self.inner().beside {
-            beside.stand_still();
+/// What `step` gives, up to its end or its first error.
+fn until_error<T>(
+    mut step: impl FnMut() -> Result<Option<T>, ReadError>,
+) -> impl Iterator<Item = Result<T, ReadError>> {
+    let mut done = false;
+    std::iter::from_fn(move || {
+        if done {
+            return None;
         }
-    }
-
-    /// The log as it is now.
-    pub(crate) fn view(&self) -> Result<Arc<View>, ReadError> {
-        self.inner().current()
-    }
-
-    /// Whether it was opened for reading only.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.inner().is_read_only()
-    }
-
-    /// The end of what is durable: no durable record stands at or after it.
-    pub(crate) fn durable_end(&self) -> Address {
-        let _ = self.inner().look();
-        self.inner().durable.end()
-    }
-
-    /// Events and records of other rooms from an address on, in log order.
-    pub(crate) fn follow(&self, from: Address) -> Result<Follow, ReadError> {
-        Follow::new(self.inner().clone(), from)
-    }
-
-    /// Durable records of one kind from an address on, in log order.
-    pub(crate) fn records(
-        &self,
-        kind: RecordKind,
-        from: Address,
-    ) -> Result<impl Iterator<Item = Result<RoomRecord, ReadError>> + Send + use<>, ReadError> {
-        let view = self.inner().current()?;
-        let mut number = view.part_at(from);
-        let mut next = from;
-        let mut block = Block::default();
-        let mut step = move || -> Result<Option<RoomRecord>, ReadError> {
-            loop {
-                let Some(part) = view.part(number)? else { return Ok(None) };
-                let segment = part.segment().number();
-                if let Some(offset) = part.next_room(part.offset_from(next), Some(kind))? {
-                    next = Address::new(segment, offset.saturating_add(1));
-                    return part.room(offset, &mut block).map(Some);
-                }
-                number += 1;
-            }
-        };
-        let mut done = false;
-        Ok(std::iter::from_fn(move || {
-            if done {
-                return None;
-            }
-            let item = step().transpose();
-            done = !matches!(item, Some(Ok(_)));
-            item
-        }))
-    }
-
-    /// Durable records with a key, in log order.
-    pub(crate) fn records_with_key(&self, kind: RecordKind, key: &[u8]) -> Result<Vec<RoomRecord>, ReadError> {
-        let view = self.inner().current()?;
-        let hash = view.hash().room(kind as u8, key);
-        let mut records = Vec::new();
-        let mut block = Block::default();
-        for part in view.keyed_parts(hash)? {
-            for offset in part.rooms_with(hash, kind, key)? {
-                let record = part.room(offset, &mut block)?;
-                if record.key == key {
-                    records.push(record);
-                }
-            }
-        }
-        Ok(records)
-    }
-
-    /// Waits until the durable end is beyond `end`; [`ReadError::Closed`] once the store is closed.
-    pub(crate) fn beyond(&self, end: Address) -> impl Future<Output = Result<(), ReadError>> + Send + 'static {
-        let core = self.inner().clone();
-        async move { core.beyond(end).await }
-    }
+        let item = step().transpose();
+        done = !matches!(item, Some(Ok(_)));
+        item
+    })
 }
 
 fn real_disk(dir: &Path, create: bool) -> Result<RealDisk, OpenError> {

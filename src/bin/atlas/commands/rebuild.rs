@@ -15,9 +15,9 @@ use crate::table::counted;
 /// Make everything anew that is derived from the log
 ///
 /// Indexes, the directory, catalog.redb and dispatch.redb are removed and made from the segments, with the directory
-/// held. Where LOCK or one of the databases tells of more than the log holds, the log has lost data: every other command
-/// refuses it then, and this one says what was lost and goes on with what is there. A log that is itself damaged is
-/// refused, and nothing is changed: `atlas export --salvage` reads what of it is whole.
+/// held. Where LOCK, an index or one of the databases tells of more than the log holds, the log has lost data: commands
+/// that open what tells of it refuse then, and this one says what was lost and goes on with what is there. A log that is
+/// itself damaged is refused, and nothing is changed: `atlas export --salvage` reads what of it is whole.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
