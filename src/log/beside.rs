@@ -12,7 +12,7 @@ use super::lock_file::LockFile;
 use super::open::{before_tail, first_foreign, missing_segment};
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
-use super::segment::{Block, Segment, segment_name, segment_numbers};
+use super::segment::{Segment, Window, segment_name, segment_numbers};
 use super::view::{SealedSegments, View};
 use super::{Address, OpenError, Options, ReadError, RecordKind};
 use crate::storage::{Disk, Environment};
@@ -135,7 +135,7 @@ fn proven_end(sealed: &SealedSegments, segment: &Arc<Segment>, first_position: u
 fn ends_with_closing(segment: &Segment, scan: &Scan) -> Result<bool, ReadError> {
     let Some(frame) = scan.index.frames.last() else { return Ok(false) };
     let at = frame.offset as usize + FRAME_HEADER_LEN;
-    let bytes = segment.slice(at, RECORD_HEADER_LEN, scan.index.end, &mut Block::default())?;
+    let bytes = segment.slice(at, RECORD_HEADER_LEN, scan.index.end, &mut Window::default())?;
     Ok(RecordHeader::decode(&bytes).is_some_and(|record| record.kind == RecordKind::Closing as u8))
 }
 
@@ -252,7 +252,7 @@ impl Tail {
     /// Takes in the frames up to `end`, which are durable, and makes them visible.
     fn extend(&mut self, end: u32) -> Result<(), ReadError> {
         let segment = &self.part.segment;
-        let mut block = Block::default();
+        let mut window = Window::default();
         loop {
             let (at, last_crc) = {
                 let index = self.part.index.read();
@@ -261,7 +261,8 @@ impl Tail {
             if at == end {
                 break;
             }
-            let found = if at < end { recovery::next_frame(segment, at, end, last_crc, &mut block)? } else { Ok(None) };
+            let found =
+                if at < end { recovery::next_frame(segment, at, end, last_crc, &mut window)? } else { Ok(None) };
             let (header, frame) = match found {
                 Ok(Some(found)) => found,
                 Ok(None) => return Err(segment.corrupt(at, ENDS_EARLY)),

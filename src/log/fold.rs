@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::RecordedEvent;
+use super::EventRef;
 
 /// A way to make a state from the events of a stream, one after the other.
 ///
@@ -23,7 +23,7 @@ pub trait Fold {
     fn start(&self) -> Self::State;
 
     /// Takes the next event into the state.
-    fn apply(&self, state: &mut Self::State, event: &RecordedEvent);
+    fn apply(&self, state: &mut Self::State, event: &EventRef<'_>);
 
     /// The state as bytes, for a keyframe.
     fn encode(&self, state: &Self::State) -> Vec<u8>;
@@ -53,7 +53,7 @@ impl Fold for MergeFold {
         Value::Object(serde_json::Map::new())
     }
 
-    fn apply(&self, state: &mut Value, event: &RecordedEvent) {
+    fn apply(&self, state: &mut Value, event: &EventRef<'_>) {
         if event.content_type().is_none()
             && let Ok(patch) = serde_json::from_slice(event.data())
         {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::part::{Cursor, Part};
-use super::read::{LogReader, Query};
+use super::read::{Events, Query};
 use super::recorded::{LogEntry, RecordedEvent};
-use super::segment::Block;
+use super::segment::Window;
 use super::view::View;
 use super::{Address, ReadError};
 use crate::planted::{Bug, planted};
@@ -20,7 +20,7 @@ pub(crate) struct Follow {
     /// Everything before it was given out.
     next: Address,
     cursor: Cursor,
-    block: Block,
+    window: Window,
     /// Ordinal of the event that was given out last, where the part is the same.
     last_ordinal: Option<u32>,
 }
@@ -34,7 +34,7 @@ impl Follow {
             part: None,
             next: from,
             cursor: Cursor::default(),
-            block: Block::default(),
+            window: Window::default(),
             last_ordinal: None,
         })
     }
@@ -79,7 +79,7 @@ impl Follow {
                     return Ok(Some(LogEntry::Event(event)));
                 }
                 (_, Some(offset)) => {
-                    let record = part.room(offset, &mut self.block)?;
+                    let record = part.room(offset, &mut self.window)?;
                     self.next = Address::new(segment, offset.saturating_add(1));
                     return Ok(Some(LogEntry::Record(record)));
                 }
@@ -131,7 +131,7 @@ pub struct Subscription {
     after: u64,
     /// The version of the event given out last: of a single stream the next begins after it.
     version: u64,
-    reader: Option<LogReader>,
+    reader: Option<Events>,
     /// The newest position that `reader` can reach.
     reader_to: u64,
 }
@@ -180,7 +180,7 @@ impl Subscription {
                 self.after = newest - 1;
             }
             self.reader =
-                Some(LogReader::new(view, self.query.clone().after(self.after).since_version(self.version + 1))?);
+                Some(Events::wanted(view, self.query.clone().after(self.after).since_version(self.version + 1))?);
             self.reader_to = newest;
         }
     }

@@ -2,27 +2,37 @@
 //!
 //! Both answer the same questions. Of the active part only what is durable is seen, unless a question says otherwise.
 
+mod cursor;
 mod lookup;
 mod memory;
 mod sealed;
 
 use std::cmp::Ordering::{Equal, Greater, Less};
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
 
-use super::format::{EventBody, KeyframeBody, RecordHeader, SEGMENT_HEADER_LEN};
-use super::index::{FrameEntry, KeyframeEntry, StreamRow, Symbol};
+use super::format::{KeyframeBody, RecordHeader, SEGMENT_HEADER_LEN};
+use super::index::{KeyframeEntry, StreamRow, Symbol};
+use super::memo::Memo;
 use super::recorded::RecordedEvent;
-use super::segment::{Block, Segment};
+use super::segment::{Segment, Window};
 use super::{Address, ReadError, RecordKind};
 use crate::event::Scope;
 use bytestring::ByteString;
 
+pub(crate) use cursor::Cursor;
 pub(crate) use memory::MemoryPart;
-use sealed::EventKind;
 pub(crate) use sealed::SealedPart;
+
+/// What a part's index says of an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventRow {
+    pub(crate) ordinal: u32,
+    pub(crate) offset: u32,
+    pub(crate) recorded_at: i64,
+}
 
 /// Which records a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +67,6 @@ impl StreamRef {
     pub(crate) fn version(&self) -> u64 {
         self.base_version.saturating_add(u64::from(self.events))
     }
-}
-
-/// How many names of streams a reader keeps at most.
-const MAX_NAMES: usize = 1 << 14;
-
-/// What a reader keeps between two events.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cursor {
-    block: Block,
-    /// Names of streams behind their symbols, of one segment.
-    streams: HashMap<u32, ByteString>,
-    streams_of: u32,
-    /// The last frame, with where its part begins, and the ordinal at which the next may begin.
-    frame: Option<(Address, FrameEntry, u32)>,
 }
 
 impl Part {
@@ -167,33 +163,50 @@ impl Part {
         }
     }
 
-    /// The ordinals of a stream's events from its `from`th on, as many as fit.
-    pub(crate) fn ordinals(&self, stream: &StreamRef, from: u32, out: &mut Vec<u32>) -> Result<(), ReadError> {
-        const CHUNK: u32 = 256;
+    /// A stream's events from its `from`th on, at most `count` of them.
+    pub(crate) fn stream_rows(
+        &self,
+        stream: &StreamRef,
+        from: u32,
+        count: u32,
+        out: &mut Vec<EventRow>,
+    ) -> Result<(), ReadError> {
         out.clear();
-        let to = stream.events.min(from.saturating_add(CHUNK));
+        let to = stream.events.min(from.saturating_add(count));
+        let from = from.min(to);
         match (self, &stream.row) {
             (Self::Sealed(part), Some(row)) => {
-                for number in from..to {
-                    out.push(part.index.posting(row, number)?);
-                }
+                let ordinals = part.index.postings(row, from..to)?;
+                let ordinals = ordinals.iter().map(|ordinal| u32::from_le_bytes(*ordinal));
+                part.rows(ordinals.map(|ordinal| Ok((ordinal, part.index.offset(ordinal)?))), out)
             }
             (Self::Memory(part), None) => {
                 let index = part.index.read();
                 let events = index.streams.get(stream.number as usize).map(|entry| &entry.events);
-                let wanted = events.and_then(|events| events.get(from as usize..to as usize));
-                out.extend_from_slice(wanted.unwrap_or_default());
+                let ordinals = events.and_then(|events| events.get(from as usize..to as usize)).unwrap_or_default();
+                part.rows(&index, ordinals.iter().copied(), out)
             }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// All keyframes of a stream that stand here, oldest first.
+    /// Events next to each other.
+    pub(crate) fn rows(&self, ordinals: Range<u32>, out: &mut Vec<EventRow>) -> Result<(), ReadError> {
+        out.clear();
+        match self {
+            Self::Sealed(part) => {
+                let offsets = part.index.offsets(ordinals.clone())?.iter().map(|offset| u32::from_le_bytes(*offset));
+                part.rows(ordinals.zip(offsets).map(Ok), out)
+            }
+            Self::Memory(part) => part.rows(&part.index.read(), ordinals, out),
+        }
+    }
+
+    /// All keyframes of a stream that stand here, by version.
     pub(crate) fn keyframes(&self, stream: &StreamRef) -> Result<Vec<KeyframeEntry>, ReadError> {
         match (self, &stream.row) {
             (Self::Sealed(part), Some(row)) => {
-                (0..row.keyframes).map(|number| part.index.keyframe(row, number)).collect()
+                Ok(part.index.keyframes(row)?.iter().map(KeyframeEntry::decode).collect())
             }
             (Self::Memory(part), _) => {
                 let index = part.index.read();
@@ -207,9 +220,39 @@ impl Part {
         }
     }
 
+    /// The newest keyframe of a fold (the CRC of its name) that stands here, of a version after the first and up to the
+    /// second.
+    pub(crate) fn newest_keyframe(
+        &self,
+        stream: &StreamRef,
+        fold: u32,
+        (after, to): (u64, u64),
+    ) -> Result<Option<KeyframeEntry>, ReadError> {
+        let fits = |keyframe: &KeyframeEntry| keyframe.fold == fold && keyframe.version <= to;
+        let is_old = |keyframe: &KeyframeEntry| keyframe.version <= after;
+        match (self, &stream.row) {
+            (Self::Sealed(part), Some(row)) => {
+                let rows = part.index.keyframes(row)?;
+                let end = rows.partition_point(|row| KeyframeEntry::decode(row).version <= to);
+                let mut newest_first = rows.iter().take(end).rev().map(KeyframeEntry::decode);
+                Ok(newest_first.by_ref().take_while(|keyframe| !is_old(keyframe)).find(fits))
+            }
+            (Self::Memory(part), _) => {
+                let index = part.index.read();
+                let end = part.end(Horizon::Written);
+                let keyframes = index.streams.get(stream.number as usize).map_or(&[][..], |s| &s.keyframes);
+                let count = keyframes.partition_point(|keyframe| keyframe.version <= to);
+                let mut newest_first = keyframes.iter().take(count).rev().copied();
+                let mut newer = newest_first.by_ref().take_while(|keyframe| !is_old(keyframe));
+                Ok(newer.find(|keyframe| fits(keyframe) && keyframe.offset < end))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// A keyframe's record: its version, and its body, which decodes.
     pub(crate) fn keyframe(&self, entry: &KeyframeEntry, stream: &StreamRef) -> Result<Bytes, ReadError> {
-        let (header, body) = self.record(entry.offset, &mut Block::default())?;
+        let (header, body) = self.record(entry.offset, &mut Window::default())?;
         let is_it = header.kind == RecordKind::Keyframe as u8
             && header.version == entry.version
             && header.stream_symbol == stream.symbol;
@@ -220,100 +263,64 @@ impl Part {
         Ok(body)
     }
 
-    /// The frame that holds an event.
-    fn frame_of(&self, ordinal: u32, cursor: &mut Cursor) -> Result<FrameEntry, ReadError> {
-        // Parts of one segment number their events each from 0.
-        let start = self.start();
-        if let Some((part, frame, next)) = &cursor.frame
-            && *part == start
-            && (frame.first_ordinal..*next).contains(&ordinal)
-        {
-            return Ok(*frame);
-        }
-        let (frame, next) = match self {
-            Self::Sealed(part) => part.index.frame_of(ordinal)?,
-            Self::Memory(part) => {
-                let found = part.index.read().frame_of(ordinal);
-                found.ok_or_else(|| self.segment().corrupt(0, "an event without a frame"))?
-            }
-        };
-        cursor.frame = Some((start, frame, next));
-        Ok(frame)
-    }
-
-    /// Where an event stands, and its scope and type.
-    fn locate(&self, ordinal: u32, block: &mut Block) -> Result<(u32, EventKind), ReadError> {
+    /// Scope and id behind a stream's symbol.
+    fn stream_name(&self, symbol: u32) -> Result<(Arc<Scope>, ByteString), ReadError> {
         match self {
             Self::Sealed(part) => {
-                let kind = part.kind(part.index.kind_number(ordinal)?, block)?;
-                Ok((part.index.offset(ordinal)?, kind.clone()))
+                let mut window = Window::default();
+                let (scope, _, id) = part.stream_name(symbol, &mut window)?;
+                Ok((part.scope(scope, &mut window)?, id))
             }
-            Self::Memory(part) => {
-                let index = part.index.read();
-                let found = index.events.get(ordinal as usize).and_then(|event| {
-                    let (scope, type_symbol) = *index.kinds.get(event.kind as usize)?;
-                    let (scope, event_type) = (index.scope(scope)?.clone(), index.event_type(type_symbol)?.clone());
-                    Some((event.offset, EventKind { scope, event_type, type_symbol }))
-                });
-                found.ok_or_else(|| self.segment().corrupt(0, "an event that the index doesn't hold"))
-            }
-        }
-    }
-
-    fn stream_text(&self, symbol: u32, cursor: &mut Cursor) -> Result<ByteString, ReadError> {
-        let number = self.segment().number();
-        if cursor.streams_of != number || cursor.streams.len() >= MAX_NAMES {
-            cursor.streams.clear();
-            cursor.streams_of = number;
-        }
-        if let Some(text) = cursor.streams.get(&symbol) {
-            return Ok(text.clone());
-        }
-        let text = match self {
-            Self::Sealed(part) => part.stream_name(symbol, &mut Block::default())?.2,
             Self::Memory(part) => {
                 let index = part.index.read();
                 let entry = match index.symbols.get(&symbol) {
                     Some(Symbol::Stream(stream)) => index.streams.get(*stream as usize),
                     _ => None,
                 };
-                entry.map(|entry| entry.id.clone()).ok_or_else(|| {
-                    self.segment().corrupt(0, "an event refers to a stream that the index doesn't hold")
-                })?
+                let name = entry.and_then(|entry| Some((index.scope(entry.scope_symbol)?.clone(), entry.id.clone())));
+                name.ok_or_else(|| self.segment().corrupt(0, "an event refers to a stream that the index doesn't hold"))
             }
-        };
-        cursor.streams.insert(symbol, text.clone());
-        Ok(text)
+        }
+    }
+
+    /// Types by symbol that the part keeps for all readers.
+    fn types(&self) -> Arc<Memo<ByteString>> {
+        match self {
+            Self::Sealed(part) => part.types().clone(),
+            Self::Memory(_) => Arc::default(),
+        }
+    }
+
+    /// The event type behind a symbol.
+    fn event_type(&self, symbol: u32) -> Result<ByteString, ReadError> {
+        match self {
+            Self::Sealed(part) => part.event_type(symbol, &mut Window::default()),
+            Self::Memory(part) => {
+                let found = part.index.read().event_type(symbol).cloned();
+                found.ok_or_else(|| self.segment().corrupt(0, "an event refers to a type that the index doesn't hold"))
+            }
+        }
     }
 
     /// The event with `ordinal`.
     pub(crate) fn event(&self, ordinal: u32, cursor: &mut Cursor) -> Result<RecordedEvent, ReadError> {
-        let (offset, EventKind { scope, event_type, type_symbol }) = self.locate(ordinal, &mut cursor.block)?;
-        let (header, body) = self.record(offset, &mut cursor.block)?;
-        let is_event = [RecordKind::Event as u8, RecordKind::Erased as u8].contains(&header.kind);
-        if !is_event || header.type_symbol != type_symbol {
-            return Err(self.segment().corrupt(offset, "expected the event that the index says is here"));
+        // Parts of one segment number their events each from 0.
+        if cursor.part().is_none_or(|part| part.start() != self.start()) {
+            cursor.enter(self.clone());
         }
-        EventBody::decode(&body).map_err(|what| self.segment().corrupt(offset, what))?;
-        let stream = self.stream_text(header.stream_symbol, cursor)?;
-        let frame = self.frame_of(ordinal, cursor)?;
-        Ok(RecordedEvent {
-            scope,
-            event_type,
-            stream,
-            version: header.version,
-            position: self.first_position().saturating_add(u64::from(ordinal)),
-            recorded_at: frame.recorded_at,
-            address: Address::new(self.segment().number(), offset),
-            body,
-        })
+        cursor.go_to_ordinal(ordinal)?;
+        Ok(cursor.event()?.to_recorded())
     }
 
-    fn record(&self, offset: u32, block: &mut Block) -> Result<(RecordHeader, Bytes), ReadError> {
+    fn record(&self, offset: u32, window: &mut Window) -> Result<(RecordHeader, Bytes), ReadError> {
+        self.segment().record(offset, self.end_for(offset), window)
+    }
+
+    /// Up to where a reader of the record at `offset` may look.
+    fn end_for(&self, offset: u32) -> u32 {
         // No further than what is durable, where that suffices: a block that was read ahead is kept, and behind the
         // durable end a frame may be half written.
         let durable = self.end(Horizon::Durable);
-        let end = if offset < durable { durable } else { self.end(Horizon::Written) };
-        self.segment().record(offset, end, block)
+        if offset < durable { durable } else { self.end(Horizon::Written) }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HEADER_LEN, check_frame, records};
 use super::index::{KeyHash, MemoryIndex};
 use super::part::SealedPart;
-use super::segment::{Block, Segment};
+use super::segment::{Segment, Window};
 use super::{Address, MAX_FRAME, ReadError, RecordKind};
 use crate::planted::{Bug, planted};
 
@@ -74,10 +74,10 @@ pub(crate) fn scan(
             stop: Stop::End,
         },
     };
-    let mut block = Block::default();
+    let mut window = Window::default();
     let mut at = scan.index.start;
     while at < end {
-        let (header, frame) = match next_frame(segment, at, end, scan.last_crc, &mut block)? {
+        let (header, frame) = match next_frame(segment, at, end, scan.last_crc, &mut window)? {
             Ok(Some(found)) => found,
             Ok(None) => break,
             Err(what) => {
@@ -107,11 +107,11 @@ fn index_after(part: &SealedPart, hash: KeyHash) -> Result<MemoryIndex, ReadErro
     let summary = &part.index.summary;
     let mut index = MemoryIndex::new(hash, summary.end, summary.next_symbol, summary.next_position());
     index.last_crc = summary.last_crc;
-    let mut block = Block::default();
+    let mut window = Window::default();
     for kind in 0..part.index.kinds() {
         let (scope, event_type) = part.index.kind(kind)?;
-        index.adopt_scope(scope, part.scope(scope, &mut block)?);
-        index.adopt_type(event_type, part.event_type(event_type, &mut block)?);
+        index.adopt_scope(scope, part.scope(scope, &mut window)?);
+        index.adopt_type(event_type, part.event_type(event_type, &mut window)?);
     }
     Ok(index)
 }
@@ -124,7 +124,7 @@ pub(crate) fn adopt_streams(
     frame: &[u8],
 ) -> Result<(), ReadError> {
     let body = frame.get(FRAME_HEADER_LEN..).unwrap_or_default();
-    let mut block = Block::default();
+    let mut window = Window::default();
     for (_, record, _) in records(body, header.records).flatten() {
         let refers = [RecordKind::Event as u8, RecordKind::Erased as u8, RecordKind::Keyframe as u8];
         let symbol = record.stream_symbol;
@@ -132,8 +132,8 @@ pub(crate) fn adopt_streams(
         if !refers.contains(&record.kind) || known {
             continue;
         }
-        let (scope_symbol, _, id) = part.stream_name(symbol, &mut block)?;
-        let scope = part.scope(scope_symbol, &mut block)?;
+        let (scope_symbol, _, id) = part.stream_name(symbol, &mut window)?;
+        let scope = part.scope(scope_symbol, &mut window)?;
         let hash = index.hash().stream(&scope, &id);
         if let Some((_, row)) = part.find_stream(hash, &scope, &id)? {
             index.adopt_stream(symbol, scope_symbol, &scope, id, row.version());
@@ -158,9 +158,9 @@ pub(crate) fn next_frame(
     at: u32,
     end: u32,
     last_crc: u32,
-    block: &mut Block,
+    window: &mut Window,
 ) -> Result<NextFrame, ReadError> {
-    let frame = match frame_at(segment, at, end, block)? {
+    let frame = match frame_at(segment, at, end, window)? {
         Found::Nothing => return Ok(Ok(None)),
         Found::Bad(what) => return Ok(Err(what)),
         Found::Frame(frame) => frame,
@@ -173,14 +173,14 @@ pub(crate) fn next_frame(
 }
 
 /// The frame at `at`, its length plausible, its CRCs not checked yet.
-fn frame_at(segment: &Segment, at: u32, end: u32, block: &mut Block) -> Result<Found, ReadError> {
+fn frame_at(segment: &Segment, at: u32, end: u32, window: &mut Window) -> Result<Found, ReadError> {
     let left = (end - at) as usize;
-    let head = segment.slice(at as usize, FRAME_HEADER_LEN.min(left), end, block)?;
+    let head = segment.slice(at as usize, FRAME_HEADER_LEN.min(left), end, window)?;
     if head.iter().all(|byte| *byte == 0) {
         return Ok(Found::Nothing);
     }
     match FrameHeader::decode(&head, MAX_FRAME.min(left)) {
-        Ok(header) => segment.slice(at as usize, header.length as usize, end, block).map(Found::Frame),
+        Ok(header) => segment.slice(at as usize, header.length as usize, end, window).map(Found::Frame),
         Err(what) => Ok(Found::Bad(what)),
     }
 }
@@ -221,12 +221,12 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
     let end = u32::try_from(file_len).unwrap_or(u32::MAX);
     let here = Address::new(segment.number(), bad);
     const STEP: u32 = 256 << 10;
-    let mut block = Block::default();
+    let mut window = Window::default();
     let mut at = bad.next_multiple_of(8).max(bad + 8);
     while at < end {
         // Space that was filled ahead is zeros, and there may be much of it.
         let step_end = at.saturating_add(STEP).min(end);
-        let bytes = segment.slice(at as usize, (step_end - at) as usize, end, &mut block)?;
+        let bytes = segment.slice(at as usize, (step_end - at) as usize, end, &mut window)?;
         if bytes.iter().all(|byte| *byte == 0) {
             at = step_end;
             continue;
@@ -234,13 +234,13 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
         let mut inside = at;
         while inside < step_end && end - inside >= FRAME_HEADER_LEN as u32 {
             let left = (end - inside) as usize;
-            let head = segment.slice(inside as usize, FRAME_HEADER_LEN, end, &mut block)?;
+            let head = segment.slice(inside as usize, FRAME_HEADER_LEN, end, &mut window)?;
             let header = FrameHeader::decode(&head, MAX_FRAME.min(left)).ok().filter(|header| {
                 // Most candidates end here: a frame of this segment states an address of this log.
                 header.synced_to > here && header.synced_to.segment() == segment.number()
             });
             if let Some(header) = header {
-                let frame = segment.slice(inside as usize, header.length as usize, end, &mut Block::default())?;
+                let frame = segment.slice(inside as usize, header.length as usize, end, &mut Window::default())?;
                 if check_frame(&frame, &segment.salt).is_ok() {
                     return Ok(true);
                 }

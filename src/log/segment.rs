@@ -3,6 +3,7 @@
 
 mod checked;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,6 +34,9 @@ struct Growing {
     durable: AtomicU32,
     map: RwLock<Bytes>,
 }
+
+/// What is fetched ahead of a record, from its offset on: the front of one of usual size.
+const FETCHED: [usize; 3] = [0, 128, 256];
 
 /// How much a file must have grown at least to be mapped anew, in bytes.
 const GROWN: usize = 64 << 10;
@@ -134,14 +138,20 @@ impl Segment {
             None => Source::File(Growing::default()),
         };
         let salt = Salt::new(header.salt);
-        let checked = Checked::new(mapped_len.unwrap_or_default());
-        Ok(Arc::new(Self { header, salt, file, source, name, checked }))
+        Ok(Arc::new(Self { header, salt, file, source, name, checked: Checked::default() }))
     }
 
     /// A file as the segment that `header` says: one that was just created, or whatever its name, where salvage found it.
     pub(crate) fn of_file(name: String, file: Arc<dyn DiskFile>, header: SegmentHeader) -> Arc<Self> {
         let salt = Salt::new(header.salt);
-        Arc::new(Self { header, salt, file, source: Source::File(Growing::default()), name, checked: Checked::new(0) })
+        Arc::new(Self {
+            header,
+            salt,
+            file,
+            source: Source::File(Growing::default()),
+            name,
+            checked: Checked::default(),
+        })
     }
 
     /// Has what stands in an active segment mapped, too.
@@ -170,31 +180,65 @@ impl Segment {
         ReadError::io(&self.name)(error)
     }
 
-    /// The record at `offset`, checked, its body shared. Nothing at or after `end` is looked at.
-    pub(crate) fn record(&self, offset: u32, end: u32, block: &mut Block) -> Result<(RecordHeader, Bytes), ReadError> {
+    /// The record at `offset`, checked: its header, and where in the window its body is. Nothing at or after `end` is
+    /// looked at.
+    #[inline]
+    pub(crate) fn find_record(
+        &self,
+        offset: u32,
+        end: u32,
+        window: &mut Window,
+    ) -> Result<(RecordHeader, Range<usize>), ReadError> {
+        let at = offset as usize;
+        // Nearly always: in the map that the window holds, and checked before.
+        if window.is_map
+            && window.segment == self.number()
+            && let Some(header) = window.bytes.get(at..).and_then(RecordHeader::decode)
+            && at + header.record_len() <= window.bytes.len().min(end as usize)
+            && self.checked.holds(offset)
+        {
+            return Ok((header, at + RECORD_HEADER_LEN..at + header.record_len()));
+        }
+        self.check_record(offset, end, window)
+    }
+
+    fn check_record(
+        &self,
+        offset: u32,
+        end: u32,
+        window: &mut Window,
+    ) -> Result<(RecordHeader, Range<usize>), ReadError> {
         let beyond = || self.corrupt(offset, "a record reaches beyond the end of the log");
         let at = offset as usize;
-        if u64::from(offset) + RECORD_HEADER_LEN as u64 > u64::from(end) {
+        if at + RECORD_HEADER_LEN > end as usize {
             return Err(beyond());
         }
-        if let Source::Map(map) = &self.source {
-            let header = map.get(at..).and_then(RecordHeader::decode).ok_or_else(beyond)?;
-            let record = at..at + header.record_len();
-            let bytes = map.get(record.clone()).filter(|_| record.end <= end as usize).ok_or_else(beyond)?;
-            if !self.checked.holds(at) {
-                self.check(offset, bytes)?;
-                self.checked.add(at);
+        self.reach(at..at + RECORD_HEADER_LEN, end, window)?;
+        let header = window.from(at).and_then(RecordHeader::decode).ok_or_else(beyond)?;
+        let record = at..at + header.record_len();
+        if record.end > end as usize {
+            return Err(beyond());
+        }
+        self.reach(record.clone(), end, window)?;
+        let in_window = record.start - window.start..record.end - window.start;
+        if !(window.is_map && self.checked.holds(offset)) {
+            self.check(offset, window.bytes.get(in_window.clone()).unwrap_or_default())?;
+            if window.is_map {
+                self.checked.add(offset);
             }
-            return Ok((header, map.slice(at + RECORD_HEADER_LEN..record.end)));
         }
-        let head = self.slice(at, RECORD_HEADER_LEN, end, block)?;
-        let header = RecordHeader::decode(&head).ok_or_else(beyond)?;
-        if at + header.record_len() > end as usize {
-            return Err(beyond());
-        }
-        let record = self.slice(at, header.record_len(), end, block)?;
-        self.check(offset, &record)?;
-        Ok((header, record.slice(RECORD_HEADER_LEN..)))
+        Ok((header, in_window.start + RECORD_HEADER_LEN..in_window.end))
+    }
+
+    /// As [`find_record`](Self::find_record), its body shared.
+    pub(crate) fn record(
+        &self,
+        offset: u32,
+        end: u32,
+        window: &mut Window,
+    ) -> Result<(RecordHeader, Bytes), ReadError> {
+        let (header, body) = self.find_record(offset, end, window)?;
+        Ok((header, window.bytes.slice(body)))
     }
 
     fn check(&self, offset: u32, record: &[u8]) -> Result<(), ReadError> {
@@ -205,54 +249,88 @@ impl Segment {
     }
 
     /// `length` bytes from `at`, unchecked; short reads are errors.
-    pub(crate) fn slice(&self, at: usize, length: usize, end: u32, block: &mut Block) -> Result<Bytes, ReadError> {
-        let wanted = at..at.saturating_add(length);
-        let short = || self.corrupt(at.min(u32::MAX as usize) as u32, "the file is shorter than the log says");
-        match &self.source {
-            Source::Map(map) if wanted.end <= map.len() => Ok(map.slice(wanted)),
-            Source::Map(_) => Err(short()),
-            Source::File(growing) => {
-                if let Some(map) = growing.map(&*self.file, wanted.end) {
-                    return Ok(map.slice(wanted));
-                }
-                if let Some(bytes) = block.get(self.number(), &wanted) {
-                    return Ok(bytes);
-                }
-                // Read ahead only where the reads so far went forward.
-                let ahead = if block.precedes(self.number(), at) { 256 << 10 } else { 8 << 10 };
-                let to = wanted.end.max(at.saturating_add(ahead).min(end as usize));
-                let mut bytes = vec![0; to.saturating_sub(at)];
-                let found = self.file.read_up_to(at as u64, &mut bytes).map_err(|error| self.io(error))?;
-                bytes.truncate(found);
-                if found < length {
-                    return Err(short());
-                }
-                let bytes = Bytes::from(bytes);
-                *block = Block { segment: self.number(), start: at, bytes: bytes.clone() };
-                Ok(bytes.slice(..length))
+    pub(crate) fn slice(&self, at: usize, length: usize, end: u32, window: &mut Window) -> Result<Bytes, ReadError> {
+        self.reach(at..at.saturating_add(length), end, window)?;
+        Ok(window.bytes.slice(at - window.start..at - window.start + length))
+    }
+
+    /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
+    /// other.
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32>, window: &Window) {
+        if !window.is_map || window.segment != self.number() {
+            return;
+        }
+        let mut touched = 0;
+        for offset in offsets {
+            for line in FETCHED {
+                touched ^= window.bytes.get(offset as usize + line).copied().unwrap_or_default();
             }
         }
+        std::hint::black_box(touched);
+    }
+
+    /// Moves the window to where it holds the bytes `wanted`, unless it does already; short reads are errors.
+    #[inline]
+    fn reach(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
+        if window.holds(self.number(), &wanted) { Ok(()) } else { self.move_window(wanted, end, window) }
+    }
+
+    fn move_window(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
+        let at = wanted.start;
+        let short = || self.corrupt(at.min(u32::MAX as usize) as u32, "the file is shorter than the log says");
+        let map = match &self.source {
+            Source::Map(map) if wanted.end <= map.len() => Some(map.clone()),
+            Source::Map(_) => return Err(short()),
+            Source::File(growing) => growing.map(&*self.file, wanted.end),
+        };
+        if let Some(bytes) = map {
+            *window = Window { segment: self.number(), start: 0, bytes, is_map: true };
+            return Ok(());
+        }
+        // Read ahead only where the reads so far went forward.
+        let ahead = if window.precedes(self.number(), at) { 256 << 10 } else { 8 << 10 };
+        let to = wanted.end.max(at.saturating_add(ahead).min(end as usize));
+        let mut bytes = vec![0; to.saturating_sub(at)];
+        let found = self.file.read_up_to(at as u64, &mut bytes).map_err(|error| self.io(error))?;
+        bytes.truncate(found);
+        if found < wanted.len() {
+            return Err(short());
+        }
+        *window = Window { segment: self.number(), start: at, bytes: Bytes::from(bytes), is_map: false };
+        Ok(())
     }
 }
 
-/// The last block that a reader read with pread.
+/// What a reader has in hand of one segment: all that is mapped of it, or the last block that was read with pread.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Block {
+pub(crate) struct Window {
     segment: u32,
     start: usize,
     bytes: Bytes,
+    is_map: bool,
 }
 
-impl Block {
-    fn get(&self, segment: u32, wanted: &std::ops::Range<usize>) -> Option<Bytes> {
-        let end = self.start + self.bytes.len();
-        let inside = self.segment == segment && wanted.start >= self.start && wanted.end <= end;
-        inside.then(|| self.bytes.slice(wanted.start - self.start..wanted.end - self.start))
+impl Window {
+    #[inline]
+    fn holds(&self, segment: u32, wanted: &Range<usize>) -> bool {
+        self.segment == segment && wanted.start >= self.start && wanted.end <= self.start + self.bytes.len()
     }
 
-    /// Whether `at` is near the end of this block: the reader goes forward.
+    /// What it holds from `at` of the segment on.
+    #[inline]
+    fn from(&self, at: usize) -> Option<&[u8]> {
+        self.bytes.get(at.checked_sub(self.start)?..)
+    }
+
+    /// What it holds.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Whether `at` is near the end of a block that was read: the reader goes forward.
     fn precedes(&self, segment: u32, at: usize) -> bool {
         let end = self.start + self.bytes.len();
-        self.segment == segment && at >= self.start && at <= end + (64 << 10)
+        self.segment == segment && !self.is_map && at >= self.start && at <= end + (64 << 10)
     }
 }

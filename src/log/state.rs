@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::core::Core;
 use super::fold::Fold;
 use super::format::{KeyframeBody, encode_keyframe};
-use super::part::Horizon;
-use super::read::{Direction, StreamReader};
-use super::recorded::RecordedEvent;
+use super::part::{Horizon, Part, StreamRef};
+use super::read::{Direction, Events, StreamReader};
+use super::recorded::EventRef;
 use super::view::View;
 use super::{KeyframePolicy, Loss, ReadError};
 use crate::event::Scope;
@@ -56,7 +56,7 @@ struct Progress<S> {
 
 impl<S> Progress<S> {
     /// Whether `event` belongs to the state wanted.
-    fn includes(&self, event: &RecordedEvent, at: At) -> bool {
+    fn includes(&self, event: &EventRef<'_>, at: At) -> bool {
         match at {
             At::Now => true,
             At::Version(version) => event.version() <= version,
@@ -77,6 +77,9 @@ impl<S> Progress<S> {
     }
 }
 
+/// Where a fold starts, and the parts that hold what comes after, newest first, where they were looked up.
+type Start<S> = (Option<Progress<S>>, Option<Vec<(Part, StreamRef)>>);
+
 impl Core {
     /// Folds a stream up to a point.
     pub(crate) fn fold<F: Fold>(
@@ -88,7 +91,11 @@ impl Core {
         use_keyframes: bool,
     ) -> Result<State<F::State>, ReadError> {
         let view = self.current()?;
-        let start = if use_keyframes { self.newest_keyframe(&view, scope, stream, fold, at)? } else { None };
+        let until = self.durable.position();
+        let (start, parts) = match use_keyframes {
+            true => self.newest_keyframe(&view, scope, stream, fold, at)?,
+            false => (None, None),
+        };
         let keyframe = start.as_ref().map(|progress| progress.version);
         let mut progress = start.unwrap_or_else(|| Progress {
             version: 0,
@@ -101,8 +108,15 @@ impl Core {
         });
         let mut events_read = 0;
         let from = progress.version.saturating_add(1);
-        let reader = StreamReader::new(view.clone(), scope, stream, from, Direction::Forward, self.durable.position())?;
-        for event in reader {
+        let reader = match parts {
+            Some(parts) => {
+                let last = if let At::Version(version) = at { version } else { u64::MAX };
+                StreamReader::in_parts(view.clone(), scope, stream, from..=last, until, parts)
+            }
+            None => StreamReader::new(view.clone(), scope, stream, from, Direction::Forward, until)?,
+        };
+        let mut events = Events::of_stream(reader);
+        while let Some(event) = events.next_ref() {
             let event = event?;
             if !progress.includes(&event, at) {
                 break;
@@ -131,7 +145,8 @@ impl Core {
         Ok(State { version: progress.version, state: progress.state, keyframe, events_read })
     }
 
-    /// The newest keyframe of this fold that the state wanted can start from.
+    /// The newest keyframe of this fold that the state wanted can start from, and the parts that hold the events after
+    /// it, newest first.
     fn newest_keyframe<F: Fold>(
         &self,
         view: &View,
@@ -139,23 +154,23 @@ impl Core {
         stream: &str,
         fold: &F,
         at: At,
-    ) -> Result<Option<Progress<F::State>>, ReadError> {
+    ) -> Result<Start<F::State>, ReadError> {
         let name = crc32fast::hash(fold.name().as_bytes());
-        let newest = match at {
+        let mut newest = match at {
             At::Version(version) => version,
             _ => u64::MAX,
         };
-        let (durable, _) = view.head(scope, stream, Horizon::Durable)?;
-        let newest = newest.min(durable);
         let mut best: Option<Progress<F::State>> = None;
-        // Keyframes are derived, so one that isn't durable yet serves as well; the events it stands for are durable.
-        for found in view.stream_parts_newest_first(scope, stream, Horizon::Written) {
+        let mut parts = Vec::new();
+        for found in view.stream_parts_newest_first(scope, stream, Horizon::Durable) {
             let (part, found) = found?;
+            // Keyframes are derived, so one that isn't durable yet serves as well; the events it stands for are durable.
+            newest = newest.min(found.version());
+            parts.push((part.clone(), found));
             let best_version = best.as_ref().map_or(0, |best| best.version);
-            let mut keyframes = part.keyframes(&found)?;
-            keyframes.retain(|entry| entry.fold == name && entry.version <= newest && entry.version > best_version);
-            keyframes.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.version));
-            for entry in keyframes {
+            let mut to = newest;
+            while let Some(entry) = part.newest_keyframe(&found, name, (best_version, to))? {
+                to = entry.version - 1;
                 let body = match part.keyframe(&entry, &found) {
                     Ok(body) => body,
                     // After a failed sync nobody knows what stands there; it was only a help.
@@ -187,7 +202,7 @@ impl Core {
                 break;
             }
         }
-        Ok(best)
+        Ok((best, Some(parts)))
     }
 
     /// Leaves a keyframe of the state so far in the log, where the store may write. It is only a help: that it can't be

@@ -16,7 +16,7 @@ use super::import::Import;
 use super::lock_file::{LockFile, LockState};
 use super::open::{self, OpenMode};
 use super::part::{Cursor, Horizon, Part};
-use super::read::{Direction, EventIter, LogReader, Query, StreamReader};
+use super::read::{Direction, Events, Query, StreamReader};
 use super::recorded::RecordedEvent;
 use super::salvage;
 use super::state::{At, State};
@@ -236,10 +236,11 @@ impl EventStore {
         stream: &str,
         from: u64,
         direction: Direction,
-    ) -> Result<EventIter, ReadError> {
+    ) -> Result<Events, ReadError> {
         check_stream_id(stream, &self.inner().options.limits)?;
         let view = self.inner().current()?;
-        Ok(Box::new(StreamReader::new(view, scope, stream, from, direction, self.inner().durable.position())?))
+        let until = self.inner().durable.position();
+        Ok(Events::of_stream(StreamReader::new(view, scope, stream, from, direction, until)?))
     }
 
     /// The events of the log that a query wants, of those that were durable when it was called, however late they are
@@ -247,9 +248,9 @@ impl EventStore {
     ///
     /// # Errors
     /// As [`read_stream`](Self::read_stream).
-    pub fn read(&self, query: Query) -> Result<EventIter, ReadError> {
+    pub fn read(&self, query: Query) -> Result<Events, ReadError> {
         let view = self.inner().current()?;
-        Ok(Box::new(LogReader::new(view, query.until(self.inner().durable.position()))?))
+        Events::wanted(view, query.until(self.inner().durable.position()))
     }
 
     /// The events that a query wants, from after a position on (0: from the first), and then each new one. The query's

@@ -207,6 +207,8 @@ pub(crate) struct View {
 pub(crate) enum Place {
     Recent(Part),
     Directory(StreamPlace),
+    /// One that was looked up: it does.
+    Found(Part, StreamRef),
 }
 
 impl View {
@@ -265,14 +267,19 @@ impl View {
         let hash = self.hash().stream(scope, stream);
         let recent = self.recent.iter().rev().cloned().map(|part| Ok(Place::Recent(part)));
         let older = self.directory.newest_streams(hash).map(|place| place.map(Place::Directory));
-        recent
-            .chain(older)
-            .filter_map(move |place| place.and_then(|place| self.stream_in(&place, scope, stream, horizon)).transpose())
+        recent.chain(older).filter_map(move |place| {
+            place.and_then(|place| self.stream_in(&place, hash, scope, stream, horizon)).transpose()
+        })
     }
 
     /// Where a stream's events from version `from` on may be, oldest first.
-    pub(crate) fn stream_places(&self, scope: &Scope, stream: &str, from: u64) -> Result<Vec<Place>, ReadError> {
-        let hash = self.hash().stream(scope, stream);
+    pub(crate) fn stream_places(
+        &self,
+        hash: u64,
+        scope: &Scope,
+        stream: &str,
+        from: u64,
+    ) -> Result<Vec<Place>, ReadError> {
         let mut places = self.directory.streams(hash)?;
         places.dedup_by_key(|place| place.segment);
         // The last that begins before `from` holds it, unless it is of another stream with the same hash.
@@ -292,6 +299,7 @@ impl View {
     pub(crate) fn stream_in(
         &self,
         place: &Place,
+        hash: u64,
         scope: &Scope,
         stream: &str,
         horizon: Horizon,
@@ -299,8 +307,9 @@ impl View {
         let part = match place {
             Place::Recent(part) => part.clone(),
             Place::Directory(place) => self.sealed.get(place.segment)?,
+            Place::Found(part, stream) => return Ok(Some((part.clone(), *stream))),
         };
-        let found = part.find_stream(self.hash().stream(scope, stream), scope, stream, horizon)?;
+        let found = part.find_stream(hash, scope, stream, horizon)?;
         Ok(found.map(|stream| (part, stream)))
     }
 
@@ -372,7 +381,11 @@ impl View {
         if let Some(made_at) = v7_micros(id) {
             let from = self.directory.first_not(|s| s.last_recorded < made_at.saturating_sub(NEAR_MICROS))?;
             let to = self.directory.first_not(|s| s.first_recorded <= made_at.saturating_add(NEAR_MICROS))?;
-            segments.extend(from..to);
+            for segment in from..to {
+                if self.directory.summary(segment)?.is_none_or(|summary| summary.may_hold_id_of(made_at)) {
+                    segments.push(segment);
+                }
+            }
         }
         segments.sort_unstable_by(|a, b| b.cmp(a));
         segments.dedup();

@@ -1,6 +1,6 @@
 //! A fold whose state tells every event it was made from, in order, and the fingerprint it was made with.
 
-use crate::log::{Fold, RecordedEvent};
+use crate::log::{EventRef, Fold};
 
 /// Events, and a hash chained over their positions and the fingerprint.
 pub(super) type Chain = (u64, u64);
@@ -31,7 +31,7 @@ impl Fold for ChainFold {
         (0, 0)
     }
 
-    fn apply(&self, state: &mut Chain, event: &RecordedEvent) {
+    fn apply(&self, state: &mut Chain, event: &EventRef<'_>) {
         self.add(state, event.position());
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::checks::unexpected;
 use super::model::{Check, Model, ensure};
-use crate::log::{EventIter, EventStore, Query, ReadError, RecordedEvent, Subscription};
+use crate::log::{EventStore, Events, Query, ReadError, RecordedEvent, Subscription};
 use crate::storage::simulated::{Fault, Rng, SimulatedDisk};
 use crate::sync::Mutex;
 
@@ -17,7 +17,7 @@ struct Follower {
 
 /// A read that was begun some time ago, and the position after which it goes on.
 struct Held {
-    events: EventIter,
+    events: Events,
     after: u64,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use atlas::dispatch::{Delivery, DeliveryFilter, Emit, HandlerError};
-use atlas::log::{Append, At, Durability, Fold, KeyframePolicy, Options, RecordedEvent};
+use atlas::log::{Append, At, Durability, EventRef, Fold, KeyframePolicy, Options};
 use atlas::{Atlas, Event, EventStore, Scope, Uuid};
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ impl Fold for Count {
         0
     }
 
-    fn apply(&self, state: &mut u64, _event: &RecordedEvent) {
+    fn apply(&self, state: &mut u64, _event: &EventRef<'_>) {
         *state += 1;
     }
 

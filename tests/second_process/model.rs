@@ -1,7 +1,7 @@
 //! After every step of a host its readers see exactly what is durable, whatever the host does in which order.
 
 use atlas::EventStore;
-use atlas::log::{Durability, EventIter, Query, Subscription};
+use atlas::log::{Durability, Events, Query, Subscription};
 
 use crate::world::{Host, LookOnly, Numbers, assert_sees, read_only};
 
@@ -13,7 +13,7 @@ struct Reader {
     store: EventStore,
     subscription: Subscription,
     subscribed_to: usize,
-    kept: EventIter,
+    kept: Events,
     kept_to: usize,
     kept_end: usize,
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use atlas::log::{At, Depth, Fold, Folds, KeyframePolicy, MergeFold, Options, RecordedEvent, Report};
+use atlas::log::{At, Depth, EventRef, Fold, Folds, KeyframePolicy, MergeFold, Options, Report};
 use atlas::{EventStore, rebuild, verify};
 use redb::{Database, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Fold for Forgetful {
         MergeFold.start()
     }
 
-    fn apply(&self, state: &mut Value, event: &RecordedEvent) {
+    fn apply(&self, state: &mut Value, event: &EventRef<'_>) {
         MergeFold.apply(state, event);
         state["text"] = json!("forgotten");
     }

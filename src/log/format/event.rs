@@ -30,6 +30,9 @@ const CONTENT_TYPE: u16 = 0x40;
 const METADATA: u16 = 0x80;
 const KNOWN: u16 = 0xff;
 
+/// Bytes of flags and id.
+const NOTHING_OPTIONAL: usize = 18;
+
 /// An event's body, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventBody<'a> {
@@ -98,6 +101,15 @@ impl<'a> EventBody<'a> {
         let mut fields = Reader::new(body);
         fields.u16()?;
         fields.array().map(Uuid::from_bytes)
+    }
+
+    /// Where the data of a body begin that decodes.
+    pub(crate) fn data_at(body: &'a [u8]) -> Result<usize, Bad> {
+        match body.first_chunk() {
+            // Nothing that is optional.
+            Some([0, 0]) if body.len() >= NOTHING_OPTIONAL => Ok(NOTHING_OPTIONAL),
+            _ => Self::decode(body).map(|decoded| body.len() - decoded.data.len()),
+        }
     }
 
     fn fields(body: &'a [u8]) -> Option<Self> {

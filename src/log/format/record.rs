@@ -11,7 +11,7 @@
 //! 24  body
 //! ```
 
-use super::{Bad, Reader, Salt, crc_of_body};
+use super::{Bad, Salt, crc_of_body};
 
 /// Bytes of a record header.
 pub(crate) const RECORD_HEADER_LEN: usize = 24;
@@ -32,12 +32,20 @@ pub(crate) struct RecordHeader {
 impl RecordHeader {
     /// The header at the front of `bytes`.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut fields = Reader::new(bytes);
-        let body_len = fields.u32()?;
-        let crc = fields.u32()?;
-        let [kind, low, middle, high] = fields.array()?;
-        let type_symbol = u32::from_le_bytes([low, middle, high, 0]);
-        Some(Self { body_len, crc, kind, type_symbol, stream_symbol: fields.u32()?, version: fields.u64()? })
+        let [length_and_crc, kind_and_symbols, version] = bytes.first_chunk::<RECORD_HEADER_LEN>()?.as_chunks().0
+        else {
+            return None;
+        };
+        let (length_and_crc, kind_and_symbols) =
+            (u64::from_le_bytes(*length_and_crc), u64::from_le_bytes(*kind_and_symbols));
+        Some(Self {
+            body_len: length_and_crc as u32,
+            crc: (length_and_crc >> 32) as u32,
+            kind: kind_and_symbols as u8,
+            type_symbol: (kind_and_symbols as u32) >> 8,
+            stream_symbol: (kind_and_symbols >> 32) as u32,
+            version: u64::from_le_bytes(*version),
+        })
     }
 
     fn encode(&self) -> [u64; 3] {

@@ -20,6 +20,8 @@ use crate::sync::{AtomicU64, Mutex, Ordering};
 
 const BLOCK: usize = 4096;
 const FOOTER: usize = 24;
+/// Said of a file that an older version of Atlas wrote.
+const OLDER: &str = "the file is of an older version of Atlas; it is derived, and the next open makes it anew";
 const DAMAGED_BLOCK: &str =
     "a block's CRC doesn't match; the file is derived: remove it, and the next open makes it anew";
 /// At the front of every file: what of it is read at open and decides where the rest stands.
@@ -55,6 +57,11 @@ impl std::fmt::Debug for Healer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Healer")
     }
+}
+
+/// Whether an error of [`CheckedFile::open`] says that the file is whole, but of an older version.
+pub(crate) fn is_older(error: &ReadError) -> bool {
+    matches!(error, ReadError::Corrupt { what: OLDER, .. })
 }
 
 /// Writes a file front to back, in memory of a fixed size.
@@ -156,6 +163,12 @@ impl CheckedFile {
         let covered = footer.get(..FOOTER - 4).unwrap_or_default();
         let mut fields = Reader::new(footer);
         let (found, data_len, crcs, crc) = (fields.array::<8>(), fields.u64(), fields.u32(), fields.u32());
+        // The last byte of a magic tells the version.
+        let is_older =
+            |found: [u8; 8]| found.split_last().map(|(_, kind)| kind) == magic.split_last().map(|(_, kind)| kind);
+        if crc == Some(crc32fast::hash(covered)) && found.is_some_and(|found| is_older(found) && found < *magic) {
+            return Err(corrupt(OLDER));
+        }
         if found != Some(*magic) || crc != Some(crc32fast::hash(covered)) {
             return Err(corrupt("the footer is damaged"));
         }
@@ -192,7 +205,27 @@ impl CheckedFile {
     }
 
     /// `length` bytes of data from `offset`, checked.
+    #[inline]
     pub(crate) fn get(&self, offset: usize, length: usize) -> Result<&[u8], ReadError> {
+        let end = offset.wrapping_add(length);
+        let (first, last) = (offset / BLOCK, end.wrapping_sub(1) / BLOCK);
+        // Nearly always: within one block, which was found whole, so that nothing was healed either.
+        if first == last
+            && end <= self.data_len
+            && self.was_whole(first)
+            && let Some(bytes) = self.bytes.get(offset..end)
+        {
+            return Ok(bytes);
+        }
+        self.get_blocks(offset, length)
+    }
+
+    #[inline]
+    fn was_whole(&self, block: usize) -> bool {
+        self.checked.get(block / 64).is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (block % 64) != 0)
+    }
+
+    fn get_blocks(&self, offset: usize, length: usize) -> Result<&[u8], ReadError> {
         let end = offset.checked_add(length).filter(|end| *end <= self.data_len);
         let Some(end) = end else {
             return Err(self.corrupt(offset, "a section reaches beyond the file"));
@@ -211,17 +244,16 @@ impl CheckedFile {
     }
 
     fn is_whole(&self, block: usize) -> bool {
-        let bit = 1u64 << (block % 64);
-        let Some(word) = self.checked.get(block / 64) else { return false };
-        if word.load(Ordering::Relaxed) & bit != 0 {
+        if self.was_whole(block) {
             return true;
         }
+        let Some(word) = self.checked.get(block / 64) else { return false };
         let start = block * BLOCK;
         let data = self.bytes.get(start..self.data_len.min(start + BLOCK)).unwrap_or_default();
         let crc = self.bytes.get(self.data_len + block * 4..).and_then(|rest| rest.first_chunk::<4>());
         let whole = crc == Some(&crc32fast::hash(data).to_le_bytes());
         if whole {
-            word.fetch_or(bit, Ordering::Relaxed);
+            word.fetch_or(1 << (block % 64), Ordering::Relaxed);
         }
         whole
     }
@@ -264,6 +296,7 @@ pub(crate) struct Section {
 
 impl Section {
     /// Row `number` of rows of `N` bytes.
+    #[inline]
     pub(crate) fn row<const N: usize>(self, file: &CheckedFile, number: u32) -> Result<[u8; N], ReadError> {
         let offset = (self.offset as usize).saturating_add(number as usize * N);
         if number >= self.count {
@@ -282,6 +315,7 @@ impl Section {
         Ok(file.get(offset, numbers.len() * N)?.as_chunks().0)
     }
 
+    #[inline]
     pub(crate) fn u32(self, file: &CheckedFile, number: u32) -> Result<u32, ReadError> {
         self.row(file, number).map(u32::from_le_bytes)
     }

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section};
+use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section, is_older};
 use super::file::{IndexFile, Summary};
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::Disk;
 
-const MAGIC: &[u8; 8] = b"ATLASDR1";
+const MAGIC: &[u8; 8] = b"ATLASDR2";
 const HEADER: usize = 64;
 
 /// One `.dir` file.
@@ -398,7 +398,7 @@ impl Directory {
     pub(crate) fn check_files(disk: &dyn Disk, store_id: [u8; 16], names: &[String]) -> Vec<ReadError> {
         let covers = names.iter().filter_map(|name| covered_by(name));
         let check = |(first, last)| Run::open(disk, store_id, first, last)?.file.check_all();
-        covers.filter_map(|covered| check(covered).err()).filter(|error| !is_gone(error)).collect()
+        covers.filter_map(|covered| check(covered).err()).filter(|error| !is_gone(error) && !is_older(error)).collect()
     }
 }
 

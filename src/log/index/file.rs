@@ -4,15 +4,16 @@
 
 mod encode;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section};
-use super::memory::{FrameEntry, KeyframeEntry, MemoryIndex, RoomEntry};
+use super::memory::{FrameEntry, FrameOf, MemoryIndex, RoomEntry};
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::Disk;
 
-const MAGIC: &[u8; 8] = b"ATLASIX1";
+const MAGIC: &[u8; 8] = b"ATLASIX2";
 const HEADER: usize = 256;
 /// The most kinds that two bytes can number.
 const NARROW: usize = 1 << 16;
@@ -36,7 +37,7 @@ struct Sections {
     stream_table: Section,
     /// u32: ordinals, stream by stream.
     postings: Section,
-    /// 16, stream by stream: version u64, CRC of the fold's name u32, offset u32.
+    /// 16, stream by stream, by version: version u64, CRC of the fold's name u32, offset u32.
     keyframes: Section,
     /// u64, sorted: upper half of an id's hash, ordinal.
     ids: Section,
@@ -95,6 +96,8 @@ pub(crate) struct Summary {
     pub(crate) first_recorded: i64,
     pub(crate) last_recorded: i64,
     pub(crate) new_streams: u32,
+    /// When its ids were made that are looked for by that: the first and the last, in milliseconds after `first_recorded`.
+    pub(crate) near_ids: Option<(i32, i32)>,
 }
 
 /// A row of the stream section.
@@ -202,6 +205,11 @@ impl IndexFile {
         self.sections.offsets.u32(&self.file, ordinal)
     }
 
+    /// Offsets of some events next to each other.
+    pub(crate) fn offsets(&self, ordinals: Range<u32>) -> Result<&[[u8; 4]], ReadError> {
+        self.sections.offsets.rows(&self.file, ordinals)
+    }
+
     /// The scope and type symbols of an event.
     pub(crate) fn kind_of(&self, ordinal: u32) -> Result<(u32, u32), ReadError> {
         self.kind(self.kind_number(ordinal)?)
@@ -251,12 +259,10 @@ impl IndexFile {
         Ok((low + found as u32).wrapping_sub(1))
     }
 
-    /// The frame that holds the event with `ordinal`, and the first ordinal after it.
-    pub(crate) fn frame_of(&self, ordinal: u32) -> Result<(FrameEntry, u32), ReadError> {
-        let number = self.last_frame(|frame| frame.first_ordinal <= ordinal)?;
-        let next = number.wrapping_add(1);
-        let after = if next < self.frames() { self.frame(next)?.first_ordinal } else { self.summary.events };
-        Ok((self.frame(number)?, after))
+    /// Looks frames up for events that come in ascending order.
+    pub(crate) fn frames_of(&self) -> FramesOf<'_> {
+        let per_event = f64::from(self.frames()) / f64::from(self.summary.events.max(1));
+        FramesOf { index: self, per_event, rows: &[], first: 0, found: None }
     }
 
     /// The frame that holds the record at `offset`.
@@ -303,15 +309,16 @@ impl IndexFile {
         self.hashed(self.sections.room_table, hash)
     }
 
-    pub(crate) fn posting(&self, row: &StreamRow, number: u32) -> Result<u32, ReadError> {
-        self.sections.postings.u32(&self.file, row.first_posting.saturating_add(number))
+    /// Ordinals of some of a stream's events, by their number among its events here.
+    pub(crate) fn postings(&self, row: &StreamRow, numbers: Range<u32>) -> Result<&[[u8; 4]], ReadError> {
+        let at = |number: u32| row.first_posting.saturating_add(number);
+        self.sections.postings.rows(&self.file, at(numbers.start)..at(numbers.end))
     }
 
-    pub(crate) fn keyframe(&self, row: &StreamRow, number: u32) -> Result<KeyframeEntry, ReadError> {
-        let bytes: [u8; 16] = self.sections.keyframes.row(&self.file, row.first_keyframe.saturating_add(number))?;
-        let mut fields = Reader::new(&bytes);
-        let decoded = (|| Some(KeyframeEntry { version: fields.u64()?, fold: fields.u32()?, offset: fields.u32()? }))();
-        decoded.ok_or_else(|| self.file.corrupt(0, "a keyframe's row is cut short"))
+    /// A stream's keyframes here, by version: rows of [`KeyframeEntry`].
+    pub(crate) fn keyframes(&self, row: &StreamRow) -> Result<&[[u8; 16]], ReadError> {
+        let numbers = row.first_keyframe..row.first_keyframe.saturating_add(row.keyframes);
+        self.sections.keyframes.rows(&self.file, numbers)
     }
 
     pub(crate) fn rooms(&self) -> u32 {
@@ -339,6 +346,76 @@ impl IndexFile {
 
     pub(crate) fn far_key(&self, number: u32) -> Result<u64, ReadError> {
         self.sections.far_keys.u64(&self.file, number)
+    }
+}
+
+/// Which frames hold some events: rows next to each other are found, and checked, together, and each frame is guessed, as
+/// frames hold about as many events each.
+pub(crate) struct FramesOf<'a> {
+    index: &'a IndexFile,
+    per_event: f64,
+    /// Rows of frames from `first` on.
+    rows: &'a [[u8; 16]],
+    first: u32,
+    found: Option<FrameOf>,
+}
+
+/// How many rows of frames are looked at together, at most: as many as are in a block.
+const FRAMES_TOGETHER: u32 = 256;
+
+fn first_ordinal(row: &[u8; 16]) -> u32 {
+    let [_, _, _, _, a, b, c, d, ..] = *row;
+    u32::from_le_bytes([a, b, c, d])
+}
+
+impl FramesOf<'_> {
+    /// When the event with `ordinal` was recorded.
+    #[inline]
+    pub(crate) fn recorded_at(&mut self, ordinal: u32) -> Result<i64, ReadError> {
+        match &self.found {
+            Some(found) if found.holds(ordinal) => Ok(found.recorded_at),
+            _ => self.find(ordinal),
+        }
+    }
+
+    fn find(&mut self, ordinal: u32) -> Result<i64, ReadError> {
+        let found = match self.in_rows(ordinal) {
+            Some(found) => found,
+            None => {
+                let number = self.index.last_frame(|frame| frame.first_ordinal <= ordinal)?;
+                let after = self.index.frames().min(number.saturating_add(FRAMES_TOGETHER));
+                self.rows = self.index.sections.frames.rows(&self.index.file, number..after)?;
+                self.first = number;
+                let none = || self.index.file.corrupt(0, "an event without a frame");
+                self.in_rows(ordinal).ok_or_else(none)?
+            }
+        };
+        self.found = Some(found);
+        Ok(found.recorded_at)
+    }
+
+    fn in_rows(&self, ordinal: u32) -> Option<FrameOf> {
+        let near = self.found.map_or(0, |found| found.number.saturating_sub(self.first) as usize);
+        let row = self.rows.get(near)?;
+        let ahead = f64::from(ordinal) - f64::from(first_ordinal(row));
+        let mut at = (near + (ahead * self.per_event) as usize).min(self.rows.len() - 1);
+        while first_ordinal(self.rows.get(at)?) > ordinal {
+            at = at.checked_sub(1)?;
+        }
+        while let Some(next) = self.rows.get(at + 1)
+            && first_ordinal(next) <= ordinal
+        {
+            at += 1;
+        }
+        let number = self.first + at as u32;
+        let next = match self.rows.get(at + 1) {
+            Some(next) => first_ordinal(next),
+            None if number + 1 == self.index.frames() => self.index.summary.events,
+            // The frame may be a later one.
+            None => return None,
+        };
+        let frame = FrameEntry::decode(self.rows.get(at)?)?;
+        Some(FrameOf { number, recorded_at: frame.recorded_at, ordinals: (frame.first_ordinal, next) })
     }
 }
 
@@ -371,6 +448,12 @@ impl Iterator for Matches<'_> {
     }
 }
 
+/// Milliseconds from one time to another, both in microseconds; what doesn't fit is the nearest that does.
+fn millis_after(from: i64, micros: i64) -> i32 {
+    let millis = micros.saturating_sub(from).div_euclid(1_000);
+    i32::try_from(millis).unwrap_or(if millis < 0 { i32::MIN } else { i32::MAX })
+}
+
 impl Summary {
     pub(crate) const LEN: usize = 56;
 
@@ -382,7 +465,10 @@ impl Summary {
         out.extend_from_slice(&self.first_position.to_le_bytes());
         out.extend_from_slice(&self.first_recorded.to_le_bytes());
         out.extend_from_slice(&self.last_recorded.to_le_bytes());
-        out.extend_from_slice(&[0; 8]);
+        // An empty range where there are none.
+        let (first, last) = self.near_ids.unwrap_or((0, -1));
+        out.extend_from_slice(&first.to_le_bytes());
+        out.extend_from_slice(&last.to_le_bytes());
         out
     }
 
@@ -391,8 +477,9 @@ impl Summary {
         let (next_symbol, last_crc, new_streams) = (fields.u32()?, fields.u32()?, fields.u32()?);
         let first_position = fields.u64()?;
         let (first_recorded, last_recorded) = (fields.i64()?, fields.i64()?);
-        fields.u64()?;
+        let range = (i32::from_le_bytes(fields.array()?), i32::from_le_bytes(fields.array()?));
         Some(Self {
+            near_ids: Some(range).filter(|(first, last)| first <= last),
             segment,
             end,
             first_position,
@@ -403,6 +490,12 @@ impl Summary {
             last_recorded,
             new_streams,
         })
+    }
+
+    /// Whether it may hold an id that was made at `micros` and is looked for by that.
+    pub(crate) fn may_hold_id_of(&self, micros: i64) -> bool {
+        let at = millis_after(self.first_recorded, micros);
+        self.near_ids.is_some_and(|(first, last)| first <= at && at <= last)
     }
 
     /// The position after its last event.

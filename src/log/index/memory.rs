@@ -24,6 +24,22 @@ pub(crate) struct FrameEntry {
     pub(crate) recorded_at: i64,
 }
 
+/// The frame that holds an event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameOf {
+    pub(super) number: u32,
+    pub(crate) recorded_at: i64,
+    /// The ordinals of its events: the first, and the first after it.
+    pub(super) ordinals: (u32, u32),
+}
+
+impl FrameOf {
+    /// Whether the event with `ordinal` is in it.
+    pub(crate) fn holds(&self, ordinal: u32) -> bool {
+        (self.ordinals.0..self.ordinals.1).contains(&ordinal)
+    }
+}
+
 /// What the segment knows of one stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamEntry {
@@ -58,6 +74,13 @@ pub(crate) struct KeyframeEntry {
     pub(crate) version: u64,
     pub(crate) fold: u32,
     pub(crate) offset: u32,
+}
+
+impl KeyframeEntry {
+    pub(crate) fn decode(row: &[u8; 16]) -> Self {
+        let row = u128::from_le_bytes(*row);
+        Self { version: row as u64, fold: (row >> 64) as u32, offset: (row >> 96) as u32 }
+    }
 }
 
 /// One record of another room.
@@ -122,6 +145,8 @@ pub(crate) struct MemoryIndex {
     pub(crate) rooms: Vec<RoomEntry>,
     /// Hashes by which the directory finds this segment, beside streams and near ids.
     pub(crate) far_keys: Vec<u64>,
+    /// When the other ids were made: the first and the last.
+    pub(crate) near_ids: Option<(i64, i64)>,
     /// Symbols by number; of those numbered before `start` only the ones in use here.
     pub(crate) symbols: FastMap<u32, Symbol>,
     pub(crate) next_symbol: u32,
@@ -160,6 +185,7 @@ impl MemoryIndex {
             causations: Vec::new(),
             rooms: Vec::new(),
             far_keys: Vec::new(),
+            near_ids: None,
             symbols: FastMap::new(),
             next_symbol,
             symbol_offsets: Vec::new(),
@@ -248,11 +274,14 @@ impl MemoryIndex {
         numbers.iter().filter_map(|number| self.rooms.get(*number as usize)).map(|entry| entry.offset)
     }
 
-    /// The frame that holds the event with `ordinal`, and the first ordinal after it.
-    pub(crate) fn frame_of(&self, ordinal: u32) -> Option<(FrameEntry, u32)> {
+    /// The frame that holds the event with `ordinal`.
+    pub(crate) fn frame_of(&self, ordinal: u32) -> Option<FrameOf> {
         let after = self.frames.partition_point(|frame| frame.first_ordinal <= ordinal);
         let next = self.frames.get(after).map_or(self.events.len() as u32, |frame| frame.first_ordinal);
-        Some((*self.frames.get(after.checked_sub(1)?)?, next))
+        let number = after.checked_sub(1)?;
+        let frame = self.frames.get(number)?;
+        let ordinals = (frame.first_ordinal, next);
+        Some(FrameOf { number: number as u32, recorded_at: frame.recorded_at, ordinals })
     }
 
     /// The frame that holds the record at `offset`.
@@ -384,8 +413,12 @@ impl MemoryIndex {
         let hash = self.hash_of_id(event.id);
         self.id_table.insert_unique(hash, ordinal, hash_of);
         let recorded_at = self.frames.last().map_or(0, |frame| frame.recorded_at);
-        if !is_near(event.id, recorded_at) {
-            self.far_keys.push(self.hash.id(event.id));
+        match near_micros(event.id, recorded_at) {
+            Some(made_at) => {
+                let (first, last) = self.near_ids.unwrap_or((made_at, made_at));
+                self.near_ids = Some((first.min(made_at), last.max(made_at)));
+            }
+            None => self.far_keys.push(self.hash.id(event.id)),
         }
         if let Some(id) = event.correlation_id {
             let hash = self.hash.correlation(id);
@@ -434,7 +467,8 @@ impl MemoryIndex {
             return Err("the keyframe's version is beyond its stream");
         }
         let fold = crc32fast::hash(keyframe.fold.as_bytes());
-        entry.keyframes.push(KeyframeEntry { version: header.version, fold, offset });
+        let place = entry.keyframes.partition_point(|keyframe| keyframe.version <= header.version);
+        entry.keyframes.insert(place, KeyframeEntry { version: header.version, fold, offset });
         Ok(())
     }
 
@@ -446,10 +480,10 @@ impl MemoryIndex {
     }
 }
 
-/// Whether an id is a version 7 UUID made within [`NEAR_MICROS`] of when it was recorded. Such ids are looked for in the
-/// segments recorded about then; all others in the directory.
-pub(crate) fn is_near(id: Uuid, recorded_at: i64) -> bool {
-    v7_micros(id).is_some_and(|made_at| made_at.abs_diff(recorded_at) <= NEAR_MICROS.unsigned_abs())
+/// When an id was made that is a version 7 UUID made within [`NEAR_MICROS`] of when it was recorded. Such ids are looked
+/// for in the segments that hold ids made about then; all others in the directory.
+fn near_micros(id: Uuid, recorded_at: i64) -> Option<i64> {
+    v7_micros(id).filter(|made_at| made_at.abs_diff(recorded_at) <= NEAR_MICROS.unsigned_abs())
 }
 
 /// When a version 7 UUID was made, in microseconds since the Unix epoch.

@@ -9,7 +9,7 @@ use crate::event::Scope;
 use crate::log::format::{EventBody, RoomBody};
 use crate::log::index::{FrameEntry, KeyHash, StreamEntry};
 use crate::log::recorded::RoomRecord;
-use crate::log::segment::Block;
+use crate::log::segment::Window;
 use crate::log::{Address, ReadError, RecordKind};
 use bytestring::ByteString;
 
@@ -22,16 +22,16 @@ impl Part {
         id: Uuid,
         horizon: Horizon,
     ) -> Result<Vec<u32>, ReadError> {
-        let mut block = Block::default();
+        let mut window = Window::default();
         let mut found = Vec::new();
         match self {
             Self::Sealed(part) => {
                 for ordinal in part.index.ids_hashed(hash.id(id))? {
                     let ordinal = ordinal?;
-                    let (_, body) = self.record(part.index.offset(ordinal)?, &mut block)?;
+                    let (_, body) = self.record(part.index.offset(ordinal)?, &mut window)?;
                     let (scope_symbol, _) = part.index.kind_of(ordinal)?;
                     if EventBody::id(&body) == Some(id)
-                        && (scope.is_none() || scope == Some(&*part.scope(scope_symbol, &mut block)?))
+                        && (scope.is_none() || scope == Some(&*part.scope(scope_symbol, &mut window)?))
                     {
                         found.push(ordinal);
                     }
@@ -75,8 +75,8 @@ impl Part {
     }
 
     /// The record of another room at `offset`.
-    pub(crate) fn room(&self, offset: u32, block: &mut Block) -> Result<RoomRecord, ReadError> {
-        let (header, body) = self.record(offset, block)?;
+    pub(crate) fn room(&self, offset: u32, window: &mut Window) -> Result<RoomRecord, ReadError> {
+        let (header, body) = self.record(offset, window)?;
         let corrupt = |what| self.segment().corrupt(offset, what);
         let kind = RecordKind::from_number(header.kind).filter(|kind| kind.is_of_a_room());
         let kind = kind.ok_or_else(|| corrupt("expected the record of another room that the index says is here"))?;
@@ -186,11 +186,11 @@ impl Part {
     pub(crate) fn kinds_wanted(&self, wanted: impl Fn(&Scope, &str) -> bool) -> Result<Vec<bool>, ReadError> {
         match self {
             Self::Sealed(part) => {
-                let mut block = Block::default();
+                let mut window = Window::default();
                 let mut kinds = Vec::new();
                 for number in 0..part.index.kinds() {
                     let (scope, event_type) = part.index.kind(number)?;
-                    let names = (part.scope(scope, &mut block), part.event_type(event_type, &mut block));
+                    let names = (part.scope(scope, &mut window), part.event_type(event_type, &mut window));
                     // A name that can't be read is the error of the events that need it, and of no other.
                     kinds.push(match names {
                         (Ok(scope), Ok(event_type)) => wanted(&scope, &event_type),
@@ -243,9 +243,9 @@ impl Part {
                 if only_new && row.previous_segment != 0 {
                     return Ok(None);
                 }
-                let mut block = Block::default();
-                let (scope, _, id) = part.stream_name(row.symbol, &mut block)?;
-                Ok(Some((part.scope(scope, &mut block)?, id)))
+                let mut window = Window::default();
+                let (scope, _, id) = part.stream_name(row.symbol, &mut window)?;
+                Ok(Some((part.scope(scope, &mut window)?, id)))
             }
             Self::Memory(part) => {
                 let index = part.index.read();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Horizon;
-use crate::log::index::MemoryIndex;
+use super::{EventRow, Horizon};
+use crate::log::ReadError;
+use crate::log::index::{FrameOf, MemoryIndex};
 use crate::log::segment::Segment;
 use crate::sync::{AtomicU32, Ordering, RwLock};
 
@@ -54,6 +55,25 @@ impl MemoryPart {
     /// States that all that is indexed so far stands in the file.
     pub(crate) fn set_written(&self) {
         self.written.set(&self.index.read());
+    }
+
+    /// The rows of events, in ascending order. `index` is its own.
+    pub(super) fn rows(
+        &self,
+        index: &MemoryIndex,
+        ordinals: impl Iterator<Item = u32>,
+        out: &mut Vec<EventRow>,
+    ) -> Result<(), ReadError> {
+        let mut frame: Option<FrameOf> = None;
+        for ordinal in ordinals {
+            let at = frame.filter(|frame| frame.holds(ordinal)).or_else(|| index.frame_of(ordinal));
+            let (Some(at), Some(event)) = (at, index.events.get(ordinal as usize)) else {
+                return Err(self.segment.corrupt(0, "an event that the index doesn't hold"));
+            };
+            frame = Some(at);
+            out.push(EventRow { ordinal, offset: event.offset, recorded_at: at.recorded_at });
+        }
+        Ok(())
     }
 
     fn extent(&self, horizon: Horizon) -> &Extent {

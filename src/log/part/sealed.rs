@@ -1,69 +1,51 @@
 //! A part whose index is a file: a sealed segment, or what a clean close indexed of the active one.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::EventRow;
 use crate::event::Scope;
 use crate::log::format::SymbolBody;
 use crate::log::index::{IndexFile, StreamRow};
-use crate::log::segment::{Block, Segment};
+use crate::log::memo::Memo;
+use crate::log::segment::{Segment, Window};
 use crate::log::{ReadError, RecordKind};
 use crate::sync::RwLock;
 use bytestring::ByteString;
+
+/// How many kinds' types are kept in memory; those beyond are read again by each reader.
+const MAX_TYPES_KEPT: u32 = 1024;
 
 /// A sealed segment with its index.
 #[derive(Debug)]
 pub(crate) struct SealedPart {
     pub(crate) segment: Arc<Segment>,
     pub(crate) index: Arc<IndexFile>,
-    scopes: RwLock<HashMap<u32, Arc<Scope>>>,
-    types: RwLock<HashMap<u32, ByteString>>,
-    /// By number of the kind.
-    kinds: Box<[OnceLock<EventKind>]>,
-}
-
-/// Scope and type of an event.
-#[derive(Clone, Debug)]
-pub(crate) struct EventKind {
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) event_type: ByteString,
-    pub(crate) type_symbol: u32,
+    scopes: RwLock<Memo<Arc<Scope>>>,
+    /// The types by symbol, but for those that can't be read and where there are very many.
+    types: OnceLock<Arc<Memo<ByteString>>>,
 }
 
 impl SealedPart {
     pub(crate) fn new(segment: Arc<Segment>, index: Arc<IndexFile>) -> Self {
-        let kinds = (0..index.kinds()).map(|_| OnceLock::new()).collect();
-        Self { segment, index, scopes: RwLock::default(), types: RwLock::default(), kinds }
+        Self { segment, index, scopes: RwLock::default(), types: OnceLock::new() }
     }
 
-    /// What the kind with this number stands for.
-    pub(crate) fn kind(&self, number: u32, block: &mut Block) -> Result<&EventKind, ReadError> {
-        let place = self.kinds.get(number as usize);
-        let place = place.ok_or_else(|| self.segment.corrupt(0, "an event of a kind that the index doesn't hold"))?;
-        if let Some(kind) = place.get() {
-            return Ok(kind);
-        }
-        let (scope, type_symbol) = self.index.kind(number)?;
-        let (scope, event_type) = (self.scope(scope, block)?, self.event_type(type_symbol, block)?);
-        Ok(place.get_or_init(|| EventKind { scope, event_type, type_symbol }))
-    }
-
-    fn symbol(&self, number: u32, block: &mut Block) -> Result<Bytes, ReadError> {
+    fn symbol(&self, number: u32, window: &mut Window) -> Result<Bytes, ReadError> {
         let offset = self.index.symbol_offset(number)?;
-        let (header, body) = self.segment.record(offset, self.index.summary.end, block)?;
+        let (header, body) = self.segment.record(offset, self.index.summary.end, window)?;
         if header.kind != RecordKind::Symbol as u8 || header.stream_symbol != number {
             return Err(self.segment.corrupt(offset, "expected the symbol that the index says is here"));
         }
         Ok(body)
     }
 
-    pub(crate) fn scope(&self, number: u32, block: &mut Block) -> Result<Arc<Scope>, ReadError> {
-        if let Some(scope) = self.scopes.read().get(&number) {
+    pub(crate) fn scope(&self, number: u32, window: &mut Window) -> Result<Arc<Scope>, ReadError> {
+        if let Some(scope) = self.scopes.read().get(number) {
             return Ok(scope.clone());
         }
-        let body = self.symbol(number, block)?;
+        let body = self.symbol(number, window)?;
         let scope = match SymbolBody::decode(&body) {
             Ok(SymbolBody::Scope { tenant, application }) => Scope::new(tenant, application).ok(),
             _ => None,
@@ -73,22 +55,35 @@ impl SealedPart {
         Ok(scope)
     }
 
-    pub(crate) fn event_type(&self, number: u32, block: &mut Block) -> Result<ByteString, ReadError> {
-        if let Some(text) = self.types.read().get(&number) {
-            return Ok(text.clone());
+    /// Its types by symbol, as far as they are kept.
+    pub(super) fn types(&self) -> &Arc<Memo<ByteString>> {
+        self.types.get_or_init(|| {
+            let mut types = Memo::default();
+            let mut window = Window::default();
+            for number in 0..self.index.kinds().min(MAX_TYPES_KEPT) {
+                // A name that can't be read is the error of the events that need it, and of no other.
+                if let Ok((_, symbol)) = self.index.kind(number)
+                    && types.get(symbol).is_none()
+                    && let Ok(event_type) = self.event_type(symbol, &mut window)
+                {
+                    types.insert(symbol, event_type);
+                }
+            }
+            Arc::new(types)
+        })
+    }
+
+    pub(crate) fn event_type(&self, number: u32, window: &mut Window) -> Result<ByteString, ReadError> {
+        let body = self.symbol(number, window)?;
+        match SymbolBody::decode(&body) {
+            Ok(SymbolBody::Type(text)) => Ok(ByteString::from(text)),
+            _ => Err(self.segment.corrupt(0, "expected the symbol of an event type")),
         }
-        let body = self.symbol(number, block)?;
-        let text = match SymbolBody::decode(&body) {
-            Ok(SymbolBody::Type(text)) => ByteString::from(text),
-            _ => return Err(self.segment.corrupt(0, "expected the symbol of an event type")),
-        };
-        self.types.write().insert(number, text.clone());
-        Ok(text)
     }
 
     /// Name and scope symbol of a stream's symbol.
-    pub(crate) fn stream_name(&self, number: u32, block: &mut Block) -> Result<(u32, u32, ByteString), ReadError> {
-        let body = self.symbol(number, block)?;
+    pub(crate) fn stream_name(&self, number: u32, window: &mut Window) -> Result<(u32, u32, ByteString), ReadError> {
+        let body = self.symbol(number, window)?;
         match SymbolBody::decode(&body) {
             Ok(SymbolBody::Stream { scope, previous_segment, id }) => {
                 let id = ByteString::try_from(body.slice(body.len() - id.len()..)).unwrap_or_default();
@@ -98,6 +93,20 @@ impl SealedPart {
         }
     }
 
+    /// The rows of events by ordinal and offset, in ascending order.
+    pub(super) fn rows(
+        &self,
+        events: impl Iterator<Item = Result<(u32, u32), ReadError>>,
+        out: &mut Vec<EventRow>,
+    ) -> Result<(), ReadError> {
+        let mut frames = self.index.frames_of();
+        for event in events {
+            let (ordinal, offset) = event?;
+            out.push(EventRow { ordinal, offset, recorded_at: frames.recorded_at(ordinal)? });
+        }
+        Ok(())
+    }
+
     /// A stream's row and its number, where this segment names it.
     pub(crate) fn find_stream(
         &self,
@@ -105,15 +114,18 @@ impl SealedPart {
         scope: &Scope,
         stream: &str,
     ) -> Result<Option<(u32, StreamRow)>, ReadError> {
-        let mut block = Block::default();
+        let mut window = Window::default();
         for number in self.index.streams_hashed(hash)? {
             let number = number?;
             let row = self.index.stream(number)?;
             if row.hash != hash {
                 continue;
             }
-            let (scope_symbol, _, id) = self.stream_name(row.symbol, &mut block)?;
-            if *id == *stream && *self.scope(scope_symbol, &mut block)? == *scope {
+            let body = self.symbol(row.symbol, &mut window)?;
+            if let Ok(SymbolBody::Stream { scope: scope_symbol, id, .. }) = SymbolBody::decode(&body)
+                && id == stream
+                && *self.scope(scope_symbol, &mut window)? == *scope
+            {
                 return Ok(Some((number, row)));
             }
         }

@@ -5,7 +5,7 @@ use super::frame::FoundRecord;
 use super::segment::{NO_FRAME, Salvaged};
 use crate::log::format::SEGMENT_HEADER_LEN;
 use crate::log::index::{FrameEntry, IndexFile};
-use crate::log::segment::Block;
+use crate::log::segment::Window;
 use crate::log::{ReadError, RecordKind};
 
 /// A record that the index tells of.
@@ -30,10 +30,10 @@ impl Salvaged {
             Err(_) => Vec::new(),
             Ok(places) => places,
         };
-        let mut block = Block::default();
+        let mut window = Window::default();
         let (mut lost_from, mut in_frame) = (at, 0);
         for (place, frame, position) in places {
-            let (header, body) = match self.segment.record(place.offset, next, &mut block) {
+            let (header, body) = match self.segment.record(place.offset, next, &mut window) {
                 Ok(record) => record,
                 Err(error @ ReadError::Io { .. }) => return Err(error),
                 Err(_) => continue,

@@ -15,7 +15,7 @@ use crate::log::format::{
 };
 use crate::log::index::{FrameEntry, IndexFile, KeyHash, MemoryIndex};
 use crate::log::recovery;
-use crate::log::segment::{Block, Segment};
+use crate::log::segment::{Segment, Window};
 use crate::log::{Address, MAX_FRAME, ReadError, RecordKind};
 use bytestring::ByteString;
 
@@ -101,10 +101,10 @@ pub(super) fn salvage(
 
 impl Salvaged {
     fn run(&mut self, durable_end: Option<Address>) -> Result<(), ReadError> {
-        let mut block = Block::default();
+        let mut window = Window::default();
         let mut at = SEGMENT_HEADER_LEN as u32;
         while at < self.end {
-            let frame = self.frame_at(at, &mut block)?;
+            let frame = self.frame_at(at, &mut window)?;
             let follows = frame.as_ref().map_or(Follows::No, |(found, _)| self.follows(&found.header));
             if let (Follows::Directly, Some((found, bytes))) = (&follows, &frame) {
                 self.take(at, found, bytes);
@@ -127,7 +127,7 @@ impl Salvaged {
                 continue;
             }
             let next = self.next_frame(at + 1)?.unwrap_or(self.end);
-            let frame = self.frame_at(next, &mut block)?;
+            let frame = self.frame_at(next, &mut window)?;
             self.take_indexed(at, next, frame.as_ref().map(|(found, _)| found.header.first_position))?;
             at = next;
             if let Some((found, bytes)) = frame {
@@ -153,17 +153,17 @@ impl Salvaged {
         self.end
     }
 
-    fn frame_at(&self, at: u32, block: &mut Block) -> Result<Option<(Found, Bytes)>, ReadError> {
+    fn frame_at(&self, at: u32, window: &mut Window) -> Result<Option<(Found, Bytes)>, ReadError> {
         let left = self.end.saturating_sub(at) as usize;
         if left < FRAME_HEADER_LEN {
             return Ok(None);
         }
-        let head = self.segment.slice(at as usize, FRAME_HEADER_LEN, self.end, block)?;
+        let head = self.segment.slice(at as usize, FRAME_HEADER_LEN, self.end, window)?;
         let Ok(header) = FrameHeader::decode(&head, MAX_FRAME.min(left)) else { return Ok(None) };
-        let bytes = self.segment.slice(at as usize, header.length as usize, self.end, block)?;
+        let bytes = self.segment.slice(at as usize, header.length as usize, self.end, window)?;
         let after = at as usize + header.length as usize;
         let chained = if after + FRAME_HEADER_LEN <= self.end as usize {
-            let next = self.segment.slice(after, FRAME_HEADER_LEN, self.end, &mut Block::default())?;
+            let next = self.segment.slice(after, FRAME_HEADER_LEN, self.end, &mut Window::default())?;
             next.get(32..).and_then(|rest| rest.first_chunk()).map(|crc| u32::from_le_bytes(*crc))
         } else {
             None
@@ -186,18 +186,18 @@ impl Salvaged {
     /// The first genuine frame at or after `from`, wherever it stands: bytes may have been put in or taken out.
     fn next_frame(&self, from: u32) -> Result<Option<u32>, ReadError> {
         const WINDOW: u32 = 256 << 10;
-        let mut block = Block::default();
+        let mut window = Window::default();
         let mut at = from;
         while self.end.saturating_sub(at) >= FRAME_HEADER_LEN as u32 {
             let to = self.end.min(at.saturating_add(WINDOW + FRAME_HEADER_LEN as u32));
-            let window = self.segment.slice(at as usize, (to - at) as usize, self.end, &mut Block::default())?;
-            let heads = window.windows(FRAME_HEADER_LEN).take(WINDOW as usize);
+            let stretch = self.segment.slice(at as usize, (to - at) as usize, self.end, &mut Window::default())?;
+            let heads = stretch.windows(FRAME_HEADER_LEN).take(WINDOW as usize);
             for (head, candidate) in heads.zip(at..) {
                 let left = (self.end - candidate) as usize;
                 if FrameHeader::decode(head, MAX_FRAME.min(left)).is_err() {
                     continue;
                 }
-                if let Some((found, _)) = self.frame_at(candidate, &mut block)?
+                if let Some((found, _)) = self.frame_at(candidate, &mut window)?
                     && self.follows(&found.header) != Follows::No
                 {
                     return Ok(Some(candidate));

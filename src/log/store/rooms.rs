@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{EventStore, until_error};
 use crate::log::follow::Follow;
 use crate::log::recorded::RoomRecord;
-use crate::log::segment::Block;
+use crate::log::segment::Window;
 use crate::log::view::View;
 use crate::log::{Address, ReadError, RecordKind};
 use crate::storage::{Environment, Fence};
@@ -58,14 +58,14 @@ impl EventStore {
         let view = self.inner().current()?;
         let mut number = view.part_at(from);
         let mut next = from;
-        let mut block = Block::default();
+        let mut window = Window::default();
         let step = move || -> Result<Option<RoomRecord>, ReadError> {
             loop {
                 let Some(part) = view.part(number)? else { return Ok(None) };
                 let segment = part.segment().number();
                 if let Some(offset) = part.next_room(part.offset_from(next), Some(kind))? {
                     next = Address::new(segment, offset.saturating_add(1));
-                    return part.room(offset, &mut block).map(Some);
+                    return part.room(offset, &mut window).map(Some);
                 }
                 number += 1;
             }
@@ -78,10 +78,10 @@ impl EventStore {
         let view = self.inner().current()?;
         let hash = view.hash().room(kind as u8, key);
         let mut records = Vec::new();
-        let mut block = Block::default();
+        let mut window = Window::default();
         for part in view.keyed_parts(hash)? {
             for offset in part.rooms_with(hash, kind, key)? {
-                let record = part.room(offset, &mut block)?;
+                let record = part.room(offset, &mut window)?;
                 if record.key == key {
                     records.push(record);
                 }

@@ -128,7 +128,8 @@ impl Stream<'_> {
             used.into_iter().filter_map(|fold| Some((fold, self.folds.begin(fold)?))).collect();
         let mut due = keyframes.iter().peekable();
         let (mut version, mut latest_time) = (0u64, i64::MIN);
-        for event in self.store.read_stream(self.scope, self.id, 1, Direction::Forward)? {
+        let mut events = self.store.read_stream(self.scope, self.id, 1, Direction::Forward)?;
+        while let Some(event) = events.next_ref() {
             let event = event?;
             progress(event.record_len() as u64);
             if Some(event.version()) != version.checked_add(1) {

@@ -1,6 +1,6 @@
 //! The folds that a deep check knows: it holds their keyframes against what the stream's events fold to.
 
-use crate::log::{Fold, MergeFold, RecordedEvent};
+use crate::log::{EventRef, Fold, MergeFold};
 
 /// The folds whose keyframes a deep check can judge; [`MergeFold`] to begin with.
 pub struct Folds(Vec<Box<dyn AnyFold>>);
@@ -45,7 +45,7 @@ trait AnyFold {
 
 /// A stream that is being folded.
 pub(super) trait Folding {
-    fn apply(&mut self, event: &RecordedEvent);
+    fn apply(&mut self, event: &EventRef<'_>);
 
     /// Whether the state so far is the one that a keyframe holds.
     fn is(&self, keyframe: &[u8]) -> bool;
@@ -71,7 +71,7 @@ impl<F: Fold> AnyFold for F {
 }
 
 impl<F: Fold> Folding for Running<'_, F> {
-    fn apply(&mut self, event: &RecordedEvent) {
+    fn apply(&mut self, event: &EventRef<'_>) {
         self.fold.apply(&mut self.state, event);
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Report, file_len};
 use crate::log::derived::{NOT_CLOSED, NOT_CONTINUED};
 use crate::log::format::{SEGMENT_HEADER_LEN, SegmentEnd};
-use crate::log::index::{IndexFile, KeyHash, index_name};
+use crate::log::index::{IndexFile, KeyHash, index_name, is_older};
 use crate::log::lock_file::LockFile;
 use crate::log::open::{NOT_WITH_ITS_INDEX, index_beyond};
 use crate::log::part::Horizon;
@@ -303,6 +303,7 @@ impl Check {
             }
             // Missing ones are rebuilt when they are needed.
             Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if is_older(&error) => {}
             Err(error) => report.add_error(error),
         }
     }

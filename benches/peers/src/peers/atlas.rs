@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ::atlas::log::{
-    Append, At, Direction, Durability, EventStore, ExpectedVersion, Fold, KeyframePolicy, Options, Query, RecordedEvent,
+    Append, At, Direction, Durability, EventRef, EventStore, ExpectedVersion, Fold, KeyframePolicy, Options, Query,
 };
 use ::atlas::{Event, Scope};
 
@@ -37,7 +37,7 @@ fn append_of(scope: &Scope, batch: &[NewEvent]) -> Append {
     append
 }
 
-fn see(event: &RecordedEvent, seen: &mut Seen) {
+fn see(event: &EventRef<'_>, seen: &mut Seen) {
     seen.event(event.version(), event.event_type().as_bytes(), event.data());
 }
 
@@ -65,7 +65,7 @@ impl Fold for SeenFold {
         SeenState { seen: Seen::default(), version: 0 }
     }
 
-    fn apply(&self, state: &mut SeenState, event: &RecordedEvent) {
+    fn apply(&self, state: &mut SeenState, event: &EventRef<'_>) {
         see(event, &mut state.seen);
         state.version = event.version();
     }
@@ -103,22 +103,24 @@ impl Peer for Atlas {
     }
 
     fn read_stream(&self, stream: &str, seen: &mut Seen) -> Result<Can> {
-        for event in self.store.read_stream(&self.scope, stream, 1, Direction::Forward)? {
+        let mut events = self.store.read_stream(&self.scope, stream, 1, Direction::Forward)?;
+        while let Some(event) = events.next_ref() {
             see(&event?, seen);
         }
         Ok(Some(()))
     }
 
     fn scan(&self, seen: &mut Seen) -> Result<Can> {
-        for event in self.store.read(Query::new())? {
+        let mut events = self.store.read(Query::new())?;
+        while let Some(event) = events.next_ref() {
             see(&event?, seen);
         }
         Ok(Some(()))
     }
 
     fn event(&self, stream: &str, version: u64, seen: &mut Seen) -> Result<Can> {
-        let event = self.store.read_stream(&self.scope, stream, version, Direction::Forward)?.next();
-        see(&event.ok_or("no such event")??, seen);
+        let mut events = self.store.read_stream(&self.scope, stream, version, Direction::Forward)?;
+        see(&events.next_ref().ok_or("no such event")??, seen);
         Ok(Some(()))
     }
 

@@ -1,6 +1,6 @@
 //! Writing the data of an index: the columns of a memory index, section by section.
 
-use super::{HEADER, IndexFile, NARROW, Section, Sections, StreamRow, Summary};
+use super::{HEADER, IndexFile, NARROW, Section, Sections, StreamRow, Summary, millis_after};
 use crate::log::index::memory::{FrameEntry, KeyframeEntry, MemoryIndex};
 
 fn sorted_table(rows: impl Iterator<Item = (u64, u32)>) -> Vec<u64> {
@@ -100,14 +100,17 @@ impl IndexFile {
         far_keys.sort_unstable();
         far_keys.dedup();
         w.section(|s| &mut s.far_keys, far_keys.iter().map(|key| key.to_le_bytes()));
+        let first_recorded = index.frames.first().map_or(0, |frame| frame.recorded_at);
+        let millis = |micros| millis_after(first_recorded, micros);
         let summary = Summary {
+            near_ids: index.near_ids.map(|(first, last)| (millis(first), millis(last))),
             segment,
             end: index.end,
             first_position: index.first_position,
             events: index.events.len() as u32,
             next_symbol: index.next_symbol,
             last_crc: index.last_crc,
-            first_recorded: index.frames.first().map_or(0, |frame| frame.recorded_at),
+            first_recorded,
             last_recorded: index.frames.last().map_or(0, |frame| frame.recorded_at),
             new_streams: index.new_streams,
         };

@@ -1,0 +1,71 @@
+//! A small table of what was looked up lately, by number: direct-mapped, so that a look-up is one comparison, and bounded.
+
+/// The most slots.
+const MAX: usize = 1 << 14;
+
+/// What was looked up lately. Grows only where two numbers want one slot.
+#[derive(Clone, Debug)]
+pub(super) struct Memo<T>(Vec<Option<(u32, T)>>);
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Memo<T> {
+    /// What is known of `number`.
+    #[inline]
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
+        match self.0.get(number as usize & self.0.len().wrapping_sub(1)) {
+            Some(Some((known, value))) if *known == number => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Remembers what `number` stands for.
+    pub(super) fn insert(&mut self, number: u32, value: T) {
+        if self.0.is_empty() {
+            self.0.push(None);
+        }
+        let is_taken = |memo: &Self| memo.slot(number).is_some_and(|(known, _)| *known != number);
+        while is_taken(self) && self.0.len() < MAX {
+            let double = self.0.len() * 2;
+            let old = std::mem::take(&mut self.0);
+            self.0.resize_with(double, || None);
+            for (known, value) in old.into_iter().flatten() {
+                self.put(known, value);
+            }
+        }
+        self.put(number, value);
+    }
+
+    fn slot(&self, number: u32) -> Option<&(u32, T)> {
+        self.0.get(number as usize & self.0.len().wrapping_sub(1))?.as_ref()
+    }
+
+    fn put(&mut self, number: u32, value: T) {
+        let place = number as usize & self.0.len().wrapping_sub(1);
+        if let Some(slot) = self.0.get_mut(place) {
+            *slot = Some((number, value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_is_what_was_put_in_last_and_the_table_stays_bounded() {
+        let mut memo = Memo::default();
+        assert_eq!(memo.get(0), None);
+        for number in 1..100_000u32 {
+            memo.insert(number, number * 3);
+            assert_eq!(memo.get(number), Some(&(number * 3)));
+            assert!(memo.get(number / 2).is_none_or(|value| *value == number / 2 * 3));
+        }
+        assert!(memo.0.len() <= MAX);
+        assert_eq!((90_000..100_000).filter(|number| memo.get(*number).is_some()).count(), 10_000);
+    }
+}
