@@ -1,8 +1,8 @@
 //! Instructions of append and replay, counted under callgrind by gungraun. `.ci/counts` runs this and compares with
-//! `baseline.json`; [README.md](README.md) says why so. What is made before counting begins (a filled store, the
+//! `baseline.json`; [README.md](../README.md) says why so. What is made before counting begins (a filled store, the
 //! caller's events) is made by the functions named `setup`.
 
-#[path = "../common/mod.rs"]
+#[path = "../../common/mod.rs"]
 mod common;
 mod world;
 
