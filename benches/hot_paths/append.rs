@@ -3,11 +3,11 @@
 
 use std::cell::LazyCell;
 
-use atlas::log::{Durability, EventStore, Options};
+use atlas::log::{Durability, EventStore};
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 
 use crate::common::Events;
-use crate::world;
+use crate::world::{self, InMemory};
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
@@ -16,11 +16,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let name = format!("{per_commit} per commit");
         row(&mut group, &name, per_commit, Durability::Sync, || (place.store.clone(), Events::of(&place.environment)));
     }
-    row(&mut group, "1000 per commit, in memory, deferred", 1_000, Durability::Deferred, || {
-        // Small segments, so that those which are done leave the benchmark's memory as they would leave a host's.
-        let environment = world::in_memory();
-        (world::open(&environment, Options::default()), Events::of(&environment))
-    });
+    let mut place = InMemory::new();
+    row(&mut group, "1000 per commit, in memory, deferred", 1_000, Durability::Deferred, || place.next());
     group.finish();
 }
 
@@ -29,14 +26,16 @@ fn row(
     name: &str,
     per_commit: usize,
     durability: Durability,
-    place: impl Fn() -> (EventStore, Events),
+    mut place: impl FnMut() -> (EventStore, Events),
 ) {
     group.throughput(Throughput::Elements(per_commit as u64));
     group.bench_function(name, |bencher| {
-        let (store, mut events) = place();
         bencher.iter_batched(
-            || events.append(per_commit).durability(durability),
-            |append| store.append(append).expect("the append succeeds"),
+            || {
+                let (store, mut events) = place();
+                (store, events.append(per_commit).durability(durability))
+            },
+            |(store, append)| store.append(append).expect("the append succeeds"),
             BatchSize::SmallInput,
         );
     });

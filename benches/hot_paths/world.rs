@@ -42,6 +42,29 @@ pub(crate) fn in_memory() -> Environment {
     Environment::new(MemoryDisk::new())
 }
 
+/// A store in memory, a new one now and then: what is appended to it stays in memory.
+pub(crate) struct InMemory {
+    environment: Environment,
+    store: EventStore,
+    uses: u32,
+}
+
+impl InMemory {
+    pub(crate) fn new() -> Self {
+        let environment = in_memory();
+        Self { store: open(&environment, Options::default()), environment, uses: 0 }
+    }
+
+    /// The store for the next thousand events or so.
+    pub(crate) fn next(&mut self) -> (EventStore, Events) {
+        if self.uses == 100 {
+            *self = Self::new();
+        }
+        self.uses += 1;
+        (self.store.clone(), Events::of(&self.environment))
+    }
+}
+
 pub(crate) fn open(environment: &Environment, options: Options) -> EventStore {
     EventStore::open_with(environment.clone(), options).expect("the store opens")
 }
