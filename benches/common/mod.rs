@@ -1,41 +1,54 @@
-//! The events that all benchmarks use: 256 bytes of JSON, a 50-character type, streams of 21 characters.
-
-#![allow(dead_code, reason = "each benchmark uses its part")]
-#![allow(clippy::expect_used, reason = "a benchmark that fails has nothing to measure and stops")]
+//! The events of all benchmarks: 256 bytes of JSON, a 50-character type, streams of 21 characters, version 7 ids that the
+//! caller made.
 
 use atlas::log::{Append, EventStore};
+use atlas::storage::Environment;
 use atlas::{Event, Scope};
 
-/// Events of a filled store.
-pub(crate) const EVENTS: u64 = 100_000;
-/// Streams that they are spread over, one after the other.
+/// Streams that events are spread over, one after the other.
 pub(crate) const STREAMS: u64 = 100;
 /// Bytes of each event's data.
 pub(crate) const DATA_LEN: usize = 256;
-
-const TYPE: &str = "INSTORE_TXNFINALIZE_UPSERTTRANSACTIONS_COMPLETED_1";
+/// The type of all events.
+pub(crate) const TYPE: &str = "INSTORE_TXNFINALIZE_UPSERTTRANSACTIONS_COMPLETED_1";
 
 /// The scope of all events.
 pub(crate) fn scope() -> Scope {
     Scope::new("bench", "append").expect("both are names")
 }
 
-/// The id of a stream.
+/// The id of the stream that an event with this number belongs to.
 pub(crate) fn stream(number: u64) -> String {
     format!("transaction-{:09}", number % STREAMS)
 }
 
-/// The event with this number, from which its stream follows.
-pub(crate) fn event(number: u64) -> Event {
-    let text = "x".repeat(DATA_LEN - r#"{"text":""}"#.len());
-    Event::new(TYPE, stream(number)).json(format!(r#"{{"text":"{text}"}}"#))
+/// New events, made by the clock and the randomness of a world.
+pub(crate) struct Events {
+    environment: Environment,
+    made: u64,
 }
 
-/// Fills an empty store with [`EVENTS`] events.
-pub(crate) fn fill(store: &EventStore) {
-    let numbers: Vec<u64> = (0..EVENTS).collect();
-    for part in numbers.chunks(1_000) {
-        let append = Append::to(&scope()).events(part.iter().map(|number| event(*number)));
-        store.append(append).expect("the append succeeds");
+impl Events {
+    pub(crate) fn of(environment: &Environment) -> Self {
+        Self { environment: environment.clone(), made: 0 }
+    }
+
+    /// The next events, as one append.
+    pub(crate) fn append(&mut self, events: usize) -> Append {
+        Append::to(&scope()).events((0..events).map(|_| self.event()))
+    }
+
+    fn event(&mut self) -> Event {
+        let text = "x".repeat(DATA_LEN - r#"{"text":""}"#.len());
+        let id = self.environment.entropy.uuid_v7(self.environment.clock.now_micros());
+        self.made += 1;
+        Event::new(TYPE, stream(self.made)).id(id).json(format!(r#"{{"text":"{text}"}}"#))
+    }
+
+    /// Appends so many events, 1,000 at a time.
+    pub(crate) fn fill(&mut self, store: &EventStore, events: usize) {
+        for _ in 0..events / 1_000 {
+            store.append(self.append(1_000)).expect("the append succeeds");
+        }
     }
 }

@@ -7,6 +7,8 @@
 
 mod address;
 mod append;
+#[doc(hidden)]
+pub mod bench;
 mod beside;
 mod core;
 mod derived;
