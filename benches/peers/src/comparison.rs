@@ -28,20 +28,20 @@ pub fn run(wanted: Wanted) -> Result<Report> {
         return Err(format!("no row is called {unknown}; there are {}", ROWS.join(", ")).into());
     }
     let (quick, machine) = (wanted.quick, wanted.machine);
-    let plan = if quick { Plan::new(1_000, 1_000) } else { Plan::new(10_000, 100_000) };
+    let plan = if quick { Plan::new(2_000, 12_000) } else { Plan::new(10_000, 100_000) };
     let repetitions = if quick { 3 } else { 5 };
     println!("loaded store: {} events; {repetitions} repetitions\n", plan.order.len());
     let mut context = Context {
         kinds: wanted.kinds,
         rows: wanted.rows,
         names: Names::leak(plan.streams()),
-        tail: if quick { 50_000 } else { 800_000 },
+        tail: if quick { 100_000 } else { 800_000 },
         plan,
         dir: wanted.dir,
         samples: sample::Plan { repetitions, tries: if quick { 1 } else { 3 } },
-        time: Duration::from_millis(if quick { 150 } else { 400 }),
+        time: Duration::from_millis(if quick { 200 } else { 400 }),
         bulk: if quick { 50_000 } else { 200_000 },
-        single_reads: if quick { 5_000 } else { 20_000 },
+        single_reads: 20_000,
         pairs: if quick { 50 } else { 300 },
         path_pairs: if quick { 3 } else { 9 },
         tail_segment: if quick { 16 << 20 } else { 256 << 20 },

@@ -29,11 +29,7 @@ pub struct Report {
 impl Report {
     /// One of a run that has measured nothing yet.
     pub fn new(machine: Machine, versions: Vec<(String, String)>) -> Self {
-        let args: Vec<String> = std::env::args().skip(1).collect();
-        let command = match args.is_empty() {
-            true => "cargo run --release".to_owned(),
-            false => format!("cargo run --release -- {}", args.join(" ")),
-        };
+        let command = command(std::env::args().skip(1));
         let (lines, tasks, latencies, growth) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         Self { machine, versions, command, quick: false, events: 0, lines, tasks, latencies, growth, seconds: 0.0 }
     }
@@ -56,5 +52,35 @@ impl Report {
         json!({"machine": self.machine.json(), "versions": self.versions, "command": self.command, "quick": self.quick,
             "events": self.events, "rows": table::json(&self.lines), "tasks": self.tasks,
             "growth": growth::json(&self.growth), "seconds": self.seconds})
+    }
+}
+
+/// The command that measures the same again, wherever its outputs go.
+fn command(args: impl Iterator<Item = String>) -> String {
+    let mut command = "cargo run --release".to_owned();
+    let (mut dashes, mut is_output) = (" --", false);
+    for arg in args {
+        let name = arg.split('=').next().unwrap_or_default();
+        if is_output || ["--dir", "--json", "--markdown", "--svg"].contains(&name) {
+            is_output = !is_output && !arg.contains('=');
+            continue;
+        }
+        command.push_str(std::mem::take(&mut dashes));
+        command.push(' ');
+        command.push_str(&arg);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn a_command_is_told_without_where_its_outputs_go() {
+        let of = |args: &str| command(args.split_whitespace().map(str::to_owned));
+        assert_eq!(of("--dir a --json=b"), "cargo run --release");
+        assert_eq!(of("--svg a --rows W1,W2 --markdown b --quick"), "cargo run --release -- --rows W1,W2 --quick");
+        assert_eq!(of("--growth --sizes 1,10 --json a"), "cargo run --release -- --growth --sizes 1,10");
     }
 }

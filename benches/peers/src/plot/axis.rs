@@ -6,7 +6,7 @@ use crate::stats::range;
 pub enum Scale {
     /// From nought.
     Linear,
-    /// With a tick at each power of a base; of 10 also at 2 and 5 times it, where there is room.
+    /// With a tick at each power of a base; of 10 also between them, as far as there is room.
     Log(f64),
 }
 
@@ -26,6 +26,13 @@ impl Axis {
             Scale::Log(_) if high / low < 1.5 => (low / 1.5, high * 1.5),
             Scale::Log(_) => (low, high),
         }
+    }
+
+    /// The same with some room at both ends, for the axis that is not walked along.
+    pub fn wide_ends(&self, values: &[f64]) -> (f64, f64) {
+        let (low, high) = self.ends(values);
+        let room = (high / low).powf(0.06);
+        if self.scale == Scale::Linear { (low, high) } else { (low / room, high * room) }
     }
 
     /// Where a value stands, from 0 to 1.
@@ -50,8 +57,11 @@ impl Axis {
             }
             Scale::Log(base) => {
                 let powers = (low.log(base).floor() as i32..=high.log(base).ceil() as i32).map(|at| base.powi(at));
-                let dense = base == 10.0 && (high / low).log10() < 3.5;
-                let times: &[f64] = if dense { &[1.0, 2.0, 5.0] } else { &[1.0] };
+                let times: &[f64] = match (high / low).log10() {
+                    decades if base != 10.0 || decades > 3.5 => &[1.0],
+                    decades if decades > 1.0 => &[1.0, 2.0, 5.0],
+                    _ => &[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0],
+                };
                 within(powers.flat_map(|power| times.iter().map(move |times| times * power)).collect())
             }
         }

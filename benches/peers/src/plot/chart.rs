@@ -24,7 +24,7 @@ pub fn chart(title: &str, x_axis: &Axis, y_axis: &Axis, curves: &[Curve]) -> Str
         return page(HEIGHT, title, "");
     }
     let x_ends = x_axis.ends(&all().map(|(x, _)| x).collect::<Vec<_>>());
-    let y_ends = y_axis.ends(&all().map(|(_, y)| y).collect::<Vec<_>>());
+    let y_ends = y_axis.wide_ends(&all().map(|(_, y)| y).collect::<Vec<_>>());
     let x = |value: f64| LEFT + (RIGHT - LEFT) * x_axis.share(value, x_ends);
     let y = |value: f64| BOTTOM - (BOTTOM - TOP) * y_axis.share(value, y_ends);
     let mut body = String::new();
