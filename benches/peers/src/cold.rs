@@ -78,8 +78,9 @@ mod tests {
 
     #[test]
     fn an_evicted_file_is_read_from_the_disk_again() {
-        // Beside the sources, as what is in memory can't be evicted.
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cold-test-{}", std::process::id()));
+        // Where the stores of a run are: what is in a file system in memory can't be evicted.
+        let dir = crate::run_dir::RunDir::create(&Path::new(env!("CARGO_MANIFEST_DIR")).join("peers-data")).unwrap();
+        let path = dir.path().join("file");
         std::fs::write(&path, vec![7; 1 << 20]).unwrap();
         assert_eq!(cached_share(&path).unwrap(), 1.0);
         evict(&path).unwrap();
@@ -87,7 +88,6 @@ mod tests {
         let before = read_bytes().unwrap();
         assert_eq!(std::fs::read(&path).unwrap().len(), 1 << 20);
         let read = read_bytes().unwrap() - before;
-        std::fs::remove_file(&path).unwrap();
         assert!(read >= 1 << 20, "{read}");
     }
 }
