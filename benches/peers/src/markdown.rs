@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use crate::growth::table as growth;
 use crate::report::Report;
+use crate::rows::scaling::{Curve, TASKS};
 use crate::stats::{median, range};
-use crate::table::{Line, Measured, summary};
+use crate::table::{Line, Measured, Unit, summary};
 
 pub fn of(report: &Report) -> String {
     let mut out = String::new();
@@ -23,9 +24,29 @@ pub fn of(report: &Report) -> String {
         let _ = write!(out, "\n{}", summary(&report.lines));
         report.lines.iter().for_each(|line| out.push_str(&of_line(line)));
     }
+    if !report.tasks.is_empty() {
+        out.push_str(&tasks(&report.tasks));
+    }
     if !report.growth.is_empty() {
         let _ = write!(out, "\n{}", growth::markdown(&report.growth));
     }
+    out
+}
+
+/// Throughput against the number of tasks.
+fn tasks(curves: &[Curve]) -> String {
+    let mut out = "\n**Tasks**: durable appends a second, one event each, awaited; medians.\n\n| tasks |".to_owned();
+    for tasks in TASKS {
+        let _ = write!(out, " {tasks} |");
+    }
+    let _ = write!(out, "\n|---|{}", "---|".repeat(TASKS.len()));
+    for (name, points) in curves {
+        let _ = write!(out, "\n| {name} |");
+        for (_, rate) in points {
+            let _ = write!(out, " {} |", Unit::Rate.text(*rate));
+        }
+    }
+    out.push('\n');
     out
 }
 

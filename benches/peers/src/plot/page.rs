@@ -27,12 +27,14 @@ pub fn nth_colour(at: usize) -> &'static str {
     [ATLAS, PEERS[0], PEERS[1], PEERS[2], PEERS[3]][at % 5]
 }
 
+/// A page with its title, which is set smaller where it is long.
 pub fn page(height: f64, title: &str, body: &str) -> String {
+    let size = (WIDTH / 0.55 / title.chars().count().max(1) as f64).min(15.0);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n\
-         <text x=\"12\" y=\"22\" font-size=\"15\">{}</text>\n{body}</svg>\n",
+         <text x=\"12\" y=\"22\" font-size=\"{size:.1}\">{}</text>\n{body}</svg>\n",
         escape(title)
     )
 }

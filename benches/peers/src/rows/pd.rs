@@ -88,9 +88,9 @@ fn bulk(context: &Context, atlas: Kind) -> Result<Vec<Line>> {
 }
 
 fn lines(measured: &pairs::Pairs, what: &str, how: &str) -> Vec<Line> {
-    let title = format!("ingest, routing, a handler called, its delivery recorded, until all are complete; {how}");
+    let title = format!("events through to their completed deliveries; {how}");
     let share = if what.is_empty() { "share".to_owned() } else { format!("{what} share") };
-    let of_bare = format!("the same in bare appends, {how}");
+    let of_bare = format!("events through to their completed deliveries, against the bare append; {how}");
     vec![
         measured.rates("PD", what, &title),
         measured.figure("PD", &share, &of_bare, (Unit::Ratio, SHARE), |bare, served| served / bare),

@@ -9,11 +9,11 @@ use std::time::Instant;
 use super::{Context, Distribution, w3};
 use crate::limit::GroupCommit;
 use crate::peer::{Kind, Peer, Result, Task};
-use crate::peers;
 use crate::sample::{Plan, Samples, Subject, interleave};
 use crate::stats::quantile;
 use crate::table::{Line, Must, Unit};
 use crate::work::{NewEvent, Source};
+use crate::{cold, peers};
 
 /// Segments to be begun.
 const ROTATIONS: u64 = 3;
@@ -80,14 +80,7 @@ fn with_tails(
     let samples = interleave(Plan { repetitions: 1, tries: 0 }, "T3", &mut subjects, &context.progress)?;
     drop(subjects);
     std::fs::remove_dir_all(limit_dir)?;
-    let mut lines = lines(&samples);
-    if let (Some(first), Some(rotated)) = (lines.first_mut(), rotated.get()) {
-        let few = if (rotated as u64) < ROTATIONS { ", fewer than there should be" } else { "" };
-        let note = format!("Atlas began {rotated} segments of {} MiB more{few}", context.tail_segment >> 20);
-        first.note =
-            [first.note.as_str(), &note].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
-    }
-    Ok(lines)
+    Ok(lines(context, &samples, rotated.get()))
 }
 
 fn open(context: &Context, kind: &Kind, dir: &Path) -> Result<Arc<dyn Peer>> {
@@ -96,16 +89,7 @@ fn open(context: &Context, kind: &Kind, dir: &Path) -> Result<Arc<dyn Peer>> {
 
 /// Segments of a log.
 fn segments(dir: &Path) -> Result<usize> {
-    let mut count = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            count += segments(&path)?;
-        } else if path.extension().is_some_and(|extension| extension == "seg") {
-            count += 1;
-        }
-    }
-    Ok(count)
+    Ok(cold::files(dir)?.iter().filter(|path| path.extension().is_some_and(|extension| extension == "seg")).count())
 }
 
 /// What each task appends: more events than there is room for the data of, so the data of a few come again and again.
@@ -130,15 +114,24 @@ fn values(context: &Context, rate: f64, nanos: &[u32]) -> Vec<f64> {
     vec![rate, at(0.5), at(0.99), at(0.999), at(1.0), (at(0.999) - at(0.5)) / context.sync_us]
 }
 
-fn lines(samples: &[Samples]) -> Vec<Line> {
+fn lines(context: &Context, samples: &[Samples], rotated: Option<usize>) -> Vec<Line> {
     let title = "W3 while segments rotate";
     let line = |what, title: &str, unit, must, number| Line::of("T3", what, title, unit, must, samples, number);
+    let mut stall =
+        line("stall", "W3 while segments rotate: p99.9 less the median, in syncs", Unit::Times, Must::Value(SYNCS), 5);
+    if let Some(rotated) = rotated {
+        stall.note = format!("Atlas began {rotated} segments of {} MiB more", context.tail_segment >> 20);
+        if (rotated as u64) < ROTATIONS {
+            stall.note.push_str(", too few to say whether it reaches what it must");
+            stall.must = Must::Nothing;
+        }
+    }
     vec![
         line("", title, Unit::Rate, Must::Nothing, 0),
         line("p50", title, Unit::Micros, Must::Nothing, 1),
         line("p99", title, Unit::Micros, Must::Nothing, 2),
         line("p99.9", title, Unit::Micros, Must::Nothing, 3),
         line("longest", title, Unit::Micros, Must::Nothing, 4),
-        line("stall", "W3 while segments rotate: p99.9 less the median, in syncs", Unit::Times, Must::Value(SYNCS), 5),
+        stall,
     ]
 }
