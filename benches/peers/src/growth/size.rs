@@ -107,7 +107,7 @@ fn fill(dir: &Path, shape: &Shape, source: &mut Source<'_>, column: &mut Column)
         peer.append(&batch, false)?;
         seconds += start.elapsed().as_secs_f64();
         number = next;
-        if number / BATCH % 100 == 0 {
+        if (number / BATCH).is_multiple_of(100) {
             memory.look()?;
         }
     }
