@@ -31,7 +31,6 @@ impl Machine {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let memory = meminfo.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0);
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Ok(Self {
             cpu: cpu.unwrap_or("unknown").to_owned(),
             cores: std::thread::available_parallelism()?.get(),
@@ -39,7 +38,7 @@ impl Machine {
             kernel: kernel.trim().to_owned(),
             file_system: file_system(dir),
             sync_us: sync_times(dir)?,
-            load: load.split_whitespace().take(3).collect::<Vec<_>>().join(" "),
+            load: load(),
         })
     }
 
@@ -55,6 +54,12 @@ impl Machine {
         json!({"cpu": self.cpu, "cores": self.cores, "memory_gib": self.memory_gib, "kernel": self.kernel,
             "file_system": self.file_system, "sync_us": self.sync_us, "load": self.load})
     }
+}
+
+/// The system's load now.
+pub fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// Type and device of the mount that holds a directory.

@@ -1,40 +1,47 @@
 //! Atlas beside its peers: one workload, one run, one table. See the README.
 
 mod block_on;
+mod cold;
+mod comparison;
+mod fill;
+mod growth;
 mod limit;
 mod machine;
+mod markdown;
 mod peer;
 mod peers;
 mod plot;
+mod profile;
 mod progress;
 mod record;
+mod report;
+mod routed;
 mod rows;
+mod run_dir;
 mod sample;
 mod seen;
 mod stats;
 mod table;
 mod work;
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use serde_json::json;
 
+use crate::growth::Size;
 use crate::machine::Machine;
-use crate::peer::{Kind, Result};
+use crate::peer::Result;
 use crate::progress::Progress;
-use crate::rows::{Context, ROWS};
-use crate::work::{Names, Plan};
+use crate::report::Report;
+use crate::run_dir::RunDir;
 
 /// Measures Atlas beside its peers and the bare limit.
 #[derive(Debug, Parser)]
 #[command(name = "atlas-peers", subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Args {
-    /// About two minutes: a store of 100,000 events, three repetitions.
+    /// About two minutes: a smaller store, three short repetitions.
     #[arg(long)]
     quick: bool,
     /// Only these rows, such as W1,R1C.
@@ -43,12 +50,24 @@ struct Args {
     /// Only these peers, such as atlas,sqlite; the limit is always there.
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Instead of the rows: Atlas and the limit at several sizes of the log.
+    #[arg(long, conflicts_with_all = ["quick", "rows", "peers"])]
+    growth: bool,
+    /// The sizes of --growth, in millions of events, in streams of 89.
+    #[arg(long, value_delimiter = ',', default_values_t = [1.0, 10.0, 50.0])]
+    sizes: Vec<f64>,
+    /// A further size of --growth: so many million streams, of two events each; 0 for none.
+    #[arg(long, default_value_t = 10.0)]
+    streams: f64,
     /// Where stores are made and removed again; must be on a disk.
     #[arg(long, default_value = "peers-data")]
     dir: PathBuf,
     /// Writes all samples there.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Writes the tables there, to be shown in a document.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// Writes plots there.
     #[arg(long)]
     svg: Option<PathBuf>,
@@ -61,12 +80,24 @@ enum Command {
     /// Fills a store and waits to be killed.
     #[command(hide = true)]
     Fill { peer: String, dir: PathBuf, events: usize, short: usize, huge: usize },
+    /// Runs one path of Atlas alone, to be counted by callgrind.
+    Profile {
+        way: profile::Way,
+        /// A thousand per append, not 64 tasks that each await each event.
+        #[arg(long)]
+        bulk: bool,
+        #[arg(long, default_value_t = 20_000)]
+        events: usize,
+        #[arg(long, default_value = "peers-data")]
+        dir: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
-        Some(Command::Fill { peer, dir, events, short, huge }) => fill(peer, dir, *events, *short, *huge),
+        Some(Command::Fill { peer, dir, events, short, huge }) => fill::fill(peer, dir, *events, *short, *huge),
+        Some(Command::Profile { way, bulk, events, dir }) => profile(*way, *bulk, *events, dir),
         None => run(&args),
     };
     match done {
@@ -78,100 +109,61 @@ fn main() -> ExitCode {
     }
 }
 
-/// The peers of a list of names; all where it is empty.
-fn kinds(names: &[String]) -> Result<Vec<Kind>> {
-    let all = peers::all();
-    if let Some(unknown) = names.iter().find(|name| all.iter().all(|kind| kind.name != name.as_str())) {
-        let known: Vec<&str> = all.iter().map(|kind| kind.name).collect();
-        return Err(format!("no peer is called {unknown}; there are {}", known.join(", ")).into());
-    }
-    Ok(all.into_iter().filter(|kind| names.is_empty() || names.iter().any(|name| name == kind.name)).collect())
-}
-
-fn fill(peer: &str, dir: &std::path::Path, events: usize, short: usize, huge: usize) -> Result<()> {
-    let kinds = kinds(&[peer.to_owned()])?;
-    let plan = Plan::new(short, huge);
-    let names = Names::leak(plan.streams());
-    for kind in kinds {
-        let peer = (kind.open)(dir)?;
-        rows::load(peer.as_ref(), &names, &plan, events)?;
-        println!("filled");
-        std::io::stdout().flush()?;
-        // Until killed, or until nobody is left to do so.
-        std::io::stdin().read_to_end(&mut Vec::new())?;
-    }
-    Ok(())
+fn profile(way: profile::Way, bulk: bool, events: usize, dir: &Path) -> Result<()> {
+    let dir = RunDir::create(dir)?;
+    profile::run(way, bulk, events, dir.path())
 }
 
 fn run(args: &Args) -> Result<()> {
-    if let Some(unknown) = args.rows.iter().find(|row| !ROWS.iter().any(|known| known.eq_ignore_ascii_case(row))) {
-        return Err(format!("no row is called {unknown}; there are {}", ROWS.join(", ")).into());
-    }
     let start = Instant::now();
-    let kinds = kinds(&args.peers)?;
-    let dir = args.dir.join(format!("run-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    let in_dir = InDir(dir.clone());
-    if machine::is_in_memory(&dir) {
-        eprintln!("warning: {} is in memory, so no sync below costs anything; choose another --dir", dir.display());
-    }
-    let machine = Machine::of(&dir)?;
+    let dir = RunDir::create(&args.dir)?;
+    let machine = Machine::of(dir.path())?;
     println!("{}", machine.lines());
-    for (name, version) in machine::versions(&kinds) {
-        println!("{name}: {version}");
-    }
-    let plan = if args.quick { Plan::new(1_000, 1_000) } else { Plan::new(10_000, 100_000) };
-    let repetitions = if args.quick { 3 } else { 5 };
-    println!("loaded store: {} events; {repetitions} repetitions\n", plan.order.len());
-    let mut context = Context {
-        kinds,
-        rows: args.rows.clone(),
-        names: Names::leak(plan.streams()),
-        tail: if args.quick { 50_000 } else { 800_000 },
-        plan,
-        dir,
-        samples: sample::Plan { repetitions, tries: if args.quick { 1 } else { 3 } },
-        time: Duration::from_millis(if args.quick { 150 } else { 400 }),
-        bulk: if args.quick { 50_000 } else { 200_000 },
-        single_reads: if args.quick { 5_000 } else { 20_000 },
-        pairs: if args.quick { 50 } else { 300 },
-        progress: Progress::new(ROWS.len()),
-        runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
-        latencies: Vec::new(),
-    };
-    let lines = rows::run(&mut context)?;
-    let scaling = if args.svg.is_some() && context.wants("W3") { rows::scaling::run(&context)? } else { Vec::new() };
-    context.progress.end();
-    print!("{}", table::summary(&lines));
-    print!("{}", table::full(&lines));
-    println!("\ntook {:.0} s; load at the end {}", start.elapsed().as_secs_f64(), load_now());
+    let mut report = if args.growth { grow(args, dir.path(), machine)? } else { compare(args, dir.path(), machine)? };
+    report.seconds = start.elapsed().as_secs_f64();
+    print!("{}", report.text());
     if let Some(path) = &args.json {
-        let versions = machine::versions(&context.kinds);
-        let all = json!({"machine": machine.json(), "versions": versions, "quick": args.quick, "tasks": scaling,
-            "events": context.plan.order.len(), "rows": table::json(&lines)});
-        fs::write(path, serde_json::to_vec_pretty(&all)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(&report.json())?)?;
+    }
+    if let Some(path) = &args.markdown {
+        std::fs::write(path, markdown::of(&report))?;
     }
     if let Some(path) = &args.svg {
-        plot::write(path, &lines, &context.latencies, &scaling)?;
+        plot::write(path, &report)?;
     }
-    drop(in_dir);
     Ok(())
 }
 
-fn load_now() -> String {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+fn compare(args: &Args, dir: &Path, machine: Machine) -> Result<Report> {
+    let kinds = peers::named(&args.peers)?;
+    for (name, version) in machine::versions(&kinds) {
+        println!("{name}: {version}");
+    }
+    comparison::run(comparison::Wanted {
+        rows: args.rows.clone(),
+        kinds,
+        quick: args.quick,
+        scaling: args.svg.is_some() || args.markdown.is_some(),
+        dir: dir.to_owned(),
+        machine,
+    })
 }
 
-/// The directory of a run, removed at its end, also after an error.
-struct InDir(PathBuf);
-
-impl Drop for InDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-        if let Some(parent) = self.0.parent() {
-            // Only where it is empty.
-            let _ = fs::remove_dir(parent);
-        }
+fn grow(args: &Args, dir: &Path, machine: Machine) -> Result<Report> {
+    let millions = |count: &f64| (count * 1e6) as u64;
+    let mut sizes: Vec<Size> = args.sizes.iter().map(|size| Size::of_events(millions(size))).collect();
+    if args.streams > 0.0 {
+        sizes.push(Size::of_streams(millions(&args.streams)));
     }
+    let setup = growth::Setup {
+        dir: dir.to_owned(),
+        runtime: rows::runtime()?,
+        progress: Progress::new(sizes.len()),
+        time: Duration::from_millis(800),
+        repetitions: 5,
+    };
+    let growth = growth::run(&setup, &sizes)?;
+    setup.progress.end();
+    let versions = machine::versions(&peers::named(&["atlas".to_owned()])?);
+    Ok(Report { growth, ..Report::new(machine, versions) })
 }

@@ -48,7 +48,8 @@ impl Seen {
     }
 }
 
-fn event_of_plan(seen: &mut Seen, names: &Names, version: u64, number: u64) {
+/// An event with this number was read.
+pub fn event_of(seen: &mut Seen, names: &Names, version: u64, number: u64) {
     let mut data = Vec::new();
     write_data(number, &mut data);
     let event_type = names.event_type(number);
@@ -72,7 +73,7 @@ pub fn seen_of_stream(
     versions: std::ops::RangeInclusive<u64>,
 ) {
     for version in versions {
-        event_of_plan(seen, names, version, u64::from(plan.events[stream][version as usize - 1]));
+        event_of(seen, names, version, u64::from(plan.events[stream][version as usize - 1]));
     }
 }
 
@@ -81,7 +82,7 @@ pub fn of_log(names: &Names, plan: &Plan) -> Seen {
     let (mut seen, mut versions) = (Seen::default(), vec![0; plan.streams()]);
     for (number, stream) in plan.order.iter().enumerate() {
         versions[*stream as usize] += 1;
-        event_of_plan(&mut seen, names, versions[*stream as usize], number as u64);
+        event_of(&mut seen, names, versions[*stream as usize], number as u64);
     }
     seen
 }

@@ -14,10 +14,13 @@ pub enum Unit {
     Rate,
     Micros,
     Millis,
-    /// Bytes an event.
+    /// Bytes, such as those of an event.
     Bytes,
+    Count,
     /// A ratio of two rates; more is better.
     Ratio,
+    /// So many times what it is held against; less is better.
+    Times,
 }
 
 impl Unit {
@@ -34,8 +37,12 @@ impl Unit {
             Self::Micros => format!("{value:.0} us"),
             Self::Millis if value < 10.0 => format!("{value:.2} ms"),
             Self::Millis => format!("{value:.0} ms"),
+            Self::Bytes if value >= 1e8 => format!("{:.0} MiB", value / f64::from(1 << 20)),
+            Self::Bytes if value >= 1e5 => format!("{:.0} KiB", value / 1024.0),
             Self::Bytes => format!("{value:.0} B"),
+            Self::Count => format!("{value:.0}"),
             Self::Ratio => format!("{value:.3}"),
+            Self::Times => format!("{value:.2} x"),
         }
     }
 }
@@ -126,7 +133,7 @@ impl Line {
     }
 
     /// What must be reached, whether it is, and by how much it is missed.
-    fn verdict(&self) -> (String, String) {
+    pub fn verdict(&self) -> Option<(String, String)> {
         let sign = if self.unit.more_is_better() { ">=" } else { "<=" };
         let (goal, text) = match self.must {
             Must::OfLimit(times) => {
@@ -137,10 +144,10 @@ impl Line {
             }
             Must::Value(value) => (Some(value), format!("{sign} {}", self.unit.text(value))),
             Must::AheadOfAll => (self.best_peer().map(|(_, value)| value), "ahead of all".to_owned()),
-            Must::Nothing => return (String::new(), String::new()),
+            Must::Nothing => return None,
         };
         let (Some(goal), Some(atlas)) = (goal, self.median_of("atlas")) else {
-            return (text, "not measured".to_owned());
+            return Some((text, "not measured".to_owned()));
         };
         let reached = atlas == goal || self.is_better(atlas, goal);
         let share = if self.unit.more_is_better() { atlas / goal } else { goal / atlas };
@@ -149,7 +156,17 @@ impl Line {
         } else {
             format!("MISSED: {:.0} % of {}", share * 100.0, self.unit.text(goal))
         };
-        (text, verdict)
+        Some((text, verdict))
+    }
+
+    /// The subjects, best first.
+    pub fn best_first(&self) -> Vec<&Measured> {
+        let mut values: Vec<&Measured> = self.values.iter().collect();
+        values.sort_by(|a, b| {
+            let order = median(&a.values).total_cmp(&median(&b.values));
+            if self.unit.more_is_better() { order.reverse() } else { order }
+        });
+        values
     }
 }
 
@@ -167,7 +184,7 @@ pub fn summary(lines: &[Line]) -> String {
             (Some(atlas), Some(other)) => format!("{:.2}", atlas / other),
             _ => "-".to_owned(),
         };
-        let (must, verdict) = line.verdict();
+        let (must, verdict) = line.verdict().unwrap_or_default();
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {} | {} | {must} | {verdict} |",
@@ -187,12 +204,7 @@ pub fn full(lines: &[Line]) -> String {
     let mut out = String::new();
     for line in lines {
         let _ = writeln!(out, "\n{}: {}", line.name(), line.title);
-        let mut values: Vec<&Measured> = line.values.iter().collect();
-        values.sort_by(|a, b| {
-            let order = median(&a.values).total_cmp(&median(&b.values));
-            if line.unit.more_is_better() { order.reverse() } else { order }
-        });
-        for measured in values {
+        for measured in line.best_first() {
             let (low, high) = range(&measured.values);
             let (middle, low, high) =
                 (line.unit.text(median(&measured.values)), line.unit.text(low), line.unit.text(high));
@@ -216,8 +228,9 @@ pub fn json(lines: &[Line]) -> Value {
             json!({"name": measured.name, "samples": measured.values, "median": median(&measured.values),
                 "repeated": measured.repeated, "noisy": measured.noisy})
         });
+        let (must, reached) = line.verdict().unwrap_or_default();
         json!({"row": line.row, "what": line.what, "title": line.title, "unit": format!("{:?}", line.unit),
-            "note": line.note, "must": line.verdict().0, "reached": line.verdict().1,
+            "note": line.note, "must": must, "reached": reached,
             "values": values.collect::<Vec<_>>()})
     };
     lines.iter().map(line).collect()

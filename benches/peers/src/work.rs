@@ -66,19 +66,27 @@ impl Random {
 #[derive(Debug)]
 pub struct Names {
     types: Vec<&'static str>,
-    streams: Vec<&'static str>,
+    /// All ids of streams, one after the other: there may be millions.
+    streams: &'static str,
 }
 
 impl Names {
     /// Kept for as long as the process runs, so that events can refer to them.
     pub fn leak(streams: usize) -> Self {
         let types = (0..TYPES).map(|n| format!("INSTORE_TXNFINALIZE_UPSERTTRANSACTIO{n:02}_COMPLETED_1"));
-        let streams = (0..streams).map(|n| format!("transaction-{n:09}"));
-        Self { types: types.map(|name| &*name.leak()).collect(), streams: streams.map(|name| &*name.leak()).collect() }
+        let mut ids = String::with_capacity(streams * STREAM_LEN);
+        for stream in 0..streams {
+            let _ = write!(ids, "transaction-{stream:09}");
+        }
+        Self { types: types.map(|name| &*name.leak()).collect(), streams: ids.leak() }
     }
 
     pub fn stream(&self, number: usize) -> &'static str {
-        self.streams[number]
+        &self.streams[number * STREAM_LEN..(number + 1) * STREAM_LEN]
+    }
+
+    pub fn types(&self) -> &[&'static str] {
+        &self.types
     }
 
     pub fn event_type(&self, event: u64) -> &'static str {
@@ -166,7 +174,7 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(names: &'a Names) -> Self {
-        Self { names, next: 0, versions: vec![0; names.streams.len()] }
+        Self { names, next: 0, versions: vec![0; names.streams.len() / STREAM_LEN] }
     }
 
     /// One batch, an event for each of the streams.
@@ -199,6 +207,12 @@ impl<'a> Source<'a> {
         let mut events = self.batch(streams);
         events.iter_mut().for_each(|event| event.opens = true);
         events
+    }
+
+    /// The next event of the same stream, with the same type and data.
+    pub fn again(&mut self, event: &NewEvent) -> NewEvent {
+        self.versions[event.stream_number] += 1;
+        NewEvent { id: Uuid::now_v7(), version: self.versions[event.stream_number], ..event.clone() }
     }
 
     /// These were not appended: their versions are free again.

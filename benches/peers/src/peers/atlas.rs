@@ -22,7 +22,13 @@ struct Atlas {
 }
 
 fn open(dir: &Path) -> Result<Arc<dyn Peer>> {
-    let options = Options { keyframes: KeyframePolicy::Events(KEYFRAME_EVERY), ..Options::default() };
+    open_with_segments(dir, Options::default().segment_size)
+}
+
+/// With segments of another size.
+pub fn open_with_segments(dir: &Path, segment_size: u64) -> Result<Arc<dyn Peer>> {
+    let keyframes = KeyframePolicy::Events(KEYFRAME_EVERY);
+    let options = Options { keyframes, segment_size, ..Options::default() };
     Ok(Arc::new(Atlas { store: EventStore::open_options(dir, options)?, scope: Scope::new("bench", "peers")? }))
 }
 

@@ -20,14 +20,14 @@ pub const ONCE: Kind = Kind {
     package: "heed",
     note: "events once, with an index",
     keeps: true,
-    open: |dir| open(dir, false),
+    open: |dir| open(dir, false, EnvFlags::empty()),
 };
 pub const TWICE: Kind = Kind {
     name: "lmdb-twice",
     package: "heed",
     note: "events by position and again by stream",
     keeps: true,
-    open: |dir| open(dir, true),
+    open: |dir| open(dir, true, EnvFlags::empty()),
 };
 
 type Table = Database<Bytes, Bytes>;
@@ -42,10 +42,17 @@ struct Lmdb {
     synced: AtomicBool,
 }
 
+/// With the kernel's read-ahead off (`MDB_NORDAHEAD`), for one of the two layouts.
+pub fn open_without_read_ahead(dir: &Path, twice: bool) -> Result<Arc<dyn Peer>> {
+    open(dir, twice, EnvFlags::NO_READ_AHEAD)
+}
+
 #[expect(unsafe_code, reason = "LMDB maps its file; nobody else has it open")]
-fn open(dir: &Path, twice: bool) -> Result<Arc<dyn Peer>> {
+fn open(dir: &Path, twice: bool, flags: EnvFlags) -> Result<Arc<dyn Peer>> {
     std::fs::create_dir_all(dir)?;
-    let env = unsafe { EnvOpenOptions::new().map_size(64 << 30).max_dbs(3).max_readers(126).open(dir)? };
+    let mut options = EnvOpenOptions::new();
+    options.map_size(64 << 30).max_dbs(3).max_readers(126);
+    let env = unsafe { options.flags(flags).open(dir)? };
     let mut write = env.write_txn()?;
     let events = env.create_database(&mut write, Some("events"))?;
     let by_stream = env.create_database(&mut write, Some("by_stream"))?;

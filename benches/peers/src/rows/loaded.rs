@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Context;
-use crate::limit::Walk;
+use crate::limit::{Cold, Walk};
 use crate::peer::{Can, Keyframe, Kind, Peer, Result};
 use crate::sample::{Samples, Subject, interleave};
 use crate::seen::Seen;
@@ -22,9 +22,11 @@ pub struct Loaded {
     walk_dir: PathBuf,
 }
 
-/// All peers, loaded and closed.
+/// All peers, loaded and closed, and the limit.
 pub struct Closed {
     pub stores: Vec<(Kind, PathBuf)>,
+    pub limit: Cold,
+    limit_dir: PathBuf,
 }
 
 /// Appends the first `events` of the plan.
@@ -74,9 +76,7 @@ impl Loaded {
             peer.close().map_err(|error| format!("closing {}: {error}", kind.name))?;
             stores.push((kind, dir));
         }
-        drop(self.walk);
-        std::fs::remove_dir_all(self.walk_dir)?;
-        Ok(Closed { stores })
+        Ok(Closed { stores, limit: self.walk.into_cold(), limit_dir: self.walk_dir })
     }
 }
 
@@ -85,7 +85,7 @@ impl Closed {
         for (_, dir) in self.stores {
             std::fs::remove_dir_all(dir)?;
         }
-        Ok(())
+        Ok(std::fs::remove_dir_all(self.limit_dir)?)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::work::Random;
 pub fn run(context: &mut Context, loaded: &Loaded) -> Result<Vec<Line>> {
     let context = &*context;
     let mut random = Random::new(0xc01d);
-    let reads: Vec<_> = (0..20_000)
+    let reads: Vec<_> = (0..context.plan.short * 2)
         .map(|_| random.below(context.plan.short))
         .map(|stream| (stream, of_stream(&context.names, &context.plan, stream, 1..=89)))
         .collect();

@@ -5,13 +5,12 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::writing::{Store, commit, durable_commits};
-use super::{Context, Distribution};
+use super::{Context, Distribution, pairs};
 use crate::limit::{Bare, raw_batch};
-use crate::peer::Result;
+use crate::peer::{Kind, Result};
 use crate::sample::{Subject, interleave};
-use crate::stats::{median, median_interval};
-use crate::table::{Line, Measured, Must, Unit};
-use crate::work::{Random, Source};
+use crate::table::{Line, Must, Unit};
+use crate::work::{NewEvent, Random, Source};
 
 /// Commits of a block.
 const BLOCK: usize = 100;
@@ -20,8 +19,8 @@ pub fn run(context: &mut Context) -> Result<Vec<Line>> {
     let mut found = Vec::new();
     let mut lines = commits(context, "W1", 1, Must::Nothing, &mut found)?;
     context.latencies.extend(found);
-    if context.kinds.iter().any(|kind| kind.name == "atlas") {
-        lines.push(pairs(context)?);
+    if let Some(atlas) = context.atlas() {
+        lines.push(against_limit(context, atlas)?);
     }
     Ok(lines)
 }
@@ -81,39 +80,28 @@ pub fn commits(
     Ok(vec![Line::of(row, "", &title, Unit::Rate, must, &samples, 0)])
 }
 
-fn pairs(context: &Context) -> Result<Line> {
+fn against_limit(context: &Context, atlas: Kind) -> Result<Line> {
     let limit_dir = context.dir.join("W1-pairs-limit");
     let bare = Bare::create(&limit_dir)?;
-    let Some(kind) = context.kinds.iter().find(|kind| kind.name == "atlas") else { return Err("no atlas".into()) };
-    let mut store = Store::create(context, "W1-pairs", *kind)?;
-    let mut ratios = Vec::new();
-    let long = Duration::MAX;
-    for pair in 0..context.pairs {
-        context.progress.say(format!("W1 pairs {}/{}", pair + 1, context.pairs));
-        let batches = store.batches(BLOCK, 1);
-        let atlas = || Ok::<_, crate::peer::Error>(commit(&batches, long, |batch| store.peer.append(batch, true))?.1);
-        let limit = || {
-            let write = commit(&batches, long, |batch| bare.write(&raw_batch(batch)).and_then(|()| bare.sync()));
-            Ok::<_, crate::peer::Error>(write?.1)
-        };
-        let (atlas, limit) = if pair % 2 == 0 {
-            let first = atlas()?;
-            (first, limit()?)
-        } else {
-            let first = limit()?;
-            (atlas()?, first)
-        };
-        ratios.push(limit.as_secs_f64() / atlas.as_secs_f64());
-    }
+    let mut limit = Source::new(&context.names);
+    let mut store = Store::create(context, "W1-pairs", atlas)?;
+    let rate = |took: Duration| BLOCK as f64 / took.as_secs_f64();
+    let measured = pairs::measure(
+        context,
+        "W1",
+        context.pairs,
+        || {
+            let batches: Vec<_> = (0..BLOCK).map(|at| limit.batch(std::iter::once(at))).collect();
+            let write = |batch: &[NewEvent]| bare.write(&raw_batch(batch)).and_then(|()| bare.sync());
+            Ok(rate(commit(&batches, Duration::MAX, write)?.1))
+        },
+        || {
+            let batches = store.batches(BLOCK, 1);
+            Ok(rate(commit(&batches, Duration::MAX, |batch| store.peer.append(batch, true))?.1))
+        },
+    )?;
     store.remove()?;
     std::fs::remove_dir_all(limit_dir)?;
-    let (low, high) = median_interval(&ratios);
-    let note = format!(
-        "median {:.3} of {} pairs of blocks of {BLOCK} commits, 95 % interval {low:.3} .. {high:.3}",
-        median(&ratios),
-        ratios.len()
-    );
-    let values = vec![Measured { name: "atlas".to_owned(), values: ratios, repeated: 0, noisy: 0 }];
-    let (what, title) = ("of limit".to_owned(), "Atlas to the limit, in pairs of interleaved blocks".to_owned());
-    Ok(Line { row: "W1", what, title, unit: Unit::Ratio, must: Must::Value(0.90), values, note })
+    let title = format!("Atlas to the limit, in pairs of interleaved blocks of {BLOCK} commits");
+    Ok(measured.figure("W1", "of limit", &title, (Unit::Ratio, 0.90), |limit, atlas| atlas / limit))
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::writing::Store;
 use super::{Context, Distribution};
+use tokio::runtime::Runtime;
+
 use crate::block_on::block_on;
 use crate::limit::GroupCommit;
 use crate::peer::{Latencies, Peer, Result, Task};
@@ -19,17 +21,22 @@ pub const TASKS: usize = 64;
 /// Most events of one task, for each second: more than any peer appends.
 const PER_SECOND: usize = 640_000;
 
+/// Most events of so much time.
+pub fn most_events(time: Duration) -> usize {
+    (time.as_secs_f64() * PER_SECOND as f64) as usize
+}
+
 /// What each task appends: each has streams of its own.
 pub fn shares(source: &mut Source<'_>, tasks: usize, time: Duration) -> Vec<Vec<NewEvent>> {
-    let each = (time.as_secs_f64() * PER_SECOND as f64) as usize / tasks.max(8);
+    let each = most_events(time) / tasks.max(8);
     let streams = source.streams() / tasks;
     (0..tasks).map(|task| source.singles((0..each).map(|at| task + tasks * (at % streams)))).collect()
 }
 
 /// Runs tasks to their end: events a second, and how long each append took.
-pub fn run_tasks(context: &Context, tasks: Vec<Task>) -> Result<(f64, Vec<Latencies>)> {
+pub fn run_tasks(runtime: &Runtime, tasks: Vec<Task>) -> Result<(f64, Vec<Latencies>)> {
     let start = Instant::now();
-    context.runtime.block_on(async {
+    runtime.block_on(async {
         let handles: Vec<_> = tasks.into_iter().map(tokio::spawn).collect();
         let mut all = Vec::new();
         for handle in handles {
@@ -88,7 +95,8 @@ fn values(rate: f64, latencies: &[Latencies]) -> Vec<f64> {
     vec![rate, quantile(&micros, 0.5), quantile(&micros, 0.99), quantile(&micros, 0.999)]
 }
 
-fn take_back(source: &mut Source<'_>, shares: &[Vec<NewEvent>], done: &[Latencies]) {
+/// The versions of what was not appended are free again.
+pub fn take_back(source: &mut Source<'_>, shares: &[Vec<NewEvent>], done: &[Latencies]) {
     for (share, done) in shares.iter().zip(done) {
         source.take_back(&share[done.len()..]);
     }
@@ -120,7 +128,7 @@ pub fn sample_tasks(context: &Context, store: &mut Store<'_>, tasks: usize) -> R
     let shares = shares(&mut store.source, tasks, context.time);
     let until = Instant::now() + context.time;
     let tasks: Vec<Task> = shares.iter().filter_map(|share| peer(&store.peer, share.clone(), until)).collect();
-    let (rate, done) = run_tasks(context, tasks)?;
+    let (rate, done) = run_tasks(&context.runtime, tasks)?;
     take_back(&mut store.source, &shares, &done);
     Ok(Some((rate, done)))
 }
@@ -131,7 +139,7 @@ pub fn sample_limit(context: &Context, limit: &Arc<GroupCommit>, tasks: usize) -
     let until = Instant::now() + context.time;
     let tasks: Vec<Task> =
         shares.into_iter().map(|share| -> Task { Box::pin(limit.clone().appends(share, until)) }).collect();
-    run_tasks(context, tasks)
+    run_tasks(&context.runtime, tasks)
 }
 
 fn with_tasks(context: &Context, found: &mut Vec<Distribution>) -> Result<Vec<Line>> {

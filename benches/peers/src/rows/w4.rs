@@ -10,7 +10,7 @@ use crate::sample::{Subject, interleave};
 use crate::table::{Line, Must, Unit};
 use crate::work::{Random, Source};
 
-const BATCH: usize = 1_000;
+pub const BATCH: usize = 1_000;
 /// A sample of a slow peer ends before its events do.
 const LONGEST: Duration = Duration::from_secs(3);
 
