@@ -175,11 +175,7 @@ impl Part {
         let to = stream.events.min(from.saturating_add(count));
         let from = from.min(to);
         match (self, &stream.row) {
-            (Self::Sealed(part), Some(row)) => {
-                let ordinals = part.index.postings(row, from..to)?;
-                let ordinals = ordinals.iter().map(|ordinal| u32::from_le_bytes(*ordinal));
-                part.rows(ordinals.map(|ordinal| Ok((ordinal, part.index.offset(ordinal)?))), out)
-            }
+            (Self::Sealed(part), Some(row)) => part.rows(part.index.postings(row, from..to)?, out),
             (Self::Memory(part), None) => {
                 let index = part.index.read();
                 let events = index.streams.get(stream.number as usize).map(|entry| &entry.events);
@@ -196,7 +192,7 @@ impl Part {
         match self {
             Self::Sealed(part) => {
                 let offsets = part.index.offsets(ordinals.clone())?.iter().map(|offset| u32::from_le_bytes(*offset));
-                part.rows(ordinals.zip(offsets).map(Ok), out)
+                part.rows(ordinals.zip(offsets), out)
             }
             Self::Memory(part) => part.rows(&part.index.read(), ordinals, out),
         }

@@ -36,7 +36,11 @@ struct Growing {
 }
 
 /// What is fetched ahead of a record, from its offset on: the front of one of usual size.
-const FETCHED: [usize; 3] = [0, 128, 256];
+const FETCHED: [usize; 5] = [0, 64, 128, 192, 256];
+/// How many records tell whether those that come next are in memory.
+const PROBED: usize = 4;
+/// Bytes that a record of usual size takes at most.
+const USUAL_RECORD: usize = 512;
 
 /// How much a file must have grown at least to be mapped anew, in bytes.
 const GROWN: usize = 64 << 10;
@@ -255,18 +259,31 @@ impl Segment {
     }
 
     /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
-    /// other.
-    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32>, window: &Window) {
+    /// other. Where the first of them have to come from the disk, the others are asked for all at once.
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, window: &Window) {
         if !window.is_map || window.segment != self.number() {
             return;
         }
-        let mut touched = 0;
-        for offset in offsets {
-            for line in FETCHED {
-                touched ^= window.bytes.get(offset as usize + line).copied().unwrap_or_default();
+        let touch = |offset: u32| {
+            let lines = FETCHED.map(|line| window.bytes.get(offset as usize + line).copied().unwrap_or_default());
+            std::hint::black_box(lines);
+        };
+        let mut first = offsets.clone().take(PROBED);
+        if first.clone().any(|offset| !self.checked.holds(offset)) {
+            let waits = self.file.waits();
+            first.by_ref().for_each(touch);
+            if self.file.waits() != waits {
+                for offset in offsets.clone().skip(PROBED) {
+                    self.file.will_need(offset as usize..offset as usize + USUAL_RECORD);
+                }
             }
         }
-        std::hint::black_box(touched);
+        offsets.for_each(touch);
+    }
+
+    /// Has a stretch read that will be needed as a whole.
+    pub(crate) fn read_ahead(&self, from: u32, to: u32) {
+        self.file.will_need(from as usize..to as usize);
     }
 
     /// Moves the window to where it holds the bytes `wanted`, unless it does already; short reads are errors.

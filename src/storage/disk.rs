@@ -1,6 +1,7 @@
 //! What Atlas asks of a disk: one directory of files, read and written at offsets, synced when told.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -78,6 +79,14 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// The file's first `length` bytes as shared memory: a mapping on a real disk. The file must not be cut below
     /// `length` while any clone of the bytes lives.
     fn map(&self, length: usize) -> io::Result<Bytes>;
+
+    /// How often this thread had to wait for bytes of a map that came from the disk; 0 where the disk can't tell.
+    fn waits(&self) -> u64 {
+        0
+    }
+
+    /// States that some bytes that were mapped will be read soon. Only advice.
+    fn will_need(&self, _bytes: Range<usize>) {}
 
     /// Takes the lock that one holder at a time may have; `false` where another has it. Released when the file is
     /// closed.

@@ -3,10 +3,13 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use memmap2::{Advice, Mmap};
 
-struct Mapping(memmap2::Mmap);
+struct Mapping(Arc<Mmap>);
 
 impl AsRef<[u8]> for Mapping {
     fn as_ref(&self) -> &[u8] {
@@ -14,10 +17,11 @@ impl AsRef<[u8]> for Mapping {
     }
 }
 
-/// Maps the first `length` bytes of `file`, read-only.
-pub(super) fn map(file: &File, length: usize) -> io::Result<Bytes> {
+/// Maps the first `length` bytes of `file`, read-only, to be read in no order. What comes next is [asked for](will_need),
+/// as reading around whatever is needed would read ten times what a stream takes.
+pub(super) fn map(file: &File, length: usize) -> io::Result<(Bytes, Weak<Mmap>)> {
     if length == 0 {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), Weak::new()));
     }
     if file.metadata()?.len() < length as u64 {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -30,5 +34,32 @@ pub(super) fn map(file: &File, length: usize) -> io::Result<Bytes> {
     // guarded by a lock against other Atlas processes; a foreign program that cuts a mapped file can raise SIGBUS, which
     // `ReadMode::Pread` avoids for segments.
     let mapping = unsafe { memmap2::MmapOptions::new().len(length).map(file)? };
-    Ok(Bytes::from_owner(Mapping(mapping)))
+    let mapping = Arc::new(mapping);
+    // Only advice: without it reads are slower.
+    let _ = mapping.advise(Advice::Random);
+    let asked = Arc::downgrade(&mapping);
+    Ok((Bytes::from_owner(Mapping(mapping)), asked))
+}
+
+/// Has some bytes of a mapping read, without waiting for them.
+pub(super) fn will_need(mapping: &Mmap, bytes: Range<usize>) {
+    let end = bytes.end.min(mapping.len());
+    if bytes.start < end {
+        let _ = mapping.advise_range(Advice::WillNeed, bytes.start, end - bytes.start);
+    }
+}
+
+/// How many page faults of this thread (of the process, where the system doesn't count by thread) waited for the disk.
+pub(super) fn major_faults() -> u64 {
+    #[cfg(target_os = "linux")]
+    const WHO: libc::c_int = libc::RUSAGE_THREAD;
+    #[cfg(not(target_os = "linux"))]
+    const WHO: libc::c_int = libc::RUSAGE_SELF;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is memory for one `rusage`, which the call fills; all zeros are a valid one where it fails.
+    let usage = unsafe {
+        libc::getrusage(WHO, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    u64::try_from(usage.ru_majflt).unwrap_or_default()
 }

@@ -2,14 +2,17 @@
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use memmap2::Mmap;
 
 use super::{Disk, DiskFile, FileIdentity, NamesStamp};
+use crate::sync::Mutex;
 
 /// How often a lock that another has is tried again: who only asks whether it is held has it for a moment.
 const LOCK_TRIES: u32 = 16;
@@ -87,12 +90,12 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(write).open(self.root.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.root.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -127,36 +130,59 @@ fn identity(metadata: &Metadata) -> FileIdentity {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// What was mapped of it last, as long as anybody reads it.
+    mapped: Mutex<Weak<Mmap>>,
+}
+
+impl RealFile {
+    fn new(file: File) -> Self {
+        Self { file, mapped: Mutex::default() }
+    }
+}
 
 impl DiskFile for RealFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        self.file.read_at(buffer, offset)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write_at(bytes, offset)
+        self.file.write_at(bytes, offset)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn map(&self, length: usize) -> io::Result<Bytes> {
-        super::map::map(&self.0, length)
+        let (bytes, mapped) = super::map::map(&self.file, length)?;
+        *self.mapped.lock() = mapped;
+        Ok(bytes)
+    }
+
+    fn waits(&self) -> u64 {
+        super::map::major_faults()
+    }
+
+    fn will_need(&self, bytes: Range<usize>) {
+        let mapped = self.mapped.lock().upgrade();
+        if let Some(mapped) = mapped {
+            super::map::will_need(&mapped, bytes);
+        }
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         for _ in 0..LOCK_TRIES {
-            match self.0.try_lock() {
+            match self.file.try_lock() {
                 Ok(()) => return Ok(true),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(error)) => return Err(error),
@@ -166,6 +192,6 @@ impl DiskFile for RealFile {
     }
 
     fn identity(&self) -> io::Result<Option<FileIdentity>> {
-        Ok(Some(identity(&self.0.metadata()?)))
+        Ok(Some(identity(&self.file.metadata()?)))
     }
 }

@@ -35,7 +35,7 @@ struct Sections {
     streams: Section,
     /// u64, sorted: upper half of a stream's hash, number of its row.
     stream_table: Section,
-    /// u32: ordinals, stream by stream.
+    /// 8, stream by stream: ordinal, offset. An offset stands here once more, as the events of a stream are read together.
     postings: Section,
     /// 16, stream by stream, by version: version u64, CRC of the fold's name u32, offset u32.
     keyframes: Section,
@@ -76,7 +76,7 @@ impl Sections {
 
     /// Whether each lies within `data` bytes. Rows of the second have 2 bytes or 4.
     fn fit(&mut self, data: u64) -> bool {
-        const ROWS: [u64; 15] = [4, 2, 16, 8, 4, 48, 8, 4, 16, 8, 8, 8, 8, 8, 8];
+        const ROWS: [u64; 15] = [4, 2, 16, 8, 4, 48, 8, 8, 16, 8, 8, 8, 8, 8, 8];
         let end = |section: &Section, row: u64| section.offset.saturating_add(u64::from(section.count) * row);
         self.fields().iter().zip(ROWS).all(|(section, row)| end(section, row) <= data)
     }
@@ -309,10 +309,18 @@ impl IndexFile {
         self.hashed(self.sections.room_table, hash)
     }
 
-    /// Ordinals of some of a stream's events, by their number among its events here.
-    pub(crate) fn postings(&self, row: &StreamRow, numbers: Range<u32>) -> Result<&[[u8; 4]], ReadError> {
+    /// Ordinals and offsets of some of a stream's events, by their number among its events here.
+    pub(crate) fn postings(
+        &self,
+        row: &StreamRow,
+        numbers: Range<u32>,
+    ) -> Result<impl Iterator<Item = (u32, u32)> + '_, ReadError> {
         let at = |number: u32| row.first_posting.saturating_add(number);
-        self.sections.postings.rows(&self.file, at(numbers.start)..at(numbers.end))
+        let rows: &[[u8; 8]] = self.sections.postings.rows(&self.file, at(numbers.start)..at(numbers.end))?;
+        Ok(rows.iter().map(|row| {
+            let row = u64::from_le_bytes(*row);
+            (row as u32, (row >> 32) as u32)
+        }))
     }
 
     /// A stream's keyframes here, by version: rows of [`KeyframeEntry`].

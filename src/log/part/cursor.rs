@@ -13,6 +13,9 @@ use crate::log::recorded::{EventNumbers, EventRef};
 use crate::log::segment::Window;
 use crate::log::{Address, ReadError, RecordKind};
 
+/// How much is read ahead together, in bytes.
+const READ_AHEAD: u32 = 2 << 20;
+
 /// A reader's place in the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cursor {
@@ -33,6 +36,8 @@ struct InPart {
     /// Behind symbols of types: those that the part keeps for all readers, and others.
     types: Arc<Memo<ByteString>>,
     more_types: Memo<ByteString>,
+    /// What is before it was asked to be read.
+    read_to: u32,
     /// For a row that is looked up alone.
     row: Vec<EventRow>,
 }
@@ -63,6 +68,7 @@ impl Cursor {
             part,
             streams: Memo::default(),
             more_types: Memo::default(),
+            read_to: 0,
             row: Vec::new(),
         });
     }
@@ -95,6 +101,17 @@ impl Cursor {
     pub(crate) fn fetch(&self, rows: &[EventRow]) {
         if let Some(inside) = &self.part {
             inside.part.segment().fetch(rows.iter().map(|row| row.offset), &self.window);
+        }
+    }
+
+    /// Has what stands between two offsets and after them read ahead of a reader that goes forward.
+    pub(crate) fn read_ahead(&mut self, from: u32, to: u32) {
+        if let Some(inside) = &mut self.part
+            && to.saturating_add(READ_AHEAD / 2) > inside.read_to
+        {
+            let from = from.max(inside.read_to);
+            inside.read_to = from.saturating_add(READ_AHEAD);
+            inside.part.segment().read_ahead(from, inside.read_to);
         }
     }
 

@@ -96,12 +96,11 @@ impl SealedPart {
     /// The rows of events by ordinal and offset, in ascending order.
     pub(super) fn rows(
         &self,
-        events: impl Iterator<Item = Result<(u32, u32), ReadError>>,
+        events: impl Iterator<Item = (u32, u32)>,
         out: &mut Vec<EventRow>,
     ) -> Result<(), ReadError> {
         let mut frames = self.index.frames_of();
-        for event in events {
-            let (ordinal, offset) = event?;
+        for (ordinal, offset) in events {
             out.push(EventRow { ordinal, offset, recorded_at: frames.recorded_at(ordinal)? });
         }
         Ok(())

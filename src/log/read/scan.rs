@@ -114,11 +114,17 @@ impl Scan {
                 part.rows(from..until, &mut self.rows)?;
                 self.rows.reverse();
                 self.remain.0 = until;
+                if let [last, .., first] = self.rows.as_slice() {
+                    self.cursor.read_ahead(first.offset, last.offset);
+                }
             }
             Direction::Backward => {
                 let since = from.max(to.saturating_sub(MAX_CHUNK));
                 part.rows(since..to, &mut self.rows)?;
                 self.remain.1 = since;
+                if let [first, .., last] = self.rows.as_slice() {
+                    part.segment().read_ahead(first.offset, last.offset);
+                }
             }
         }
         Ok(true)

@@ -77,7 +77,8 @@ impl IndexFile {
         let by_hash = sorted_table(index.streams.iter().zip(0..).map(|(stream, number)| (stream.hash, number)));
         w.section(|s| &mut s.stream_table, by_hash.iter().map(|row| row.to_le_bytes()));
         let all = index.streams.iter().flat_map(|stream| &stream.events);
-        w.section(|s| &mut s.postings, all.map(|ordinal| ordinal.to_le_bytes()));
+        let offset = |ordinal: &u32| index.events.get(*ordinal as usize).map_or(0, |event| event.offset);
+        w.section(|s| &mut s.postings, all.map(|ordinal| pair(*ordinal, offset(ordinal))));
         let keyframe_row = |keyframe: &KeyframeEntry| {
             let mut row = [0; 16];
             let bytes = keyframe.version.to_le_bytes().into_iter().chain(pair(keyframe.fold, keyframe.offset));
