@@ -107,20 +107,28 @@ pub fn check_event_type(text: &str) -> Result<(), VocabularyError> {
 
 /// Whether `text` is a canonical event type: the whole check in one pass, as each event that is appended needs it.
 fn is_event_type(text: &[u8]) -> bool {
-    let (mut part, mut length) = (0, 0);
-    let mut version = 0u64;
-    for byte in text {
-        length += 1;
-        match byte {
-            b'_' if part < 4 && length > 1 => (part, length) = (part + 1, 0),
-            b'0'..=b'9' if part == 4 && (length > 1 || *byte != b'0') => {
-                version = version.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
-            }
-            b'A'..=b'Z' | b'0'..=b'9' if part < 4 && length <= MAX_PART_LEN => {}
+    const IN_PART: [bool; 256] = {
+        let mut allowed = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            allowed[byte] = (byte as u8).is_ascii_uppercase() || (byte as u8).is_ascii_digit();
+            byte += 1;
+        }
+        allowed
+    };
+    let mut rest = text;
+    for _ in 0..4 {
+        let length = rest.iter().take_while(|byte| IN_PART.get(**byte as usize) == Some(&true)).count();
+        match rest.get(length..) {
+            Some([b'_', after @ ..]) if (1..=MAX_PART_LEN).contains(&length) => rest = after,
             _ => return false,
         }
     }
-    part == 4 && length > 0 && version <= u64::from(u32::MAX)
+    let digits = rest.iter().all(u8::is_ascii_digit) && rest.first().is_some_and(|first| *first != b'0');
+    // More digits than the largest version has could only be a larger one.
+    digits
+        && rest.len() <= 10
+        && rest.iter().fold(0u64, |version, digit| version * 10 + u64::from(digit - b'0')) <= u64::from(u32::MAX)
 }
 
 fn what_is_wrong(text: &str) -> Result<(), VocabularyError> {

@@ -1,5 +1,7 @@
-//! Checks JSON in one pass: that it is valid, not nested too deep, and such that every parser can make a value of it (no
+//! Checks JSON in one pass, the plain kind without a parser: that it is valid, not nested too deep, and such that every parser can make a value of it (no
 //! half characters as `"\ud83d"`, no numbers beyond 64-bit floats).
+
+mod plain;
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,6 +18,10 @@ pub const MAX_JSON_DEPTH: usize = 120;
 /// # Errors
 /// [`VocabularyError::Json`], [`VocabularyError::JsonDepth`].
 pub(super) fn check_json(what: &'static str, json: &[u8]) -> Result<(), VocabularyError> {
+    if plain::is_plain_json(json) { Ok(()) } else { check_with_parser(what, json) }
+}
+
+fn check_with_parser(what: &'static str, json: &[u8]) -> Result<(), VocabularyError> {
     let too_deep = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_slice(json);
     let level = Level { left: MAX_JSON_DEPTH, too_deep: &too_deep };
@@ -118,6 +124,22 @@ mod tests {
         assert!(check(&format!("\"{}\"", "[".repeat(300))).is_ok());
     }
 
+    /// Or the parser does all the work.
+    #[test]
+    fn usual_data_are_plain() {
+        for json in [
+            r#"{"amount": 20000, "rate": 4.5, "to": "Zoë", "paid": false, "when": null, "parts": [1, -2, {}], "of": {}}"#,
+            " [ ] ",
+            "0",
+            "-1.5e",
+        ] {
+            let is_plain = plain::is_plain_json(json.as_bytes());
+            assert_eq!(is_plain, check_with_parser("data", json.as_bytes()).is_ok(), "{json}");
+        }
+        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(plain::is_plain_json(deep(120).as_bytes()) && !plain::is_plain_json(deep(121).as_bytes()));
+    }
+
     #[test]
     fn what_no_parser_makes_a_value_of_is_refused() {
         let nines = |count| "9".repeat(count);
@@ -146,6 +168,21 @@ mod tests {
         fn it_agrees_with_a_parser(json in "[\\[\\]{}\",:0-9eEu\\\\tru. -]{0,24}") {
             let parsed = serde_json::from_str::<serde_json::Value>(&json);
             proptest::prop_assert_eq!(check(&json).is_ok(), parsed.is_ok());
+        }
+
+        #[test]
+        fn what_is_plain_is_right(json in "[\\[\\]{}\",:0-9.\\-tnf\\\\ é\u{7}]{0,24}", at in 0usize..4) {
+            // Whole JSON with something put into it, as what is random is seldom nearly right.
+            let whole = ["{\"a\":[1,-2.5,{}],\"b\":\"x\"}", "[[],[\"\"],true,null]", "{\"a\":{\"b\":[{\"c\":0}]}}", "\"eins zwei drei\""][at];
+            let mut near: Vec<char> = whole.chars().collect();
+            let place = json.len() % near.len();
+            if json.chars().count() > 2 { near[place] = json.chars().next().unwrap(); }
+            let near: String = near.into_iter().collect();
+            for json in [&json, &near] {
+                if plain::is_plain_json(json.as_bytes()) {
+                    proptest::prop_assert!(check_with_parser("data", json.as_bytes()).is_ok(), "{}", json);
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use super::lock_file::LockFile;
 use super::prepare::{self, Ids};
 use super::prepared::Prepared;
 use super::queue::{Closed, CommitQueue, Queued, Role};
+use super::spare::Spare;
 use super::ticket::Ticket;
 use super::view::{CurrentView, SealedSegments, View};
 use super::writer::{Batch, Committed, Failure, Space, Writer, extent};
@@ -67,6 +68,7 @@ pub(crate) struct Core {
     pub(crate) fence: Fence,
     /// Whether a close has anything to write.
     changed: AtomicBool,
+    spare: Spare,
 }
 
 impl std::fmt::Debug for Core {
@@ -115,6 +117,7 @@ impl Core {
             lock: Mutex::new(lock),
             poison: Mutex::new(None),
             sealing: Mutex::new(()),
+            spare: Spare::default(),
             closing: AtomicBool::new(false),
             closed: Mutex::new(None),
             fence: Fence::default(),
@@ -187,7 +190,9 @@ impl Core {
     pub(crate) fn submit(&self, append: &Append) -> Result<Submitted, AppendError> {
         self.may_append()?;
         let view = self.view.read().clone();
-        match prepare::prepare(append, &view, &self.options.limits, self.options.max_commit, &self.environment)? {
+        let (limits, max_commit) = (&self.options.limits, self.options.max_commit);
+        let spare = self.spare.take();
+        match prepare::prepare(append, &view, limits, max_commit, &self.environment, spare)? {
             Ids::New(prepared) => Ok(Submitted::Queue(prepared)),
             Ids::Known(events) => {
                 let durable = self.durable.position();
@@ -316,6 +321,7 @@ impl Core {
                 }
             }
         }
+        self.spare.keep(prepared);
     }
 
     /// Writes a batch as one frame, syncs it where somebody asks for that, and publishes it.

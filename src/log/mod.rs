@@ -42,6 +42,7 @@ mod salvage;
 mod segment;
 #[cfg(all(test, shuttle))]
 mod shuttle_tests;
+mod spare;
 mod state;
 mod store;
 mod ticket;

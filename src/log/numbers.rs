@@ -10,6 +10,13 @@ const FEW: usize = 8;
 pub(crate) struct Numbers(HashTable<u32>);
 
 impl Numbers {
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        if !self.0.is_empty() {
+            self.0.clear();
+        }
+    }
+
     /// The number of the entry for which `is_it` holds, in a list of `count`; `hash` is computed only where it is needed.
     pub(crate) fn find(
         &self,

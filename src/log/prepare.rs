@@ -30,12 +30,17 @@ pub(crate) fn prepare(
     limits: &Limits,
     max_commit: usize,
     environment: &Environment,
+    spare: Option<Box<Prepared>>,
 ) -> Result<Ids, AppendError> {
     if append.events.is_empty() && append.records.is_empty() {
         return Err(AppendError::Empty);
     }
     // Before the look-ups: what comes in after it is asked for again when this is committed.
-    let mut prepared = Prepared::new(append.scope.as_ref(), append.durability, view);
+    let scope = append.scope.as_ref();
+    let mut prepared = match spare {
+        Some(spare) => spare.renew(scope, append.durability, view),
+        None => Prepared::new(scope, append.durability, view),
+    };
     let left_out = match known_ids(append, view)? {
         KnownIds::None => HashSet::new(),
         KnownIds::LeftOut(left_out) => left_out,

@@ -2,6 +2,7 @@
 //! piece, and what the committer needs to know of each without decoding it.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use hashbrown::DefaultHashBuilder;
 use uuid::Uuid;
@@ -16,7 +17,8 @@ use crate::event::{Data, Event, Scope};
 /// A stream that an append writes to or expects something of.
 #[derive(Debug)]
 pub(crate) struct PreparedStream {
-    pub(crate) id: Box<str>,
+    /// Where its id is in [`Prepared::texts`].
+    id: Range<usize>,
     pub(crate) hash: u64,
     pub(crate) expected: Vec<ExpectedVersion>,
     /// Its version and newest segment among the parts before the active one, as of [`Prepared::tail`].
@@ -70,7 +72,10 @@ pub(crate) struct AsRecorded {
 pub(crate) struct Prepared {
     pub(crate) scope: Option<Scope>,
     pub(crate) streams: Vec<PreparedStream>,
-    pub(crate) types: Vec<Box<str>>,
+    /// Where each type is in [`texts`](Self::texts).
+    pub(crate) types: Vec<Range<usize>>,
+    /// Ids of streams, and types.
+    texts: String,
     pub(crate) events: Vec<PreparedEvent>,
     /// The bodies of the events, one after the other.
     pub(crate) bodies: Vec<u8>,
@@ -102,6 +107,7 @@ impl Prepared {
             scope: scope.cloned(),
             streams: Vec::new(),
             types: Vec::new(),
+            texts: String::new(),
             events: Vec::new(),
             bodies: Vec::new(),
             records: Vec::new(),
@@ -119,6 +125,52 @@ impl Prepared {
         })
     }
 
+    /// One that was committed, emptied for another append and keeping what memory it has.
+    pub(crate) fn renew(mut self: Box<Self>, scope: Option<&Scope>, durability: Durability, view: &View) -> Box<Self> {
+        if self.scope.as_ref() != scope {
+            self.scope = scope.cloned();
+            self.stream_hash = scope.map(|scope| view.hash().streams_of(scope));
+        }
+        self.streams.clear();
+        self.types.clear();
+        self.texts.clear();
+        self.events.clear();
+        self.bodies.clear();
+        self.records.clear();
+        self.keyframes.clear();
+        self.as_recorded = None;
+        self.durability = durability;
+        (self.tail, self.tail_events) = (view.tail(), view.tail_events());
+        self.size = super::format::FRAME_HEADER_LEN + 8;
+        for numbers in [&mut self.stream_numbers, &mut self.type_numbers, &mut self.id_numbers] {
+            numbers.clear();
+        }
+        self
+    }
+
+    /// About how many bytes of memory it has.
+    pub(crate) fn memory(&self) -> usize {
+        let events = self.events.capacity() * std::mem::size_of::<PreparedEvent>();
+        let streams = self.streams.capacity() * std::mem::size_of::<PreparedStream>();
+        std::mem::size_of::<Self>() + self.bodies.capacity() + self.texts.capacity() + events + streams
+    }
+
+    /// The id of a stream.
+    pub(crate) fn id_of(&self, stream: &PreparedStream) -> &str {
+        self.texts.get(stream.id.clone()).unwrap_or_default()
+    }
+
+    /// A type by its number.
+    pub(crate) fn type_of(&self, number: usize) -> &str {
+        self.types.get(number).and_then(|text| self.texts.get(text.clone())).unwrap_or_default()
+    }
+
+    fn put_text(&mut self, text: &str) -> Range<usize> {
+        let start = self.texts.len();
+        self.texts.push_str(text);
+        start..self.texts.len()
+    }
+
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.records.is_empty() && self.keyframes.is_empty()
@@ -127,7 +179,7 @@ impl Prepared {
     /// The stream `id`, where it is known here.
     pub(crate) fn known_stream(&self, id: &str) -> Option<&PreparedStream> {
         let hash = || self.stream_hash.as_ref().map_or(0, |hash| hash.of(id));
-        let is_it = |number: usize| self.streams.get(number).is_some_and(|stream| *stream.id == *id);
+        let is_it = |number: usize| self.streams.get(number).is_some_and(|stream| self.id_of(stream) == id);
         let number = self.stream_numbers.find(self.streams.len(), hash, is_it);
         number.and_then(|number| self.streams.get(number))
     }
@@ -135,7 +187,7 @@ impl Prepared {
     /// The number of a stream, added where it is new; its head is looked up in the parts before the active one.
     pub(crate) fn stream(&mut self, view: &View, id: &str) -> Result<usize, AppendError> {
         let hash = self.stream_hash.as_ref().map_or(0, |hash| hash.of(id));
-        let is_it = |number: usize| self.streams.get(number).is_some_and(|stream| *stream.id == *id);
+        let is_it = |number: usize| self.streams.get(number).is_some_and(|stream| self.id_of(stream) == id);
         if let Some(known) = self.stream_numbers.find(self.streams.len(), || hash, is_it) {
             return Ok(known);
         }
@@ -143,7 +195,8 @@ impl Prepared {
             Some(scope) => view.head_before_tail(hash, scope, id)?,
             None => (0, 0),
         };
-        self.streams.push(PreparedStream { id: id.into(), hash, expected: Vec::new(), head, events: 0 });
+        let text = self.put_text(id);
+        self.streams.push(PreparedStream { id: text, hash, expected: Vec::new(), head, events: 0 });
         let streams = &self.streams;
         let hash_of = |number: usize| streams.get(number).map_or(0, |stream| stream.hash);
         self.stream_numbers.added(streams.len(), hash_of);
@@ -153,7 +206,7 @@ impl Prepared {
     }
 
     fn find_type(&self, event_type: &str) -> Option<usize> {
-        let is_it = |number: usize| self.types.get(number).is_some_and(|known| **known == *event_type);
+        let is_it = |number: usize| self.type_of(number) == event_type;
         self.type_numbers.find(self.types.len(), || self.hasher.hash_one(event_type), is_it)
     }
 
@@ -166,10 +219,11 @@ impl Prepared {
         if let Some(known) = self.find_type(event_type) {
             return known;
         }
-        self.types.push(event_type.into());
-        let (types, hasher) = (&self.types, &self.hasher);
-        let hash_of = |number: usize| types.get(number).map_or(0, |known| hasher.hash_one(&**known));
-        self.type_numbers.added(types.len(), hash_of);
+        let text = self.put_text(event_type);
+        self.types.push(text);
+        let (types, texts, hasher) = (&self.types, &self.texts, &self.hasher);
+        let text_of = |number: usize| types.get(number).and_then(|text| texts.get(text.clone())).unwrap_or_default();
+        self.type_numbers.added(types.len(), |number| hasher.hash_one(text_of(number)));
         self.size += room_for(event_type.len() + 1);
         self.types.len() - 1
     }

@@ -32,6 +32,8 @@ pub(crate) struct Writer {
     pub(crate) last_recorded: i64,
     /// The file is filled with zeros, durably, up to here.
     filled: u64,
+    /// Space is reserved up to here, for frames that needn't be durable at once; at or after `filled`.
+    reserved: u64,
     /// The file may reach up to here: it was being filled when there was no more room.
     reach: u64,
     first_chunk: u64,
@@ -85,6 +87,7 @@ impl Writer {
             last_crc,
             last_recorded,
             filled,
+            reserved: filled,
             reach: filled,
             first_chunk,
             chunk: first_chunk,
@@ -214,13 +217,13 @@ impl Writer {
     /// back unused space.
     pub(crate) fn close_segment(&mut self, reason: ClosingReason, segment_size: u64) -> Result<Address, Failure> {
         if !self.closed {
-            self.fill(0, segment_size)?;
+            self.fill(0, true, segment_size)?;
             self.put_closing(reason)?;
         }
         if reason == ClosingReason::Sealed && planted(Bug::RotateWithoutSync) {
             self.synced_to = Address::new(self.segment().number(), self.offset);
             self.filled = u64::from(self.offset);
-            self.reach = self.filled;
+            (self.reserved, self.reach) = (self.filled, self.filled);
             return Ok(self.synced_to);
         }
         let end = self.sync()?;
@@ -230,7 +233,7 @@ impl Writer {
             .and_then(|()| file.sync())
             .map_err(|source| Failure::Poisoned { operation: "sync", source })?;
         self.filled = u64::from(self.offset);
-        self.reach = self.filled;
+        (self.reserved, self.reach) = (self.filled, self.filled);
         self.chunk = self.first_chunk;
         Ok(end)
     }

@@ -73,6 +73,12 @@ pub trait DiskFile: Send + Sync + std::fmt::Debug + 'static {
     /// Cuts or grows the file.
     fn set_len(&self, length: u64) -> io::Result<()>;
 
+    /// Grows the file to `length` with zeros for which the disk keeps space, though it writes none: they can be written
+    /// later even if the disk is full by then. `false` where it can't.
+    fn reserve(&self, _length: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Makes what was written durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
 

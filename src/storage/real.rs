@@ -159,6 +159,21 @@ impl DiskFile for RealFile {
         self.file.set_len(length)
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, length: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let from = self.file.metadata()?.len();
+        if length <= from {
+            return Ok(true);
+        }
+        match fallocate(&self.file, FallocateFlags::empty(), from, length - from) {
+            Ok(()) => Ok(true),
+            // Not every file system can.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

@@ -106,17 +106,17 @@ impl Build<'_> {
     }
 
     /// Names the stream in this segment where it isn't named yet.
-    fn name(&mut self, scope: &Scope, stream: &PreparedStream, target: &mut Target) -> Result<u32, ReadError> {
+    fn name(&mut self, scope: &Scope, stream: &str, target: &mut Target) -> Result<u32, ReadError> {
         if let Some(number) = target.number {
             return Ok(number);
         }
         let scope_symbol = self.scope(scope)?;
         if target.symbol == 0 {
-            let (previous_segment, id) = (target.segment, &*stream.id);
+            let (previous_segment, id) = (target.segment, stream);
             let symbol = SymbolBody::Stream { scope: scope_symbol, previous_segment, id };
             target.symbol = self.put_symbol(&symbol, target.version)?;
         } else {
-            let (scope, id) = (Arc::new(scope.clone()), (*stream.id).into());
+            let (scope, id) = (Arc::new(scope.clone()), stream.into());
             self.index.adopt_stream(target.symbol, scope_symbol, &scope, id, target.version);
         }
         // Both add it at the end.
@@ -128,7 +128,8 @@ impl Build<'_> {
     /// Where a stream is at this point of the serial order. All that must be read for it is read here, while the append can
     /// still be refused.
     fn target(&self, prepared: &Prepared, scope: &Scope, stream: &PreparedStream) -> Result<Target, ReadError> {
-        let number = self.index.find_stream(stream.hash, scope, &stream.id);
+        let id = prepared.id_of(stream);
+        let number = self.index.find_stream(stream.hash, scope, id);
         if let Some(entry) = number.and_then(|number| self.index.streams.get(number as usize)) {
             let (symbol, version) = (entry.symbol, entry.version());
             return Ok(Target { number, symbol, version, segment: self.tail });
@@ -136,11 +137,11 @@ impl Build<'_> {
         // (0, 0) of a stream that the active part knew when this was prepared, in a segment that is sealed by now.
         let (version, segment) = match prepared.tail == self.tail {
             true => stream.head,
-            false => self.before.head(scope, &stream.id, Horizon::Written)?,
+            false => self.before.head(scope, id, Horizon::Written)?,
         };
         let mut symbol = 0;
         if segment == self.tail {
-            let mut parts = self.before.stream_parts_newest_first(scope, &stream.id, Horizon::Written);
+            let mut parts = self.before.stream_parts_newest_first(scope, id, Horizon::Written);
             symbol = parts.next().transpose()?.map_or(0, |(_, found)| found.symbol);
         }
         Ok(Target { number: None, symbol, version, segment })
@@ -183,7 +184,7 @@ impl Build<'_> {
                 let is_checked = !planted(Bug::VersionCheckedEarly);
                 let mut expected = stream.expected.iter();
                 if let Some(expected) = expected.find(|expected| is_checked && !expected.allows(target.version)) {
-                    let (stream, actual) = (stream.id.to_string(), target.version);
+                    let (stream, actual) = (prepared.id_of(stream).to_owned(), target.version);
                     let error = AppendError::Conflict { stream, expected: *expected, actual };
                     // The caller must not learn of a head that a crash could still take back.
                     let undurable =
@@ -222,8 +223,7 @@ impl Build<'_> {
             let mut types = vec![0; prepared.types.len()];
             let mut body_start = 0;
             for event in &prepared.events {
-                let (Some(event_type), Some(type_symbol), Some(stream), Some(target), Some(body)) = (
-                    prepared.types.get(event.event_type),
+                let (Some(type_symbol), Some(stream), Some(target), Some(body)) = (
                     types.get_mut(event.event_type),
                     prepared.streams.get(event.stream),
                     targets.get_mut(event.stream),
@@ -233,9 +233,9 @@ impl Build<'_> {
                 };
                 body_start = event.body_end;
                 if *type_symbol == 0 {
-                    *type_symbol = self.event_type(event_type)?;
+                    *type_symbol = self.event_type(prepared.type_of(event.event_type))?;
                 }
-                let (number, type_symbol) = (self.name(scope, stream, target)?, *type_symbol);
+                let (number, type_symbol) = (self.name(scope, prepared.id_of(stream), target)?, *type_symbol);
                 target.version += 1;
                 let (symbol, version, position) = (target.symbol, target.version, self.index.next_position());
                 let offset = self.put(RecordKind::Event, (type_symbol, symbol), version, body, event.body_crc);
@@ -247,7 +247,7 @@ impl Build<'_> {
             for keyframe in &prepared.keyframes {
                 let at = keyframe.stream;
                 let (Some(stream), Some(target)) = (prepared.streams.get(at), targets.get_mut(at)) else { continue };
-                self.name(scope, stream, target)?;
+                self.name(scope, prepared.id_of(stream), target)?;
                 let (symbols, crc) = ((0, target.symbol), keyframe.body_crc);
                 self.put_indexed(RecordKind::Keyframe, symbols, keyframe.version, &keyframe.body, crc)?;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Failure, Prepared, Writer};
 use crate::log::format::SEGMENT_HEADER_LEN;
-use crate::log::{AppendError, MAX_SEGMENT_ENTRIES};
+use crate::log::{AppendError, Durability, MAX_SEGMENT_ENTRIES};
 
 /// Space is filled in chunks that double up to this.
 const MAX_CHUNK: u64 = 32 << 20;
@@ -66,9 +66,10 @@ impl Writer {
         no_next: Option<Arc<io::Error>>,
     ) -> Result<Space, Failure> {
         let is_last = no_next.is_some();
+        let at_once = batch.iter().any(|prepared| prepared.durability == Durability::Sync);
         let source = match no_next {
             Some(source) => source,
-            None => match self.fill(extent(batch).0, segment_size) {
+            None => match self.fill(extent(batch).0, at_once, segment_size) {
                 Err(Failure::Refused(AppendError::NoSpace { source, .. })) => source,
                 filled => return filled.map(|()| Space::ForAll),
             },
@@ -80,7 +81,7 @@ impl Writer {
             let with = (size + own_size, events + own_events);
             let has_space = own_size == 0
                 || !(is_last && self.is_full(with.0, with.1, segment_size))
-                    && match self.fill(with.0, segment_size) {
+                    && match self.fill(with.0, at_once, segment_size) {
                         Err(Failure::Refused(_)) => false,
                         filled => filled.map(|()| true)?,
                     };
@@ -92,39 +93,48 @@ impl Writer {
         Ok(Space::ForSome { fits, source })
     }
 
-    /// Fills space for `size` more bytes and a closing frame, durably; ahead of that as much as a chunk, where the disk has
-    /// it. Nothing is lost where there is no room. A sync that fails poisons here as well: it may have been about frames
-    /// that wait to be made durable.
-    pub(super) fn fill(&mut self, size: usize, segment_size: u64) -> Result<(), Failure> {
+    /// Makes space for `size` more bytes and a closing frame; ahead of that as much as a chunk, where the disk has it. For
+    /// frames that are synced `at_once` it is filled with zeros, durably: a sync that changes no metadata costs half. For
+    /// others it is reserved, which writes nothing. Nothing is lost where there is no room. A sync that fails poisons here
+    /// as well: it may have been about frames that wait to be made durable.
+    pub(super) fn fill(&mut self, size: usize, at_once: bool, segment_size: u64) -> Result<(), Failure> {
         let needed = u64::from(self.offset) + size as u64 + CLOSING_ROOM;
-        if needed <= self.filled {
+        if needed <= self.filled || !at_once && needed <= self.reserved {
             return Ok(());
         }
-        let mut to = (self.filled + self.chunk).min(segment_size).max(needed);
-        let mut written = self.write_zeros(to);
-        if to > needed && written.as_ref().is_err_and(is_about_space) {
+        let from = if at_once { self.filled.max(u64::from(self.offset)) } else { self.reserved };
+        let mut to = (from + self.chunk).min(segment_size).max(needed);
+        let mut done = self.take_space(from, to, at_once);
+        if to > needed && done.as_ref().is_err_and(is_about_space) {
             self.chunk = CHUNK_WHEN_FULL;
             to = needed;
-            written = self.write_zeros(to);
+            done = self.take_space(from, to, at_once);
         }
-        written.map_err(|source| {
+        let is_filled = done.map_err(|source| {
             Failure::Refused(AppendError::NoSpace { needed: size as u64, source: Arc::new(source) })
         })?;
-        self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
-        self.filled = to;
+        self.reserved = self.reserved.max(to);
+        if is_filled {
+            self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
+            self.filled = to;
+        }
         self.chunk = (self.chunk * 2).min(MAX_CHUNK);
         Ok(())
     }
 
-    fn write_zeros(&mut self, to: u64) -> io::Result<()> {
+    /// Whether the space was filled, and not only reserved.
+    fn take_space(&mut self, from: u64, to: u64, at_once: bool) -> io::Result<bool> {
         self.reach = self.reach.max(to);
-        let zeros = vec![0; (to - self.filled).min(1 << 20) as usize];
-        let mut at = self.filled;
+        if !at_once && self.segment().file.reserve(to)? {
+            return Ok(false);
+        }
+        let zeros = vec![0; (to - from).min(1 << 20) as usize];
+        let mut at = from;
         while at < to {
             let part = zeros.get(..zeros.len().min((to - at) as usize)).unwrap_or_default();
             self.segment().file.write_all_at(at, part)?;
             at += part.len() as u64;
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -102,6 +102,10 @@ impl DiskFile for SimulatedFile {
         })
     }
 
+    fn reserve(&self, length: u64) -> io::Result<bool> {
+        self.set_len(length.max(self.len()?)).map(|()| true)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let on_sync = {
             let state = self.disk.state.lock();
