@@ -250,9 +250,9 @@ impl Core {
         self.commit(self.nothing()?).map(drop)
     }
 
-    /// Queues a prepared append, commits it where nobody else does, and blocks until it is answered.
+    /// Queues a prepared append of a caller that [may append](Self::may_append), commits it where nobody else does, and
+    /// blocks until it is answered.
     pub(crate) fn commit(self: &Arc<Self>, prepared: Box<Prepared>) -> Answer {
-        self.may_append()?;
         if let Some(room) = self.queue.enter(prepared.size) {
             room.wait();
         }
@@ -275,7 +275,6 @@ impl Core {
 
     /// As [`commit`](Self::commit), without blocking.
     pub(crate) async fn commit_async(self: &Arc<Self>, prepared: Box<Prepared>) -> Answer {
-        self.may_append()?;
         let size = prepared.size;
         if let Some(ticket) = self.queue.enter(size) {
             let mut door = Door { core: self, size, ticket: ticket.clone(), used: false };

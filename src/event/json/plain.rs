@@ -97,10 +97,14 @@ impl Scan<'_> {
 
     /// The rest of a text whose first quote was taken.
     fn text(&mut self) -> Option<()> {
-        // In chunks that the compiler compares as a whole.
         let ends = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
-        while let Some((chunk, rest)) = self.rest.split_first_chunk::<32>() {
-            if chunk.iter().fold(false, |found, byte| found | ends(byte)) {
+        // In chunks that the compiler compares as a whole.
+        while let Some((chunk, rest)) = self.rest.split_first_chunk::<16>() {
+            let mut found = 0;
+            for byte in chunk {
+                found |= u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
+            }
+            if found != 0 {
                 break;
             }
             self.rest = rest;
