@@ -107,18 +107,9 @@ pub fn check_event_type(text: &str) -> Result<(), VocabularyError> {
 
 /// Whether `text` is a canonical event type: the whole check in one pass, as each event that is appended needs it.
 fn is_event_type(text: &[u8]) -> bool {
-    const IN_PART: [bool; 256] = {
-        let mut allowed = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            allowed[byte] = (byte as u8).is_ascii_uppercase() || (byte as u8).is_ascii_digit();
-            byte += 1;
-        }
-        allowed
-    };
     let mut rest = text;
     for _ in 0..4 {
-        let length = rest.iter().take_while(|byte| IN_PART.get(**byte as usize) == Some(&true)).count();
+        let length = rest.iter().take_while(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9')).count();
         match rest.get(length..) {
             Some([b'_', after @ ..]) if (1..=MAX_PART_LEN).contains(&length) => rest = after,
             _ => return false,

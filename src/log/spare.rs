@@ -1,5 +1,7 @@
 //! Prepared appends that were committed, whose memory others use again: bounded in number and in bytes.
 
+#![allow(clippy::vec_box, reason = "they are boxed in the queue, and kept as they are")]
+
 use super::prepared::Prepared;
 use crate::sync::Mutex;
 
