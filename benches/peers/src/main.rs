@@ -3,6 +3,7 @@
 mod block_on;
 mod cold;
 mod comparison;
+mod experiments;
 mod fill;
 mod growth;
 mod limit;
@@ -80,6 +81,12 @@ enum Command {
     /// Fills a store and waits to be killed.
     #[command(hide = true)]
     Fill { peer: String, dir: PathBuf, events: usize, short: usize, huge: usize },
+    /// Measures other ways of doing what Atlas does: commits, checksums, reads of a map.
+    Experiments {
+        /// Where files are made and removed again; must be on a disk.
+        #[arg(long, default_value = "peers-data")]
+        dir: PathBuf,
+    },
     /// Runs one path of Atlas alone, to be counted by callgrind.
     Profile {
         way: profile::Way,
@@ -97,6 +104,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         Some(Command::Fill { peer, dir, events, short, huge }) => fill::fill(peer, dir, *events, *short, *huge),
+        Some(Command::Experiments { dir }) => experiment(dir),
         Some(Command::Profile { way, bulk, events, dir }) => profile(*way, *bulk, *events, dir),
         None => run(&args),
     };
@@ -107,6 +115,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn experiment(dir: &Path) -> Result<()> {
+    let dir = RunDir::create(dir)?;
+    println!("{}", Machine::of(dir.path())?.lines());
+    experiments::run(dir.path())
 }
 
 fn profile(way: profile::Way, bulk: bool, events: usize, dir: &Path) -> Result<()> {
