@@ -3,12 +3,18 @@
 //! A header of 256 bytes, then sections of fixed-size rows (see [`Sections`]); `docs/design.md` draws it.
 
 mod encode;
+mod frames;
+mod rows;
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use frames::FramesOf;
+use rows::millis_after;
+pub(crate) use rows::{StreamRow, Summary};
+
 use super::checked_file::{CheckedFile, CheckedWriter, Healer, Section};
-use super::memory::{FrameEntry, FrameOf, MemoryIndex, RoomEntry};
+use super::memory::{FrameEntry, MemoryIndex, RoomEntry};
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::Disk;
@@ -80,38 +86,6 @@ impl Sections {
         let end = |section: &Section, row: u64| section.offset.saturating_add(u64::from(section.count) * row);
         self.fields().iter().zip(ROWS).all(|(section, row)| end(section, row) <= data)
     }
-}
-
-/// What a segment's index says of the whole segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) segment: u32,
-    /// The index covers the segment up to here.
-    pub(crate) end: u32,
-    pub(crate) first_position: u64,
-    pub(crate) events: u32,
-    pub(crate) next_symbol: u32,
-    /// CRC of the last frame covered.
-    pub(crate) last_crc: u32,
-    pub(crate) first_recorded: i64,
-    pub(crate) last_recorded: i64,
-    pub(crate) new_streams: u32,
-    /// When its ids were made that are looked for by that: the first and the last, in milliseconds after `first_recorded`.
-    pub(crate) near_ids: Option<(i32, i32)>,
-}
-
-/// A row of the stream section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamRow {
-    pub(crate) hash: u64,
-    pub(crate) base_version: u64,
-    pub(crate) scope_symbol: u32,
-    pub(crate) symbol: u32,
-    pub(crate) previous_segment: u32,
-    pub(crate) first_posting: u32,
-    pub(crate) events: u32,
-    pub(crate) first_keyframe: u32,
-    pub(crate) keyframes: u32,
 }
 
 /// An open `.idx` file.
@@ -261,8 +235,7 @@ impl IndexFile {
 
     /// Looks frames up for events that come in ascending order.
     pub(crate) fn frames_of(&self) -> FramesOf<'_> {
-        let per_event = f64::from(self.frames()) / f64::from(self.summary.events.max(1));
-        FramesOf { index: self, per_event, rows: &[], first: 0, found: None }
+        FramesOf::new(self)
     }
 
     /// The frame that holds the record at `offset`.
@@ -357,76 +330,6 @@ impl IndexFile {
     }
 }
 
-/// Which frames hold some events: rows next to each other are found, and checked, together, and each frame is guessed, as
-/// frames hold about as many events each.
-pub(crate) struct FramesOf<'a> {
-    index: &'a IndexFile,
-    per_event: f64,
-    /// Rows of frames from `first` on.
-    rows: &'a [[u8; 16]],
-    first: u32,
-    found: Option<FrameOf>,
-}
-
-/// How many rows of frames are looked at together, at most: as many as are in a block.
-const FRAMES_TOGETHER: u32 = 256;
-
-fn first_ordinal(row: &[u8; 16]) -> u32 {
-    let [_, _, _, _, a, b, c, d, ..] = *row;
-    u32::from_le_bytes([a, b, c, d])
-}
-
-impl FramesOf<'_> {
-    /// When the event with `ordinal` was recorded.
-    #[inline]
-    pub(crate) fn recorded_at(&mut self, ordinal: u32) -> Result<i64, ReadError> {
-        match &self.found {
-            Some(found) if found.holds(ordinal) => Ok(found.recorded_at),
-            _ => self.find(ordinal),
-        }
-    }
-
-    fn find(&mut self, ordinal: u32) -> Result<i64, ReadError> {
-        let found = match self.in_rows(ordinal) {
-            Some(found) => found,
-            None => {
-                let number = self.index.last_frame(|frame| frame.first_ordinal <= ordinal)?;
-                let after = self.index.frames().min(number.saturating_add(FRAMES_TOGETHER));
-                self.rows = self.index.sections.frames.rows(&self.index.file, number..after)?;
-                self.first = number;
-                let none = || self.index.file.corrupt(0, "an event without a frame");
-                self.in_rows(ordinal).ok_or_else(none)?
-            }
-        };
-        self.found = Some(found);
-        Ok(found.recorded_at)
-    }
-
-    fn in_rows(&self, ordinal: u32) -> Option<FrameOf> {
-        let near = self.found.map_or(0, |found| found.number.saturating_sub(self.first) as usize);
-        let row = self.rows.get(near)?;
-        let ahead = f64::from(ordinal) - f64::from(first_ordinal(row));
-        let mut at = (near + (ahead * self.per_event) as usize).min(self.rows.len() - 1);
-        while first_ordinal(self.rows.get(at)?) > ordinal {
-            at = at.checked_sub(1)?;
-        }
-        while let Some(next) = self.rows.get(at + 1)
-            && first_ordinal(next) <= ordinal
-        {
-            at += 1;
-        }
-        let number = self.first + at as u32;
-        let next = match self.rows.get(at + 1) {
-            Some(next) => first_ordinal(next),
-            None if number + 1 == self.index.frames() => self.index.summary.events,
-            // The frame may be a later one.
-            None => return None,
-        };
-        let frame = FrameEntry::decode(self.rows.get(at)?)?;
-        Some(FrameOf { number, recorded_at: frame.recorded_at, ordinals: (frame.first_ordinal, next) })
-    }
-}
-
 /// The numbers behind one hash in a sorted table.
 pub(crate) struct Matches<'a> {
     file: &'a CheckedFile,
@@ -453,105 +356,5 @@ impl Iterator for Matches<'_> {
                 Some(Err(error))
             }
         }
-    }
-}
-
-/// Milliseconds from one time to another, both in microseconds; what doesn't fit is the nearest that does.
-fn millis_after(from: i64, micros: i64) -> i32 {
-    let millis = micros.saturating_sub(from).div_euclid(1_000);
-    i32::try_from(millis).unwrap_or(if millis < 0 { i32::MIN } else { i32::MAX })
-}
-
-impl Summary {
-    pub(crate) const LEN: usize = 56;
-
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::LEN);
-        for number in [self.segment, self.end, self.events, self.next_symbol, self.last_crc, self.new_streams] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        out.extend_from_slice(&self.first_position.to_le_bytes());
-        out.extend_from_slice(&self.first_recorded.to_le_bytes());
-        out.extend_from_slice(&self.last_recorded.to_le_bytes());
-        // An empty range where there are none.
-        let (first, last) = self.near_ids.unwrap_or((0, -1));
-        out.extend_from_slice(&first.to_le_bytes());
-        out.extend_from_slice(&last.to_le_bytes());
-        out
-    }
-
-    pub(crate) fn decode(fields: &mut Reader<'_>) -> Option<Self> {
-        let (segment, end, events) = (fields.u32()?, fields.u32()?, fields.u32()?);
-        let (next_symbol, last_crc, new_streams) = (fields.u32()?, fields.u32()?, fields.u32()?);
-        let first_position = fields.u64()?;
-        let (first_recorded, last_recorded) = (fields.i64()?, fields.i64()?);
-        let range = (i32::from_le_bytes(fields.array()?), i32::from_le_bytes(fields.array()?));
-        Some(Self {
-            near_ids: Some(range).filter(|(first, last)| first <= last),
-            segment,
-            end,
-            first_position,
-            events,
-            next_symbol,
-            last_crc,
-            first_recorded,
-            last_recorded,
-            new_streams,
-        })
-    }
-
-    /// Whether it may hold an id that was made at `micros` and is looked for by that.
-    pub(crate) fn may_hold_id_of(&self, micros: i64) -> bool {
-        let at = millis_after(self.first_recorded, micros);
-        self.near_ids.is_some_and(|(first, last)| first <= at && at <= last)
-    }
-
-    /// The position after its last event.
-    pub(crate) fn next_position(&self) -> u64 {
-        self.first_position.saturating_add(u64::from(self.events))
-    }
-}
-
-impl StreamRow {
-    fn encode(&self) -> [u8; 48] {
-        let numbers = [
-            self.scope_symbol,
-            self.symbol,
-            self.previous_segment,
-            self.first_posting,
-            self.events,
-            self.first_keyframe,
-            self.keyframes,
-            0,
-        ];
-        let bytes = self
-            .hash
-            .to_le_bytes()
-            .into_iter()
-            .chain(self.base_version.to_le_bytes())
-            .chain(numbers.into_iter().flat_map(u32::to_le_bytes));
-        let mut row = [0; 48];
-        row.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-        row
-    }
-
-    fn decode(row: &[u8; 48]) -> Option<Self> {
-        let mut fields = Reader::new(row);
-        Some(Self {
-            hash: fields.u64()?,
-            base_version: fields.u64()?,
-            scope_symbol: fields.u32()?,
-            symbol: fields.u32()?,
-            previous_segment: fields.u32()?,
-            first_posting: fields.u32()?,
-            events: fields.u32()?,
-            first_keyframe: fields.u32()?,
-            keyframes: fields.u32()?,
-        })
-    }
-
-    /// The version of its newest event up to here.
-    pub(crate) fn version(&self) -> u64 {
-        self.base_version.saturating_add(u64::from(self.events))
     }
 }
