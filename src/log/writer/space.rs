@@ -8,8 +8,11 @@ use super::{Failure, Prepared, Writer};
 use crate::log::format::SEGMENT_HEADER_LEN;
 use crate::log::{AppendError, Durability, MAX_SEGMENT_ENTRIES};
 
-/// Space is filled in chunks that double up to this.
-const MAX_CHUNK: u64 = 32 << 20;
+/// Space is filled in chunks that double up to this: commits wait as long as that takes, and larger ones cost as much a
+/// byte.
+const MAX_FILLED: u64 = 4 << 20;
+/// Space is reserved in chunks that double up to this.
+const MAX_RESERVED: u64 = 32 << 20;
 /// The first chunk after one for which there was no room.
 const CHUNK_WHEN_FULL: u64 = 4 << 10;
 /// Kept free in a segment for its closing frame.
@@ -103,7 +106,8 @@ impl Writer {
             return Ok(());
         }
         let from = if at_once { self.filled.max(u64::from(self.offset)) } else { self.reserved };
-        let mut to = (from + self.chunk).min(segment_size).max(needed);
+        let chunk = self.chunk.min(if at_once { MAX_FILLED } else { MAX_RESERVED });
+        let mut to = (from + chunk).min(segment_size).max(needed);
         let mut done = self.take_space(from, to, at_once);
         if to > needed && done.as_ref().is_err_and(is_about_space) {
             self.chunk = CHUNK_WHEN_FULL;
@@ -118,7 +122,7 @@ impl Writer {
             self.segment().file.sync().map_err(|source| Failure::Poisoned { operation: "sync", source })?;
             self.filled = to;
         }
-        self.chunk = (self.chunk * 2).min(MAX_CHUNK);
+        self.chunk = (chunk * 2).min(MAX_RESERVED);
         Ok(())
     }
 
