@@ -20,16 +20,25 @@ pub(super) struct Window {
     /// The overflow mark; `None` where nothing has overflowed.
     pub(super) overflow: Option<u64>,
     dirt: Dirt,
+    /// Events in memory with a delivery that has an obstacle of its own, waits long, or is the first of its lane in memory
+    /// behind one that was set aside; and some that no longer have. Whatever else can't go on is behind one of these.
+    stuck: BTreeSet<u64>,
 }
 
 impl Window {
     pub(super) fn overflowing() -> Self {
         Self { overflow: Some(0), ..Self::default() }
     }
+
+    fn leave(&mut self, position: u64) {
+        self.in_memory.remove(&position);
+        self.stuck.remove(&position);
+    }
 }
 
 /// Whether a sweep is worth its while: how much has happened since the last one that may have made events idle, and how
-/// often room was asked for in vain. A sweep costs as much as the window is large, and is due after an eighth of that.
+/// often room was asked for in vain. A sweep costs as much as there is that can't go on, at most the window, and is due
+/// after an eighth of that.
 #[derive(Debug, Default)]
 pub(super) struct Dirt {
     changes: usize,
@@ -226,21 +235,62 @@ impl<S: Shelf> Lanes<S> {
         Ok(!is_full && self.events.len() < self.bounds.events)
     }
 
-    /// Sets aside every event of the scope that can't go on soon.
-    fn sweep(&mut self, scope: &Scope) -> Result<(), S::Error> {
+    /// Sets aside every event of the scope that can't go on soon. Only what is stuck is looked at, and what stands behind
+    /// it: the next of a lane, where a delivery in that lane doesn't go on.
+    pub(super) fn sweep(&mut self, scope: &Scope) -> Result<(), S::Error> {
         let Some(window) = self.scopes.get_mut(scope) else { return Ok(()) };
         window.dirt = Dirt::default();
-        let positions: Vec<u64> = window.in_memory.iter().copied().collect();
+        let mut to_look_at = window.stuck.clone();
         let mut idle = Vec::new();
-        for position in positions {
-            if self.is_idle(position)? {
+        while let Some(position) = to_look_at.pop_first() {
+            let waiting = self.waiting_slots(position)?;
+            let Some(event) = self.events.get(&position) else { continue };
+            let behind = |index: &usize| self.behind_in_lane(&event.lane(event.slots.get(*index)?), position);
+            to_look_at.extend(waiting.iter().filter_map(behind));
+            if waiting.len() == event.slots.iter().filter(|slot| slot.is_open()).count() {
                 idle.push(position);
+            } else if !self.is_stuck(event)
+                && let Some(window) = self.scopes.get_mut(scope)
+            {
+                window.stuck.remove(&position);
             }
         }
         for position in idle {
             self.set_aside(position)?;
         }
         Ok(())
+    }
+
+    /// Whether a delivery of an event in memory doesn't go on for a reason of its own, or is the first of its lane behind
+    /// one that was set aside.
+    fn is_stuck(&self, event: &OpenEvent) -> bool {
+        let is_first =
+            |slot: &Slot| self.lanes.get(&event.lane(slot)).and_then(BTreeSet::first) == Some(&event.position);
+        event.slots.iter().filter(|slot| slot.is_open()).any(|slot| {
+            !slot.bound
+                || slot.run == Run::QueueFull
+                || matches!(slot.state.stage, Stage::Parked | Stage::Waiting(_))
+                || !slot.head && is_first(slot)
+        })
+    }
+
+    /// The next in memory after a position of a lane.
+    fn behind_in_lane(&self, lane: &LaneKey, position: u64) -> Option<u64> {
+        self.lanes.get(lane)?.range(position.saturating_add(1)..).next().copied()
+    }
+
+    /// Notes that an event in memory may not go on, and what is behind it.
+    pub(super) fn note_stuck(&mut self, scope: &Scope, position: u64) {
+        if let Some(window) = self.scopes.get_mut(scope) {
+            window.stuck.insert(position);
+        }
+    }
+
+    /// Notes that the first of a lane in memory may be behind one that was set aside.
+    pub(super) fn note_first_stuck(&mut self, lane: &LaneKey) {
+        if let Some(first) = self.lanes.get(lane).and_then(|members| members.first().copied()) {
+            self.note_stuck(&lane.scope, first);
+        }
     }
 
     /// Puts an event into memory, or straight aside where nothing in it can start.
@@ -282,12 +332,14 @@ impl<S: Shelf> Lanes<S> {
     fn place(&mut self, mut event: OpenEvent) -> Result<(), S::Error> {
         let position = event.position;
         let mut heads = Vec::with_capacity(event.slots.len());
+        let mut is_stuck = false;
         for slot in &event.slots {
             if !slot.is_open() {
                 heads.push(false);
                 continue;
             }
             let behind_shelf = self.is_behind_shelf(&event, slot)?;
+            is_stuck |= behind_shelf || !slot.bound || matches!(slot.state.stage, Stage::Parked | Stage::Waiting(_));
             let members = self.lanes.entry(event.lane(slot)).or_default();
             members.insert(position);
             heads.push(members.first() == Some(&position) && !behind_shelf);
@@ -300,7 +352,11 @@ impl<S: Shelf> Lanes<S> {
             }
         }
         let scope = event.scope.clone();
-        self.scopes.entry(scope.clone()).or_default().in_memory.insert(position);
+        let window = self.scopes.entry(scope.clone()).or_default();
+        window.in_memory.insert(position);
+        if is_stuck {
+            window.stuck.insert(position);
+        }
         self.events.insert(position, event);
         self.soil(&scope);
         self.consider(position);
@@ -315,6 +371,7 @@ impl<S: Shelf> Lanes<S> {
             let lane =
                 LaneKey { scope: event.scope.clone(), handler: slot.handler.clone(), stream: event.stream.clone() };
             self.leave_members(&lane, position);
+            self.note_first_stuck(&lane);
             if let Stage::Waiting(until) = slot.state.stage {
                 self.waiting.remove(&(until, position, index));
                 alarm = Some(alarm.map_or(until, |alarm| alarm.min(until)));
@@ -336,7 +393,7 @@ impl<S: Shelf> Lanes<S> {
         }
         self.count_aside(&event, true);
         if let Some(window) = self.scopes.get_mut(&event.scope) {
-            window.in_memory.remove(&position);
+            window.leave(position);
         }
         Ok(())
     }
@@ -370,7 +427,7 @@ impl<S: Shelf> Lanes<S> {
             self.shelf.remove(&event)?;
         }
         if let Some(window) = self.scopes.get_mut(&event.scope) {
-            window.in_memory.remove(&position);
+            window.leave(position);
         }
         self.tidy_scope(&event.scope);
         Ok(())

@@ -244,8 +244,14 @@ impl<S: Shelf> Lanes<S> {
         let Some(slot) = self.events.get(&position).and_then(|event| event.slots.get(index)) else { return Ok(false) };
         match slot.state.stage {
             Stage::Complete(_) => self.leave_lane(position, index)?,
-            Stage::Waiting(until) => _ = self.waiting.insert((until, position, index)),
-            Stage::Parked => self.blocked_anew = true,
+            Stage::Waiting(until) => {
+                self.waiting.insert((until, position, index));
+                self.note_stuck(&scope_of, position);
+            }
+            Stage::Parked => {
+                self.blocked_anew = true;
+                self.note_stuck(&scope_of, position);
+            }
             Stage::Pending | Stage::Started => {}
         }
         if self.events.get(&position).is_some_and(OpenEvent::is_complete) {
@@ -301,6 +307,7 @@ impl<S: Shelf> Lanes<S> {
                     self.full.entry((key.0.clone(), queue.clone())).or_default().insert((position, index));
                     self.blocked_anew = true;
                     self.soil(&key.0);
+                    self.note_stuck(&key.0, position);
                     self.consider(position);
                 }
                 _ => {
@@ -349,6 +356,7 @@ impl<S: Shelf> Lanes<S> {
         }
         self.leave_members(&lane, position);
         if !was_head {
+            self.note_first_stuck(&lane);
             return Ok(());
         }
         let next = self.lanes.get(&lane).and_then(|members| members.first().copied());

@@ -129,6 +129,7 @@ enum Op {
     Operator(prop::sample::Index, bool),
     Later(u8),
     Refill,
+    Sweep,
     Acknowledge,
     Checkpoint,
     Crash,
@@ -143,6 +144,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, release)| Op::Operator(which, release)),
         2 => (0..30u8).prop_map(Op::Later),
         2 => Just(Op::Refill),
+        1 => Just(Op::Sweep),
         1 => Just(Op::Acknowledge),
         1 => Just(Op::Checkpoint),
         1 => Just(Op::Crash),
@@ -377,6 +379,19 @@ impl World {
         self.lanes.due(self.now).unwrap();
     }
 
+    /// A sweep leaves no event in memory that can't go on soon, though it looks only at what it has noted.
+    fn sweep(&mut self) {
+        for number in 0..2 {
+            self.lanes.sweep(&scope(number)).unwrap();
+            let of_scope = self.lanes.events.values().filter(|event| event.scope == scope(number));
+            for event in of_scope.cloned().collect::<Vec<_>>() {
+                let waiting = self.lanes.waiting_slots(event.position).unwrap().len();
+                let open = event.slots.iter().filter(|slot| slot.is_open()).count();
+                assert!(waiting < open, "a sweep left {event:?}");
+            }
+        }
+    }
+
     fn checkpoint(&mut self) {
         self.lanes.put_all().unwrap();
         self.kept = (self.lanes.shelf().clone(), self.folded);
@@ -407,6 +422,7 @@ impl World {
             Op::Operator(which, release) => self.operator(which, release),
             Op::Later(seconds) => self.later(i64::from(seconds)),
             Op::Refill => _ = self.lanes.refill(false).unwrap(),
+            Op::Sweep => self.sweep(),
             Op::Acknowledge => self.acknowledge(),
             Op::Checkpoint => self.checkpoint(),
             Op::Crash => self.crash(),
