@@ -109,13 +109,13 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
-        let database = DispatchDatabase::open(&context.store, context.options.cache_bytes, context.plans.clone())?;
+        let database = DispatchDatabase::open(&context.store, &context.options, context.plans.clone())?;
         Self::over(database, context, runtime)
     }
 
     /// As [`new`](Self::new), with the database on a disk that isn't the store's, and serving nothing.
     pub(super) fn on(disk: &dyn Disk, context: Arc<Context>) -> Result<Self, DispatchError> {
-        let database = DispatchDatabase::open_on(disk, context.options.cache_bytes, context.plans.clone())?;
+        let database = DispatchDatabase::open_on(disk, &context.options, context.plans.clone())?;
         Self::over(database, context, None)
     }
 
