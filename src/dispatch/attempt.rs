@@ -166,6 +166,9 @@ async fn attempt(
             attempt: job.attempt(),
         };
         let answer = call_function(context, handler, delivery, runtime, time_is_up).await?;
+        if answer.is_err() || call == calls.count {
+            context.mailbox.send(Message::Returned { start: job.start.clone(), number: job.number });
+        }
         let recorded = match answer {
             Ok(emit) => succeeded(context, job, &event, (call, call == calls.count), emit).await?,
             Err(error) => Err(error),

@@ -42,6 +42,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// An attempt that was handed out and whose end hasn't been followed yet.
 #[derive(Debug)]
 struct Running {
+    /// Which of all attempts since the thread began.
+    number: u64,
     handler: Name,
     /// The queue, where its target is one.
     queue: Option<(Scope, Name)>,
@@ -72,6 +74,8 @@ pub(super) struct Driver {
     /// Up to this position events are history without deliveries.
     imported: u64,
     running: HashMap<(u64, usize), Running>,
+    /// Attempts that were handed out.
+    started: u64,
     batches: usize,
     deadlines: BTreeSet<(i64, u64, usize)>,
     sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
@@ -155,6 +159,7 @@ impl Driver {
             serving: false,
             imported,
             running: HashMap::new(),
+            started: 0,
             batches: 0,
             deadlines: BTreeSet::new(),
             sleepers: BTreeMap::new(),
@@ -347,7 +352,7 @@ impl Driver {
     /// Whether a close that was asked for is done.
     fn has_closed(&mut self, now: i64) -> Result<bool, DispatchError> {
         let Some(closing) = &mut self.closing else { return Ok(false) };
-        let idle = self.lanes.running(Class::Function) == 0 && self.batches == 0;
+        let idle = self.lanes.running(Class::Function) + self.lanes.returned() == 0 && self.batches == 0;
         if !idle && now < closing.until {
             return Ok(false);
         }

@@ -17,6 +17,9 @@ use crate::log::Address;
 /// Batches of messages that are written at once: one is encoded while another is synced.
 const MAX_BATCHES: usize = 4;
 
+/// Attempts of functions that have returned and whose ends aren't on record: what they emit is held in memory.
+const MAX_RETURNED: usize = 1_024;
+
 /// Attempts at functions that are started in one go.
 const MAX_ROUND: usize = 64;
 
@@ -120,6 +123,7 @@ impl Driver {
         let mut any = false;
         let mut round = Vec::new();
         while self.lanes.running(Class::Function) < self.context.options.max_in_flight.max(1)
+            && self.lanes.returned() < MAX_RETURNED
             && let Some(start) = self.next(Class::Function)
         {
             any = true;
@@ -148,17 +152,19 @@ impl Driver {
         for job in jobs {
             let Some(handler) = job.handler() else { continue };
             let (time_is_up, signal) = oneshot::channel();
-            started.push((job.start.clone(), handler.name.clone(), self.context.after(handler.timeout), time_is_up));
+            let deadline = self.context.after(handler.timeout);
+            let (time_is_up, handler) = (Some(time_is_up), handler.name.clone());
+            let running = Running { number: job.number, handler, queue: None, deadline, time_is_up, task: None };
+            started.push((job.start.clone(), running));
             attempts.push((job, signal));
         }
         let mut in_process = self.context.in_process.lock();
-        in_process.extend(started.iter().map(|(start, name, ..)| (start.position, name.clone())));
+        in_process.extend(started.iter().map(|(start, running)| (start.position, running.handler.clone())));
         drop(in_process);
         let task = runtime.spawn(attempt::run_round(self.context.clone(), attempts, runtime.clone()));
-        for (Start { position, slot }, handler, deadline, time_is_up) in started {
-            self.deadlines.insert((deadline, position, slot));
-            let (time_is_up, task) = (Some(time_is_up), Some(task.abort_handle()));
-            self.running.insert((position, slot), Running { handler, queue: None, deadline, time_is_up, task });
+        for (Start { position, slot }, running) in started {
+            self.deadlines.insert((running.deadline, position, slot));
+            self.running.insert((position, slot), Running { task: Some(task.abort_handle()), ..running });
         }
     }
 
@@ -178,7 +184,8 @@ impl Driver {
                     crate::config::Target::Function(_) => None,
                 };
                 let handler = handler.name.clone();
-                self.running.insert(key, Running { handler, queue, deadline: i64::MAX, time_is_up: None, task: None });
+                let (number, deadline) = (job.number, i64::MAX);
+                self.running.insert(key, Running { number, handler, queue, deadline, time_is_up: None, task: None });
                 jobs.push(job);
             }
             if jobs.is_empty() {
@@ -191,7 +198,8 @@ impl Driver {
         Ok(any)
     }
 
-    fn job(&self, start: Start) -> Result<Job, DispatchError> {
+    fn job(&mut self, start: Start) -> Result<Job, DispatchError> {
+        self.started += 1;
         let missing = DispatchError::Stopped;
         let Some(event) = self.lanes.event(start.position) else { return Err(missing) };
         let Some(slot) = event.slots.get(start.slot) else { return Err(missing) };
@@ -206,6 +214,7 @@ impl Driver {
             stops: later.map(|later| later.handler.clone()).collect(),
             plan,
             start,
+            number: self.started,
         })
     }
 

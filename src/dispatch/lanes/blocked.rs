@@ -131,7 +131,7 @@ impl<S: Shelf> Lanes<S> {
                 return Ok(ChainEnd::Active);
             };
             match (slot.run, slot.state.stage) {
-                (_, Stage::Complete(_)) | (Run::Ready | Run::Running | Run::Reserved, _) => {
+                (_, Stage::Complete(_)) | (Run::Ready | Run::Running | Run::Returned | Run::Reserved, _) => {
                     return Ok(ChainEnd::Active);
                 }
                 (_, Stage::Parked) => return blocked(Obstacle::Parked),

@@ -74,6 +74,8 @@ pub(super) struct Lanes<S> {
     lanes: HashMap<LaneKey, BTreeSet<u64>>,
     functions: Line,
     queues: Line,
+    /// Attempts of functions that have returned and whose ends aren't on record.
+    returned: usize,
     scopes: HashMap<Scope, Window>,
     /// Scopes with overflow, served in turn.
     overflowing: VecDeque<Scope>,
@@ -114,6 +116,7 @@ impl<S: Shelf> Lanes<S> {
             lanes: HashMap::new(),
             functions: Line::new(bounds.running_per_handler),
             queues: Line::new(usize::MAX),
+            returned: 0,
             scopes,
             overflowing,
             waiting: BTreeSet::new(),
@@ -161,6 +164,22 @@ impl<S: Shelf> Lanes<S> {
         match class {
             Class::Function => self.functions.running(),
             Class::Queue => self.queues.running(),
+        }
+    }
+
+    /// Attempts of functions that have returned and whose ends aren't on record.
+    pub(super) fn returned(&self) -> usize {
+        self.returned
+    }
+
+    /// The function of an attempt that was handed out has returned: another may run in its place.
+    pub(super) fn function_returned(&mut self, position: u64, slot: usize) {
+        let Some(event) = self.events.get_mut(&position) else { return };
+        let Some(slot) = event.slots.get_mut(slot) else { return };
+        if slot.run == Run::Running && Class::of(slot) == Class::Function {
+            slot.run = Run::Returned;
+            self.returned += 1;
+            self.functions.ended((event.scope.clone(), slot.handler.clone()));
         }
     }
 
@@ -273,7 +292,7 @@ impl<S: Shelf> Lanes<S> {
             return Ok(Reserved::Kept(Start { position, slot: index }));
         };
         let Some(index) = event.slot_of(handler) else { return Ok(Reserved::NotNeeded) };
-        if event.slots.get(index).is_some_and(|slot| slot.run == Run::Running) {
+        if event.slots.get(index).is_some_and(Slot::runs) {
             return Ok(Reserved::Runs);
         }
         self.stop_running(position, index);
@@ -331,6 +350,7 @@ impl<S: Shelf> Lanes<S> {
         Ok(self.overflowing.is_empty()
             && self.functions.is_idle()
             && self.queues.is_idle()
+            && self.returned == 0
             && self.waiting.is_empty()
             && self.shelf.next_alarm()?.is_none())
     }
@@ -388,6 +408,7 @@ impl<S: Shelf> Lanes<S> {
         let (key, queue) = ((event.scope.clone(), slot.handler.clone()), slot.queue.clone());
         match run {
             Run::Running => self.line(class).ended(key),
+            Run::Returned => self.returned = self.returned.saturating_sub(1),
             Run::QueueFull => {
                 if let Some(queue) = queue
                     && let Some(waiting) = self.full.get_mut(&(key.0, queue))
