@@ -5,6 +5,8 @@
 
 mod compare;
 mod queues;
+#[cfg(test)]
+mod row_tests;
 mod rows;
 mod unwritten;
 

@@ -153,3 +153,27 @@ pub(super) fn cut(mut text: String, limit: usize) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::log::EventStore;
+
+    #[test]
+    fn an_envelope_agrees_with_what_was_recorded_with_and_without_its_hash() {
+        let store = EventStore::in_memory().unwrap();
+        let event = Event::new("LOAN_OFFER_SENT_COMPLETE_1", "loan-1").json(&b"{\"rate\": 3}"[..]);
+        store.append(Append::to(&"bank/loans".parse().unwrap()).event(event)).unwrap();
+        let event = store.event_at(1).unwrap().unwrap();
+        let calls = |count, data_hash| Calls { count, data_hash };
+        let hashed = hash(&[envelope_json(&event)]);
+        assert!(Data::Envelope.agrees_with(Data::Envelope.calls(), &event));
+        assert!(Data::Envelope.agrees_with(calls(1, hashed), &event), "as recorded before");
+        assert!(!Data::Envelope.agrees_with(calls(1, [7; 32]), &event));
+        assert!(!Data::Envelope.agrees_with(calls(2, ENVELOPE), &event));
+        let outputs = Data::Outputs(vec![Bytes::from_static(b"1")]);
+        assert!(outputs.agrees_with(outputs.calls(), &event));
+        assert!(!outputs.agrees_with(calls(1, ENVELOPE), &event));
+    }
+}
