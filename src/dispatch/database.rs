@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 
 pub(super) use queues::{MessageEntry, QueueDepth};
 pub(super) use rows::Plans;
-use unwritten::UnwrittenRows;
+use unwritten::{Removals, UnwrittenRows};
 
 use super::{DispatchError, Options};
 use crate::event::Scope;
@@ -66,6 +66,7 @@ pub(super) struct DispatchDatabase {
     database: redb::Database,
     transaction: Option<WriteTransaction>,
     unwritten: UnwrittenRows,
+    removals: Removals,
     plans: Plans,
     /// The first alarm, where it is known.
     next_alarm: Option<Option<i64>>,
@@ -193,7 +194,7 @@ impl DispatchDatabase {
 
     fn over(database: redb::Database, options: &Options, plans: Plans) -> Self {
         let unwritten = UnwrittenRows::new(options.max_open_events);
-        Self { database, transaction: None, unwritten, plans, next_alarm: None }
+        Self { database, transaction: None, unwritten, removals: Removals::default(), plans, next_alarm: None }
     }
 
     fn transaction(&mut self) -> Result<&WriteTransaction, DispatchError> {

@@ -9,7 +9,7 @@ use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::unwritten::Unwritten;
+use super::unwritten::{Removals, Unwritten};
 use super::{
     ALARMS, DispatchDatabase, EVENTS, LANES, decode, encode, failed, first_key, key, key_with, number, part, scope_of,
 };
@@ -197,20 +197,24 @@ impl DispatchDatabase {
     }
 
     fn write_removals(&mut self) -> Result<(), DispatchError> {
-        let removed = self.unwritten.take_removed();
-        if removed.is_empty() {
+        let Removals { events: removed, lanes: left } = std::mem::take(&mut self.removals);
+        if removed.is_empty() && left.is_empty() {
             return Ok(());
         }
         let transaction = self.transaction()?;
         let mut events = transaction.open_table(EVENTS).map_err(failed)?;
+        for key in removed {
+            events.remove(key.as_slice()).map_err(failed)?;
+        }
         let mut lanes = transaction.open_table(LANES).map_err(failed)?;
-        for event in &removed {
-            events.remove(key_with(&[&event.scope.to_string()], event.position).as_slice()).map_err(failed)?;
-            for slot in &event.slots {
-                lanes.remove(in_lane(&event.lane(slot), event.position).as_slice()).map_err(failed)?;
-            }
+        for key in left {
+            lanes.remove(key.as_slice()).map_err(failed)?;
         }
         Ok(())
+    }
+
+    fn write_many_removals(&mut self) -> Result<(), DispatchError> {
+        if self.removals.are_many() { self.write_removals() } else { Ok(()) }
     }
 }
 
@@ -248,15 +252,19 @@ impl Shelf for DispatchDatabase {
     }
 
     fn remove(&mut self, event: &OpenEvent) -> Result<(), DispatchError> {
-        self.unwritten.remove(event);
-        if self.unwritten.has_removed_enough() { self.write_removals() } else { Ok(()) }
+        if self.unwritten.remove(event) {
+            self.removals.events.insert(key_with(&[&event.scope.to_string()], event.position));
+            let lanes = event.slots.iter().map(|slot| in_lane(&event.lane(slot), event.position));
+            self.removals.lanes.extend(lanes);
+        }
+        self.write_many_removals()
     }
 
     fn leave_lane(&mut self, lane: &LaneKey, position: u64) -> Result<(), DispatchError> {
-        if self.unwritten.leave_lane(lane, position) {
-            return Ok(());
+        if !self.unwritten.leave_lane(lane, position) {
+            self.removals.lanes.insert(in_lane(lane, position));
         }
-        self.delete(LANES, &in_lane(lane, position)).map(drop)
+        self.write_many_removals()
     }
 
     fn get(&mut self, scope: &Scope, position: u64) -> Result<Option<OpenEvent>, DispatchError> {

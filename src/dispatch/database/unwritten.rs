@@ -1,7 +1,7 @@
 //! Rows of open events that were put and not written into the file yet, and rows that were removed and still stand in
 //! it. Most events are complete before the next commit: their rows never reach the file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dispatch::open_event::{LaneKey, OpenEvent, Run};
 use crate::dispatch::state::Stage;
@@ -23,16 +23,28 @@ pub(super) struct UnwrittenRows {
     rows: HashMap<Scope, BTreeMap<u64, Unwritten>>,
     count: usize,
     max: usize,
-    /// Events whose rows are to be removed from the file.
-    removed: Vec<OpenEvent>,
 }
 
-/// How many removed rows may still stand in the file.
-const MAX_REMOVED: usize = 1_024;
+/// Keys that were removed and still stand in the file. An event that is complete never comes back, and neither does one
+/// into a lane that it has left: so it doesn't matter when they go.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    pub(super) events: BTreeSet<Vec<u8>>,
+    pub(super) lanes: BTreeSet<Vec<u8>>,
+}
+
+impl Removals {
+    /// Whether there are so many that they should go.
+    pub(super) fn are_many(&self) -> bool {
+        self.events.len() + self.lanes.len() >= MAX_REMOVALS
+    }
+}
+
+const MAX_REMOVALS: usize = 2_048;
 
 impl UnwrittenRows {
     pub(super) fn new(max: usize) -> Self {
-        Self { rows: HashMap::new(), count: 0, max, removed: Vec::new() }
+        Self { rows: HashMap::new(), count: 0, max }
     }
 
     /// Keeps the row that an event has at rest.
@@ -54,13 +66,11 @@ impl UnwrittenRows {
         of_scope.insert(event.position, Unwritten { event: row, in_file, left: Vec::new() });
     }
 
-    /// Removes an event's row, wherever it stands.
-    pub(super) fn remove(&mut self, event: &OpenEvent) {
+    /// Removes an event's row. Returns whether one stands in the file.
+    pub(super) fn remove(&mut self, event: &OpenEvent) -> bool {
         let unwritten = self.rows.get_mut(&event.scope).and_then(|of_scope| of_scope.remove(&event.position));
         self.count -= usize::from(unwritten.is_some());
-        if unwritten.is_none_or(|unwritten| unwritten.in_file) {
-            self.removed.push(event.clone());
-        }
+        unwritten.is_none_or(|unwritten| unwritten.in_file)
     }
 
     /// Takes an event out of a lane. Returns whether its row is here.
@@ -101,14 +111,5 @@ impl UnwrittenRows {
         self.count = 0;
         let rows = std::mem::take(&mut self.rows);
         rows.into_values().flat_map(BTreeMap::into_values).collect()
-    }
-
-    pub(super) fn has_removed_enough(&self) -> bool {
-        self.removed.len() >= MAX_REMOVED
-    }
-
-    /// The events whose rows are to be removed from the file.
-    pub(super) fn take_removed(&mut self) -> Vec<OpenEvent> {
-        std::mem::take(&mut self.removed)
     }
 }

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::by_position::ByPosition;
 use super::context::Context;
 use super::database::{DispatchDatabase, Reflects};
 use super::lanes::{Bounds, Class, Lanes};
@@ -73,7 +74,7 @@ pub(super) struct Driver {
     serving: bool,
     /// Up to this position events are history without deliveries.
     imported: u64,
-    running: HashMap<(u64, usize), Running>,
+    running: ByPosition<(u64, usize), Running>,
     /// Attempts that were handed out.
     started: u64,
     batches: usize,
@@ -158,7 +159,7 @@ impl Driver {
             history_position,
             serving: false,
             imported,
-            running: HashMap::new(),
+            running: ByPosition::default(),
             started: 0,
             batches: 0,
             deadlines: BTreeSet::new(),

@@ -26,6 +26,7 @@ pub(super) use line::Class;
 use line::{HandlerKey, Line};
 use memory::{Dirt, Window};
 
+use super::by_position::ByPosition;
 use super::open_event::{LaneKey, OpenEvent, Run, Slot};
 use super::record::DeliveryRecord;
 use super::shelf::Shelf;
@@ -70,7 +71,7 @@ type FullHandlers = BTreeMap<Name, String>;
 pub(super) struct Lanes<S> {
     shelf: S,
     bounds: Bounds,
-    events: HashMap<u64, OpenEvent>,
+    events: ByPosition<u64, OpenEvent>,
     lanes: HashMap<LaneKey, BTreeSet<u64>>,
     functions: Line,
     queues: Line,
@@ -112,7 +113,7 @@ impl<S: Shelf> Lanes<S> {
         Ok(Self {
             shelf,
             bounds,
-            events: HashMap::new(),
+            events: ByPosition::default(),
             lanes: HashMap::new(),
             functions: Line::new(bounds.running_per_handler),
             queues: Line::new(usize::MAX),
