@@ -15,6 +15,7 @@
 mod blocked;
 mod line;
 mod memory;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
