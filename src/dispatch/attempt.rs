@@ -1,19 +1,20 @@
-//! One attempt at a delivery to a host's function: a task on the host's runtime.
+//! Attempts at deliveries to a host's functions. Those that start together are a *round*: their data are worked out, and
+//! that they start is recorded, in one go; then each is a task of its own on the host's runtime.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::{self, EmitError};
-use super::prepare::{Prepared, completed, cut, prepare, with_failure, with_record};
+use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
 use super::record::DeliveryRecord;
 use super::retry::{Verdict, after_failure};
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
@@ -53,17 +54,48 @@ impl Drop for Vigil {
     }
 }
 
-/// Makes the attempt and records how it ended; `time_is_up` resolves when it has taken too long.
-pub(super) fn run(
+/// An attempt to make, and what resolves when it has taken too long.
+pub(super) type Attempt = (Job, oneshot::Receiver<()>);
+
+/// What is known of an attempt before anything is called.
+type Readied = Result<Prepared, HandlerError>;
+
+/// Makes the attempts of a round and records how each ended.
+pub(super) fn run_round(
     context: Arc<Context>,
-    job: Job,
+    attempts: Vec<Attempt>,
     runtime: Handle,
-    time_is_up: oneshot::Receiver<()>,
+) -> impl Future<Output = ()> + Send {
+    watched(context.clone(), async move {
+        let (jobs, signals): (Vec<Job>, Vec<_>) = attempts.into_iter().unzip();
+        let (of, on) = (context.clone(), runtime.clone());
+        let readied = runtime.spawn_blocking(move || {
+            let ready = |job: Job| prepare(&of, &job).map(|prepared| (job, prepared));
+            jobs.into_iter().map(ready).collect::<Result<Vec<_>, _>>()
+        });
+        let readied = readied.await.map_err(|_| Interrupted::Gone)??;
+        record_starts(&context, &readied).await?;
+        // Dropped with the round, and the attempts with it.
+        let mut tasks = JoinSet::new();
+        for ((job, readied), mut time_is_up) in readied.into_iter().zip(signals) {
+            let (of, runtime) = (context.clone(), on.clone());
+            let attempt = async move { attempt(&of, &job, readied, &runtime, &mut time_is_up).await };
+            tasks.spawn_on(watched(context.clone(), attempt), &on);
+        }
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    })
+}
+
+/// Tells dispatch should the work fail or vanish.
+fn watched(
+    context: Arc<Context>,
+    work: impl Future<Output = Result<(), Interrupted>> + Send,
 ) -> impl Future<Output = ()> + Send {
     // Before the future is first polled: a runtime that shuts down may drop it without.
     let vigil = Vigil(Some(context.clone()));
     async move {
-        match attempt(&context, &job, &runtime, time_is_up).await {
+        match work.await {
             Ok(()) => {}
             Err(Interrupted::Failed(error)) => context.mailbox.send(Message::Failed(error)),
             Err(Interrupted::Gone) => return,
@@ -72,15 +104,38 @@ pub(super) fn run(
     }
 }
 
+/// Records which attempts start, in one append. Before the calls, so that one which takes the process down counts; not
+/// synced, since the process may die of a call but the machine won't.
+async fn record_starts(context: &Context, readied: &[(Job, Readied)]) -> Result<(), Interrupted> {
+    let mut append = Append::of_records();
+    for (job, readied) in readied {
+        if let Ok(Prepared { event, calls, .. }) = readied
+            && calls.count > 0
+            && has_attempt_left(job)
+        {
+            let started = DeliveryRecord::Started { attempt: job.attempt(), calls: *calls };
+            append = with_record(append, event, job, &started);
+        }
+    }
+    if !append.records.is_empty() {
+        context.append(append.durability(Durability::Deferred)).await?;
+    }
+    Ok(())
+}
+
+fn has_attempt_left(job: &Job) -> bool {
+    job.handler().is_some_and(|handler| job.attempt() <= handler.retry.attempts)
+}
+
+/// Makes an attempt whose start is on record.
 async fn attempt(
-    context: &Arc<Context>,
+    context: &Context,
     job: &Job,
+    readied: Readied,
     runtime: &Handle,
-    mut time_is_up: oneshot::Receiver<()>,
+    time_is_up: &mut oneshot::Receiver<()>,
 ) -> Result<(), Interrupted> {
-    let (of, for_job) = (context.clone(), job.clone());
-    let prepared = runtime.spawn_blocking(move || prepare(&of, &for_job)).await;
-    let Prepared { event, data, calls } = match prepared.map_err(|_| Interrupted::Gone)?? {
+    let Prepared { event, data, calls } = match readied {
         Ok(prepared) => prepared,
         Err(error) => {
             let event = context.event_at(job.start.position)?;
@@ -88,20 +143,19 @@ async fn attempt(
         }
     };
     let Some(handler) = job.handler() else { return Err(DispatchError::Stopped.into()) };
-    if data.is_empty() {
+    if calls.count == 0 {
         let record = completed(Outcome::Success, job.attempt(), None);
         context.append(with_record(Append::of_records(), &event, job, &record)).await?;
         return Ok(());
     }
-    if job.attempt() > handler.retry.attempts {
+    if !has_attempt_left(job) {
         let what = format!("attempt {} was started and never ended: its process did", job.state.attempts);
         return failed(context, job, &event, HandlerError::Fatal(what)).await;
     }
-    // Before the call, so that one which takes the process down counts; not synced, since the process may die of the
-    // call but the machine won't.
-    let started = DeliveryRecord::Started { attempt: job.attempt(), calls };
-    let append = with_record(Append::of_records(), &event, job, &started).durability(Durability::Deferred);
-    context.append(append).await?;
+    let data = match data {
+        Data::Envelope => vec![OnceLock::new()],
+        Data::Outputs(data) => data.into_iter().map(OnceLock::from).collect(),
+    };
     for (data, call) in data.into_iter().zip(1..).skip(job.state.calls_done as usize) {
         let delivery = Delivery {
             event: event.clone(),
@@ -111,7 +165,10 @@ async fn attempt(
             calls: calls.count,
             attempt: job.attempt(),
         };
-        let answer = call_function(context, handler, delivery, runtime, &mut time_is_up).await?;
+        let answer = call_function(context, handler, delivery, runtime, time_is_up).await?;
+        if answer.is_err() || call == calls.count {
+            context.mailbox.send(Message::Returned { start: job.start.clone(), number: job.number });
+        }
         let recorded = match answer {
             Ok(emit) => succeeded(context, job, &event, (call, call == calls.count), emit).await?,
             Err(error) => Err(error),

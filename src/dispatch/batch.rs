@@ -8,7 +8,7 @@ use super::attempt::failure;
 use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::derived_id;
-use super::prepare::{Prepared, completed, prepare, with_record};
+use super::prepare::{Data, Prepared, completed, envelope_json, prepare, with_record};
 use super::queue_record::QueueRecord;
 use super::{DispatchError, HandlerError, Outcome};
 use crate::config::Target;
@@ -79,6 +79,10 @@ fn entry(context: &Context, job: Job) -> Result<Entry, DispatchError> {
     if let Some(handler) = job.handler()
         && let Target::Queue(queue) = &handler.target
     {
+        let data = match data {
+            Data::Envelope => vec![envelope_json(&event)],
+            Data::Outputs(data) => data,
+        };
         for (data, call) in data.into_iter().zip(1..) {
             size += data.len();
             let id = derived_id(&event, &handler.name, call, 1);

@@ -10,7 +10,10 @@ pub(super) struct Writer(Vec<u8>);
 impl Writer {
     /// A body that starts with its format version and what it is.
     pub(super) fn new(version: u8, tag: u8) -> Self {
-        Self(vec![version, tag])
+        // Most bodies fit.
+        let mut body = Vec::with_capacity(64);
+        body.extend([version, tag]);
+        Self(body)
     }
 
     pub(super) fn u8(mut self, value: u8) -> Self {

@@ -41,6 +41,8 @@ pub(super) struct Context {
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) start: Start,
+    /// Which of all attempts since the thread of dispatch began.
+    pub(super) number: u64,
     pub(super) scope: Scope,
     pub(super) plan: Arc<Plan>,
     /// Which handler of the plan.

@@ -5,7 +5,10 @@
 
 mod compare;
 mod queues;
+#[cfg(test)]
+mod row_tests;
 mod rows;
+mod unwritten;
 
 use std::ops::Bound;
 
@@ -15,8 +18,9 @@ use serde::de::DeserializeOwned;
 
 pub(super) use queues::{MessageEntry, QueueDepth};
 pub(super) use rows::Plans;
+use unwritten::{Removals, UnwrittenRows};
 
-use super::DispatchError;
+use super::{DispatchError, Options};
 use crate::event::Scope;
 use crate::log::{Address, EventStore, Fingerprint, Reflected, Standing};
 use crate::storage::{DatabaseError, Disk, Fence, make_database_anew, open_database, open_or_make_anew};
@@ -61,6 +65,8 @@ pub(super) struct Reflects {
 pub(super) struct DispatchDatabase {
     database: redb::Database,
     transaction: Option<WriteTransaction>,
+    unwritten: UnwrittenRows,
+    removals: Removals,
     plans: Plans,
     /// The first alarm, where it is known.
     next_alarm: Option<Option<i64>>,
@@ -167,7 +173,8 @@ pub(super) fn reflected(database: &redb::Database) -> Result<Option<Reflected>, 
 
 impl DispatchDatabase {
     /// Opens the file of a store, made anew where it is missing, damaged, or reflects another log.
-    pub(super) fn open(store: &EventStore, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
+    pub(super) fn open(store: &EventStore, options: &Options, plans: Plans) -> Result<Self, DispatchError> {
+        let cache_bytes = options.cache_bytes;
         let (disk, fence) = (&*store.environment().disk, store.fence());
         let mut database = open_or_make_anew(disk, FILE, cache_bytes, fence)?;
         let standing = reflected(&database)?.map(|reflected| store.standing_of(&reflected)).transpose()?;
@@ -176,13 +183,18 @@ impl DispatchDatabase {
             drop(database);
             database = make_database_anew(disk, FILE, cache_bytes, fence)?;
         }
-        Ok(Self { database, transaction: None, plans, next_alarm: None })
+        Ok(Self::over(database, options, plans))
     }
 
     /// Opens the file on a disk that isn't the store's.
-    pub(super) fn open_on(disk: &dyn Disk, cache_bytes: usize, plans: Plans) -> Result<Self, DispatchError> {
-        let database = open_database(disk, FILE, cache_bytes, &Fence::default())?;
-        Ok(Self { database, transaction: None, plans, next_alarm: None })
+    pub(super) fn open_on(disk: &dyn Disk, options: &Options, plans: Plans) -> Result<Self, DispatchError> {
+        let database = open_database(disk, FILE, options.cache_bytes, &Fence::default())?;
+        Ok(Self::over(database, options, plans))
+    }
+
+    fn over(database: redb::Database, options: &Options, plans: Plans) -> Self {
+        let unwritten = UnwrittenRows::new(options.max_open_events);
+        Self { database, transaction: None, unwritten, removals: Removals::default(), plans, next_alarm: None }
     }
 
     fn transaction(&mut self) -> Result<&WriteTransaction, DispatchError> {
@@ -233,6 +245,7 @@ impl DispatchDatabase {
 
     /// Makes all that was done durable, together with how much of the log it reflects, and what that log is.
     pub(super) fn commit(&mut self, reflects: Reflects, log: Option<Fingerprint>) -> Result<(), DispatchError> {
+        self.write_rows()?;
         self.put(META, REFLECTS, &reflects)?;
         match log {
             Some(fingerprint) => self.put(META, LOG, &fingerprint)?,

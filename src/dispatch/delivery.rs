@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::prepare::envelope_json;
 use crate::event::{Event, Name, Scope};
 use crate::log::RecordedEvent;
 
@@ -19,7 +20,8 @@ use crate::log::RecordedEvent;
 pub struct Delivery {
     pub(super) event: RecordedEvent,
     pub(super) handler: Name,
-    pub(super) data: Bytes,
+    /// Of an envelope, once it has been asked for.
+    pub(super) data: OnceLock<Bytes>,
     pub(super) call: u32,
     pub(super) calls: u32,
     pub(super) attempt: u32,
@@ -38,7 +40,7 @@ impl Delivery {
 
     /// The data, as JSON: an output of the handler's `data`, or the whole envelope where it has none.
     pub fn json(&self) -> &[u8] {
-        &self.data
+        self.data.get_or_init(|| envelope_json(&self.event))
     }
 
     /// The data, as a value of your own.
@@ -47,7 +49,7 @@ impl Delivery {
     /// What serde_json says. It turns into a [`HandlerError::Fatal`] with [`HandlerError::fatal`], or with `?` into a
     /// [`HandlerError::Retry`].
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.data)
+        serde_json::from_slice(self.json())
     }
 
     /// Which of the calls that this delivery makes it is, from 1.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod batch;
+mod by_position;
 mod cascade;
 mod check;
 mod codec;

@@ -27,6 +27,8 @@ pub(super) enum Run {
     Ready,
     /// An attempt was handed out.
     Running,
+    /// Its function has returned; how the attempt ended is about to be on record.
+    Returned,
     /// Its queue is full.
     QueueFull,
     /// An operator is about to give it up; no attempt starts meanwhile.
@@ -62,6 +64,11 @@ impl Slot {
             run: Run::Held,
             head: false,
         }
+    }
+
+    /// An attempt was handed out whose end isn't on record.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.run, Run::Running | Run::Returned)
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -12,7 +12,7 @@ pub struct Options {
     /// Messages that one append puts into queues, over all handlers. Default 512.
     pub max_message_batch: usize,
     /// Events with deliveries that are not complete which are kept in memory, about 500 bytes each; the others stand in
-    /// `dispatch.redb`. Default 32,768.
+    /// `dispatch.redb`, of which as many rows again are held in memory until they are written. Default 32,768.
     pub max_open_events: usize,
     /// As `max_open_events`, for one scope. Default 4,096.
     pub max_open_events_per_scope: usize,

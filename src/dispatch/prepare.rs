@@ -1,4 +1,5 @@
-//! The data of a delivery's calls: what the handler's `data` makes of the event.
+//! The data of a delivery's calls: what the handler's `data` makes of the event, or the envelope where it has none. An
+//! envelope follows from the event, so it is serialised only for who reads it, and needs no hash.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,8 +17,49 @@ use crate::routing::{Handler, Input};
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) event: RecordedEvent,
-    pub(super) data: Vec<Bytes>,
+    pub(super) data: Data,
     pub(super) calls: Calls,
+}
+
+/// What the calls of a delivery get.
+#[derive(Debug)]
+pub(super) enum Data {
+    /// One call, which gets the envelope.
+    Envelope,
+    /// One call for each.
+    Outputs(Vec<Bytes>),
+}
+
+impl Data {
+    /// How many calls there are, and what must be the same in each attempt.
+    fn calls(&self) -> Calls {
+        match self {
+            Self::Envelope => Calls { count: 1, data_hash: ENVELOPE },
+            Self::Outputs(data) => {
+                Calls { count: u32::try_from(data.len()).unwrap_or(u32::MAX), data_hash: hash(data) }
+            }
+        }
+    }
+
+    /// Whether the calls are those that the first attempt recorded.
+    fn agrees_with(&self, recorded: Calls, event: &RecordedEvent) -> bool {
+        match self {
+            // Older records have the hash of the envelope.
+            Self::Envelope if recorded.data_hash != ENVELOPE => {
+                recorded == Self::Outputs(vec![envelope_json(event)]).calls()
+            }
+            _ => recorded == self.calls(),
+        }
+    }
+}
+
+/// Stands in the place of the hash where the data are the envelope.
+const ENVELOPE: [u8; 32] = [0; 32];
+
+/// The envelope as JSON.
+pub(super) fn envelope_json(event: &RecordedEvent) -> Bytes {
+    // All that an envelope holds are strings, numbers, and JSON as it stands: nothing in it can't be serialised.
+    serde_json::to_vec(&event.envelope()).unwrap_or_default().into()
 }
 
 /// Works out the calls of a delivery. The inner error is a failure of the delivery, for good: expressions give the same
@@ -32,14 +74,13 @@ pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, H
         Ok(Err((what, error))) => return fatal(what, &*error),
         Err(_) => return Ok(Err(HandlerError::Fatal("working out the data panicked".to_owned()))),
     };
-    let count = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let calls = Calls { count, data_hash: hash(&data) };
+    let calls = data.calls();
     if let Some(recorded) = job.state.calls
-        && recorded != calls
+        && !data.agrees_with(recorded, &event)
     {
         let what = format!(
-            "the data of the calls differ from those of the first attempt ({} calls then, {count} now)",
-            recorded.count
+            "the data of the calls differ from those of the first attempt ({} calls then, {} now)",
+            recorded.count, calls.count
         );
         return Ok(Err(HandlerError::Fatal(what)));
     }
@@ -48,18 +89,15 @@ pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, H
 
 type Fault = (&'static str, Box<dyn std::error::Error>);
 
-fn outputs(handler: &Handler, event: &RecordedEvent, guard_failed: bool) -> Result<Vec<Bytes>, Fault> {
+fn outputs(handler: &Handler, event: &RecordedEvent, guard_failed: bool) -> Result<Data, Fault> {
     let input = || Input::of(event).map_err(|error| -> Fault { ("the envelope", error.into()) });
     if guard_failed && let Some(when) = &handler.when {
         // Asked again for the error alone, which was not kept.
         when.first_is_true(&input()?).map_err(|error| -> Fault { ("when", error.into()) })?;
     }
     match &handler.data {
-        Some(data) => data.outputs(&input()?).map_err(|error| ("data", error.into())),
-        None => match serde_json::to_vec(&event.envelope()) {
-            Ok(json) => Ok(vec![json.into()]),
-            Err(error) => Err(("the envelope", error.into())),
-        },
+        Some(data) => data.outputs(&input()?).map(Data::Outputs).map_err(|error| ("data", error.into())),
+        None => Ok(Data::Envelope),
     }
 }
 
@@ -114,4 +152,28 @@ pub(super) fn cut(mut text: String, limit: usize) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::log::EventStore;
+
+    #[test]
+    fn an_envelope_agrees_with_what_was_recorded_with_and_without_its_hash() {
+        let store = EventStore::in_memory().unwrap();
+        let event = Event::new("LOAN_OFFER_SENT_COMPLETE_1", "loan-1").json(&b"{\"rate\": 3}"[..]);
+        store.append(Append::to(&"bank/loans".parse().unwrap()).event(event)).unwrap();
+        let event = store.event_at(1).unwrap().unwrap();
+        let calls = |count, data_hash| Calls { count, data_hash };
+        let hashed = hash(&[envelope_json(&event)]);
+        assert!(Data::Envelope.agrees_with(Data::Envelope.calls(), &event));
+        assert!(Data::Envelope.agrees_with(calls(1, hashed), &event), "as recorded before");
+        assert!(!Data::Envelope.agrees_with(calls(1, [7; 32]), &event));
+        assert!(!Data::Envelope.agrees_with(calls(2, ENVELOPE), &event));
+        let outputs = Data::Outputs(vec![Bytes::from_static(b"1")]);
+        assert!(outputs.agrees_with(outputs.calls(), &event));
+        assert!(!outputs.agrees_with(calls(1, ENVELOPE), &event));
+    }
 }

@@ -50,7 +50,11 @@ pub(super) enum DeliveryRecord {
 
 /// The key of all records of a delivery: scope, 0, the event's id, the handler's name.
 pub(super) fn delivery_key(scope: &Scope, event: Uuid, handler: &str) -> Bytes {
-    let mut key = scope.to_string().into_bytes();
+    let (tenant, application) = (scope.tenant().as_str().as_bytes(), scope.application().as_str().as_bytes());
+    let mut key = Vec::with_capacity(tenant.len() + application.len() + handler.len() + 18);
+    key.extend_from_slice(tenant);
+    key.push(b'/');
+    key.extend_from_slice(application);
     key.push(0);
     key.extend_from_slice(event.as_bytes());
     key.extend_from_slice(handler.as_bytes());

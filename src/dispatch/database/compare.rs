@@ -13,6 +13,8 @@ impl DispatchDatabase {
     pub(in crate::dispatch) fn differs(&mut self, other: &mut Self) -> Result<Option<&'static str>, DispatchError> {
         const TABLES: [(Definition, &str); 5] =
             [(EVENTS, "events"), (LANES, "lanes"), (MESSAGES, "messages"), (LEASES, "leases"), (DEPTHS, "depths")];
+        self.write_rows()?;
+        other.write_rows()?;
         for (definition, name) in TABLES {
             let (ours, theirs) = (self.table(definition)?, other.table(definition)?);
             let (mut ours, mut theirs) = (ours.iter().map_err(failed)?, theirs.iter().map_err(failed)?);

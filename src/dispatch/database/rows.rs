@@ -1,5 +1,7 @@
 //! Rows of open events: the [`Shelf`] of the scheduler.
 
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::unwritten::{Removals, Unwritten};
 use super::{
     ALARMS, DispatchDatabase, EVENTS, LANES, decode, encode, failed, first_key, key, key_with, number, part, scope_of,
 };
@@ -39,6 +42,22 @@ struct RowSlot {
 }
 
 impl Row {
+    fn of(event: &OpenEvent) -> Self {
+        let slot = |slot: &Slot| RowSlot {
+            handler: slot.handler.as_str().to_owned(),
+            guard_failed: slot.guard_failed,
+            state: slot.state.clone(),
+        };
+        Self {
+            id: event.id,
+            address: event.address.to_u64(),
+            stream: event.stream.to_string(),
+            event_type: event.event_type.to_string(),
+            revision: event.revision,
+            slots: event.slots.iter().map(slot).collect(),
+        }
+    }
+
     /// Nothing of it runs: what runs is in memory.
     pub(super) fn rest(&mut self) {
         for slot in self.slots.iter_mut().filter(|slot| slot.state.stage == Stage::Started) {
@@ -103,16 +122,18 @@ impl DispatchDatabase {
     }
 
     pub(super) fn scopes_with_rows(&mut self) -> Result<Vec<Scope>, DispatchError> {
+        self.write_removals()?;
+        let mut scopes: BTreeSet<Scope> = self.unwritten.scopes().cloned().collect();
         let table = self.table(EVENTS)?;
-        let (mut scopes, mut from) = (Vec::new(), Vec::new());
+        let mut from = Vec::new();
         while let Some(found) = first_key(&table, &[], &from)? {
             let (scope, _) = part("events", &found)?;
-            scopes.push(scope_of("events", scope)?);
+            scopes.insert(scope_of("events", scope)?);
             // Behind all keys of this scope.
             from = scope.as_bytes().to_vec();
             from.push(1);
         }
-        Ok(scopes)
+        Ok(scopes.into_iter().collect())
     }
 
     /// Up to `count` rows of a scope from a position on.
@@ -122,18 +143,78 @@ impl DispatchDatabase {
         from: u64,
         count: usize,
     ) -> Result<Vec<OpenEvent>, DispatchError> {
-        let name = scope.to_string();
-        let (from, to) = (key_with(&[&name], from), key_with(&[&name], u64::MAX));
-        let mut rows = Vec::new();
-        {
-            let table = self.table(EVENTS)?;
-            let range = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
-            for entry in table.range::<&[u8]>(range).map_err(failed)?.take(count) {
-                let (key, value) = entry.map_err(failed)?;
-                rows.push((number("events", key.value())?, decode::<Row>("events", value.value())?));
+        self.write_removals()?;
+        let unwritten = self.unwritten.from(scope, from).take(count);
+        let mut page: BTreeMap<u64, OpenEvent> = unwritten.map(|event| (event.position, event.clone())).collect();
+        for (position, row) in self.written_page(scope, from, count)? {
+            if let Entry::Vacant(place) = page.entry(position) {
+                place.insert(self.event(scope, position, row)?);
             }
         }
-        rows.into_iter().map(|(position, row)| self.event(scope, position, row)).collect()
+        Ok(page.into_values().take(count).collect())
+    }
+
+    fn written_page(&mut self, scope: &Scope, from: u64, count: usize) -> Result<Vec<(u64, Row)>, DispatchError> {
+        let name = scope.to_string();
+        let (from, to) = (key_with(&[&name], from), key_with(&[&name], u64::MAX));
+        let table = self.table(EVENTS)?;
+        let range = (Bound::Included(from.as_slice()), Bound::Included(to.as_slice()));
+        let rows = table.range::<&[u8]>(range).map_err(failed)?.take(count).map(|entry| {
+            let (key, value) = entry.map_err(failed)?;
+            Ok((number("events", key.value())?, decode::<Row>("events", value.value())?))
+        });
+        rows.collect()
+    }
+
+    /// Writes all that was put and removed.
+    pub(super) fn write_rows(&mut self) -> Result<(), DispatchError> {
+        self.write_removals()?;
+        let rows = self.unwritten.take_all();
+        self.write(rows)
+    }
+
+    fn write(&mut self, rows: Vec<Unwritten>) -> Result<(), DispatchError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.transaction()?;
+        let mut events = transaction.open_table(EVENTS).map_err(failed)?;
+        let mut lanes = transaction.open_table(LANES).map_err(failed)?;
+        for Unwritten { event, left, .. } in &rows {
+            let value = encode(&Row::of(event))?;
+            let key = key_with(&[&event.scope.to_string()], event.position);
+            events.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
+            for slot in &event.slots {
+                let key = in_lane(&event.lane(slot), event.position);
+                if slot.is_open() && !left.contains(&slot.handler) {
+                    lanes.insert(key.as_slice(), [].as_slice()).map_err(failed)?;
+                } else {
+                    lanes.remove(key.as_slice()).map_err(failed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_removals(&mut self) -> Result<(), DispatchError> {
+        let Removals { events: removed, lanes: left } = std::mem::take(&mut self.removals);
+        if removed.is_empty() && left.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.transaction()?;
+        let mut events = transaction.open_table(EVENTS).map_err(failed)?;
+        for key in removed {
+            events.remove(key.as_slice()).map_err(failed)?;
+        }
+        let mut lanes = transaction.open_table(LANES).map_err(failed)?;
+        for key in left {
+            lanes.remove(key.as_slice()).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn write_many_removals(&mut self) -> Result<(), DispatchError> {
+        if self.removals.are_many() { self.write_removals() } else { Ok(()) }
     }
 }
 
@@ -161,48 +242,36 @@ impl Shelf for DispatchDatabase {
     type Error = DispatchError;
 
     fn put(&mut self, event: &OpenEvent) -> Result<(), DispatchError> {
-        let slot = |slot: &Slot| RowSlot {
-            handler: slot.handler.as_str().to_owned(),
-            guard_failed: slot.guard_failed,
-            state: slot.state.clone(),
-        };
-        let row = Row {
-            id: event.id,
-            address: event.address.to_u64(),
-            stream: event.stream.to_string(),
-            event_type: event.event_type.to_string(),
-            revision: event.revision,
-            slots: event.slots.iter().map(slot).collect(),
-        };
-        let value = encode(&row)?;
-        let key = key_with(&[&event.scope.to_string()], event.position);
-        self.table(EVENTS)?.insert(key.as_slice(), value.as_slice()).map_err(failed)?;
-        let mut lanes = self.table(LANES)?;
-        for slot in &event.slots {
-            let key = in_lane(&event.lane(slot), event.position);
-            if slot.is_open() {
-                lanes.insert(key.as_slice(), [].as_slice()).map_err(failed)?;
-            } else {
-                lanes.remove(key.as_slice()).map_err(failed)?;
-            }
+        self.unwritten.put(event);
+        let excess = self.unwritten.take_excess();
+        if excess.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.write_removals()?;
+        self.write(excess)
     }
 
     fn remove(&mut self, event: &OpenEvent) -> Result<(), DispatchError> {
-        self.delete(EVENTS, &key_with(&[&event.scope.to_string()], event.position))?;
-        let mut lanes = self.table(LANES)?;
-        for slot in &event.slots {
-            lanes.remove(in_lane(&event.lane(slot), event.position).as_slice()).map_err(failed)?;
+        if self.unwritten.remove(event) {
+            self.removals.events.insert(key_with(&[&event.scope.to_string()], event.position));
+            let lanes = event.slots.iter().map(|slot| in_lane(&event.lane(slot), event.position));
+            self.removals.lanes.extend(lanes);
         }
-        Ok(())
+        self.write_many_removals()
     }
 
     fn leave_lane(&mut self, lane: &LaneKey, position: u64) -> Result<(), DispatchError> {
-        self.delete(LANES, &in_lane(lane, position)).map(drop)
+        if !self.unwritten.leave_lane(lane, position) {
+            self.removals.lanes.insert(in_lane(lane, position));
+        }
+        self.write_many_removals()
     }
 
     fn get(&mut self, scope: &Scope, position: u64) -> Result<Option<OpenEvent>, DispatchError> {
+        if let Some(event) = self.unwritten.get(scope, position) {
+            return Ok(Some(event.clone()));
+        }
+        self.write_removals()?;
         let key = key_with(&[&scope.to_string()], position);
         match DispatchDatabase::get::<Row>(self, EVENTS, "events", &key)? {
             Some(row) => self.event(scope, position, row).map(Some),
@@ -215,6 +284,7 @@ impl Shelf for DispatchDatabase {
     }
 
     fn first_in_lane(&mut self, lane: &LaneKey) -> Result<Option<u64>, DispatchError> {
+        self.write_rows()?;
         let prefix = lane_key(lane);
         let found = first_key(&self.table(LANES)?, &prefix, &prefix)?;
         found.map(|key| number("lanes", &key)).transpose()
@@ -227,6 +297,7 @@ impl Shelf for DispatchDatabase {
         after: &str,
         count: usize,
     ) -> Result<Vec<(String, u64)>, DispatchError> {
+        self.write_rows()?;
         let prefix = key(&[&scope.to_string(), handler.as_str()]);
         let table = self.table(LANES)?;
         let behind = |stream: &str| {

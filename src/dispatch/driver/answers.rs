@@ -6,7 +6,7 @@ use super::messages::{Filter, OpenEntry, Question, Taken};
 use super::{Driver, Reply};
 use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lanes::Obstacle;
-use crate::dispatch::open_event::{OpenEvent, Run};
+use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::shelf::Shelf;
 use crate::dispatch::state::Stage;
 use crate::dispatch::{DispatchError, QueueInfo, Remaining, RemainingOf};
@@ -133,7 +133,7 @@ impl Driver {
                     event: event.id,
                     handler: slot.handler.clone(),
                     state: slot.state.clone(),
-                    runs: slot.run == Run::Running,
+                    runs: slot.runs(),
                     obstacle: driver.lanes.obstacle(event, index)?,
                 });
             }

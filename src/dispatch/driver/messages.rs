@@ -50,6 +50,11 @@ pub(in crate::dispatch) enum Message {
     /// An attempt could not be recorded.
     Failed(DispatchError),
     BatchEnded,
+    /// The function of an attempt has returned; how the attempt ended is about to be on record.
+    Returned {
+        start: Start,
+        number: u64,
+    },
     /// Attempts did not take place; they are handed out again at a time.
     GiveBack {
         starts: Vec<Start>,
@@ -122,6 +127,12 @@ impl Driver {
             }
             Message::Failed(error) => return Err(error),
             Message::BatchEnded => self.batches = self.batches.saturating_sub(1),
+            Message::Returned { start: Start { position, slot }, number } => {
+                // Its end may have been followed before, and another attempt started.
+                if self.running.get(&(position, slot)).is_some_and(|running| running.number == number) {
+                    self.lanes.function_returned(position, slot);
+                }
+            }
             Message::GiveBack { starts, at } => {
                 self.given_back.extend(starts.into_iter().map(|start| (at, start.position, start.slot)));
             }

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::by_position::ByPosition;
 use super::context::Context;
 use super::database::{DispatchDatabase, Reflects};
 use super::lanes::{Bounds, Class, Lanes};
@@ -42,6 +43,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// An attempt that was handed out and whose end hasn't been followed yet.
 #[derive(Debug)]
 struct Running {
+    /// Which of all attempts since the thread began.
+    number: u64,
     handler: Name,
     /// The queue, where its target is one.
     queue: Option<(Scope, Name)>,
@@ -71,7 +74,9 @@ pub(super) struct Driver {
     serving: bool,
     /// Up to this position events are history without deliveries.
     imported: u64,
-    running: HashMap<(u64, usize), Running>,
+    running: ByPosition<(u64, usize), Running>,
+    /// Attempts that were handed out.
+    started: u64,
     batches: usize,
     deadlines: BTreeSet<(i64, u64, usize)>,
     sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
@@ -109,13 +114,13 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
-        let database = DispatchDatabase::open(&context.store, context.options.cache_bytes, context.plans.clone())?;
+        let database = DispatchDatabase::open(&context.store, &context.options, context.plans.clone())?;
         Self::over(database, context, runtime)
     }
 
     /// As [`new`](Self::new), with the database on a disk that isn't the store's, and serving nothing.
     pub(super) fn on(disk: &dyn Disk, context: Arc<Context>) -> Result<Self, DispatchError> {
-        let database = DispatchDatabase::open_on(disk, context.options.cache_bytes, context.plans.clone())?;
+        let database = DispatchDatabase::open_on(disk, &context.options, context.plans.clone())?;
         Self::over(database, context, None)
     }
 
@@ -154,7 +159,8 @@ impl Driver {
             history_position,
             serving: false,
             imported,
-            running: HashMap::new(),
+            running: ByPosition::default(),
+            started: 0,
             batches: 0,
             deadlines: BTreeSet::new(),
             sleepers: BTreeMap::new(),
@@ -347,7 +353,7 @@ impl Driver {
     /// Whether a close that was asked for is done.
     fn has_closed(&mut self, now: i64) -> Result<bool, DispatchError> {
         let Some(closing) = &mut self.closing else { return Ok(false) };
-        let idle = self.lanes.running(Class::Function) == 0 && self.batches == 0;
+        let idle = self.lanes.running(Class::Function) + self.lanes.returned() == 0 && self.batches == 0;
         if !idle && now < closing.until {
             return Ok(false);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{Driver, Running};
@@ -15,6 +16,12 @@ use crate::log::Address;
 
 /// Batches of messages that are written at once: one is encoded while another is synced.
 const MAX_BATCHES: usize = 4;
+
+/// Attempts of functions that have returned and whose ends aren't on record: what they emit is held in memory.
+const MAX_RETURNED: usize = 1_024;
+
+/// Attempts at functions that are started in one go.
+const MAX_ROUND: usize = 64;
 
 /// How long after a record of configuration the queues' limits are looked at, in microseconds.
 const LIMITS_DELAY_MICROS: i64 = 500_000;
@@ -114,28 +121,51 @@ impl Driver {
     fn start_functions(&mut self) -> Result<bool, DispatchError> {
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
         let mut any = false;
+        let mut round = Vec::new();
         while self.lanes.running(Class::Function) < self.context.options.max_in_flight.max(1)
+            && self.lanes.returned() < MAX_RETURNED
             && let Some(start) = self.next(Class::Function)
         {
             any = true;
-            let key = (start.position, start.slot);
             let job = self.job(start)?;
             let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
-            let (name, deadline) = (handler.name.clone(), self.context.after(handler.timeout));
-            let (time_is_up, signal) = oneshot::channel();
-            self.context.in_process.lock().insert((key.0, name.clone()));
-            let task = runtime.spawn(attempt::run(self.context.clone(), job, runtime.clone(), signal));
-            self.deadlines.insert((deadline, key.0, key.1));
-            let running = Running {
-                handler: name,
-                queue: None,
-                deadline,
-                time_is_up: Some(time_is_up),
-                task: Some(task.abort_handle()),
-            };
-            self.running.insert(key, running);
+            // An expression may take long: no other attempt waits for it. And what was tried before may have taken its
+            // process down: should it again, no other attempt has been counted with it.
+            if handler.data.is_some() || job.guard_failed || job.state.attempts > 0 {
+                self.start_round(vec![job], &runtime);
+                continue;
+            }
+            round.push(job);
+            if round.len() == MAX_ROUND {
+                self.start_round(std::mem::take(&mut round), &runtime);
+            }
+        }
+        if !round.is_empty() {
+            self.start_round(round, &runtime);
         }
         Ok(any)
+    }
+
+    fn start_round(&mut self, jobs: Vec<Job>, runtime: &Handle) {
+        let mut attempts = Vec::with_capacity(jobs.len());
+        let mut started = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let Some(handler) = job.handler() else { continue };
+            let (time_is_up, signal) = oneshot::channel();
+            let deadline = self.context.after(handler.timeout);
+            let (time_is_up, handler) = (Some(time_is_up), handler.name.clone());
+            let running = Running { number: job.number, handler, queue: None, deadline, time_is_up, task: None };
+            started.push((job.start.clone(), running));
+            attempts.push((job, signal));
+        }
+        let mut in_process = self.context.in_process.lock();
+        in_process.extend(started.iter().map(|(start, running)| (start.position, running.handler.clone())));
+        drop(in_process);
+        let task = runtime.spawn(attempt::run_round(self.context.clone(), attempts, runtime.clone()));
+        for (Start { position, slot }, running) in started {
+            self.deadlines.insert((running.deadline, position, slot));
+            self.running.insert((position, slot), Running { task: Some(task.abort_handle()), ..running });
+        }
     }
 
     fn start_batches(&mut self) -> Result<bool, DispatchError> {
@@ -154,7 +184,8 @@ impl Driver {
                     crate::config::Target::Function(_) => None,
                 };
                 let handler = handler.name.clone();
-                self.running.insert(key, Running { handler, queue, deadline: i64::MAX, time_is_up: None, task: None });
+                let (number, deadline) = (job.number, i64::MAX);
+                self.running.insert(key, Running { number, handler, queue, deadline, time_is_up: None, task: None });
                 jobs.push(job);
             }
             if jobs.is_empty() {
@@ -167,7 +198,8 @@ impl Driver {
         Ok(any)
     }
 
-    fn job(&self, start: Start) -> Result<Job, DispatchError> {
+    fn job(&mut self, start: Start) -> Result<Job, DispatchError> {
+        self.started += 1;
         let missing = DispatchError::Stopped;
         let Some(event) = self.lanes.event(start.position) else { return Err(missing) };
         let Some(slot) = event.slots.get(start.slot) else { return Err(missing) };
@@ -182,6 +214,7 @@ impl Driver {
             stops: later.map(|later| later.handler.clone()).collect(),
             plan,
             start,
+            number: self.started,
         })
     }
 

@@ -104,19 +104,20 @@ impl<S: Shelf> Lanes<S> {
         }
     }
 
-    /// Whether memory isn't needed for an event: none of its deliveries goes on soon.
-    pub(super) fn is_idle(&mut self, position: u64) -> Result<bool, S::Error> {
-        let Some(event) = self.events.get(&position) else { return Ok(false) };
+    /// The open deliveries of an event in memory that don't go on soon. Where these are all, memory isn't needed for it.
+    pub(super) fn waiting_slots(&mut self, position: u64) -> Result<Vec<usize>, S::Error> {
+        let Some(event) = self.events.get(&position) else { return Ok(Vec::new()) };
         let open = event.slots.iter().enumerate().filter(|(_, slot)| slot.is_open());
         let open: Vec<usize> = open.map(|(index, _)| index).collect();
+        let mut waiting = Vec::new();
         for index in open {
             match self.chain_end(position, index)? {
-                ChainEnd::Blocked(_) => {}
-                ChainEnd::WaitsUntil(until) if until > self.now.saturating_add(NEAR_MICROS) => {}
-                ChainEnd::Active | ChainEnd::WaitsUntil(_) => return Ok(false),
+                ChainEnd::Blocked(_) => waiting.push(index),
+                ChainEnd::WaitsUntil(until) if until > self.now.saturating_add(NEAR_MICROS) => waiting.push(index),
+                ChainEnd::Active | ChainEnd::WaitsUntil(_) => {}
             }
         }
-        Ok(true)
+        Ok(waiting)
     }
 
     /// Follows a delivery in memory to what it waits for in the end. Each step leads to an earlier event, or to an
@@ -130,7 +131,7 @@ impl<S: Shelf> Lanes<S> {
                 return Ok(ChainEnd::Active);
             };
             match (slot.run, slot.state.stage) {
-                (_, Stage::Complete(_)) | (Run::Ready | Run::Running | Run::Reserved, _) => {
+                (_, Stage::Complete(_)) | (Run::Ready | Run::Running | Run::Returned | Run::Reserved, _) => {
                     return Ok(ChainEnd::Active);
                 }
                 (_, Stage::Parked) => return blocked(Obstacle::Parked),

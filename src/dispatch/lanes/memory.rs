@@ -19,17 +19,26 @@ pub(super) struct Window {
     in_memory: BTreeSet<u64>,
     /// The overflow mark; `None` where nothing has overflowed.
     pub(super) overflow: Option<u64>,
-    dirt: Dirt,
+    pub(super) dirt: Dirt,
+    /// Events in memory with a delivery that has an obstacle of its own, waits long, or is the first of its lane in memory
+    /// behind one that was set aside; and some that no longer have. Whatever else can't go on is behind one of these.
+    pub(super) stuck: BTreeSet<u64>,
 }
 
 impl Window {
     pub(super) fn overflowing() -> Self {
         Self { overflow: Some(0), ..Self::default() }
     }
+
+    fn leave(&mut self, position: u64) {
+        self.in_memory.remove(&position);
+        self.stuck.remove(&position);
+    }
 }
 
 /// Whether a sweep is worth its while: how much has happened since the last one that may have made events idle, and how
-/// often room was asked for in vain. A sweep costs as much as the window is large, and is due after an eighth of that.
+/// often room was asked for in vain. A sweep costs as much as there is that can't go on, at most the window, and is due
+/// after an eighth of that.
 #[derive(Debug, Default)]
 pub(super) struct Dirt {
     changes: usize,
@@ -226,23 +235,6 @@ impl<S: Shelf> Lanes<S> {
         Ok(!is_full && self.events.len() < self.bounds.events)
     }
 
-    /// Sets aside every event of the scope that can't go on soon.
-    fn sweep(&mut self, scope: &Scope) -> Result<(), S::Error> {
-        let Some(window) = self.scopes.get_mut(scope) else { return Ok(()) };
-        window.dirt = Dirt::default();
-        let positions: Vec<u64> = window.in_memory.iter().copied().collect();
-        let mut idle = Vec::new();
-        for position in positions {
-            if self.is_idle(position)? {
-                idle.push(position);
-            }
-        }
-        for position in idle {
-            self.set_aside(position)?;
-        }
-        Ok(())
-    }
-
     /// Puts an event into memory, or straight aside where nothing in it can start.
     pub(super) fn admit(&mut self, mut event: OpenEvent, from_shelf: bool) -> Result<(), S::Error> {
         event.shelved = from_shelf;
@@ -282,12 +274,14 @@ impl<S: Shelf> Lanes<S> {
     fn place(&mut self, mut event: OpenEvent) -> Result<(), S::Error> {
         let position = event.position;
         let mut heads = Vec::with_capacity(event.slots.len());
+        let mut is_stuck = false;
         for slot in &event.slots {
             if !slot.is_open() {
                 heads.push(false);
                 continue;
             }
             let behind_shelf = self.is_behind_shelf(&event, slot)?;
+            is_stuck |= behind_shelf || !slot.bound || matches!(slot.state.stage, Stage::Parked | Stage::Waiting(_));
             let members = self.lanes.entry(event.lane(slot)).or_default();
             members.insert(position);
             heads.push(members.first() == Some(&position) && !behind_shelf);
@@ -300,7 +294,11 @@ impl<S: Shelf> Lanes<S> {
             }
         }
         let scope = event.scope.clone();
-        self.scopes.entry(scope.clone()).or_default().in_memory.insert(position);
+        let window = self.scopes.entry(scope.clone()).or_default();
+        window.in_memory.insert(position);
+        if is_stuck {
+            window.stuck.insert(position);
+        }
         self.events.insert(position, event);
         self.soil(&scope);
         self.consider(position);
@@ -308,13 +306,14 @@ impl<S: Shelf> Lanes<S> {
     }
 
     /// Sets an event in memory aside.
-    fn set_aside(&mut self, position: u64) -> Result<(), S::Error> {
+    pub(super) fn set_aside(&mut self, position: u64) -> Result<(), S::Error> {
         let Some(mut event) = self.events.remove(&position) else { return Ok(()) };
         let mut alarm = None::<i64>;
         for (index, slot) in event.slots.iter_mut().enumerate().filter(|(_, slot)| slot.is_open()) {
             let lane =
                 LaneKey { scope: event.scope.clone(), handler: slot.handler.clone(), stream: event.stream.clone() };
             self.leave_members(&lane, position);
+            self.note_first_stuck(&lane);
             if let Stage::Waiting(until) = slot.state.stage {
                 self.waiting.remove(&(until, position, index));
                 alarm = Some(alarm.map_or(until, |alarm| alarm.min(until)));
@@ -336,7 +335,7 @@ impl<S: Shelf> Lanes<S> {
         }
         self.count_aside(&event, true);
         if let Some(window) = self.scopes.get_mut(&event.scope) {
-            window.in_memory.remove(&position);
+            window.leave(position);
         }
         Ok(())
     }
@@ -370,7 +369,7 @@ impl<S: Shelf> Lanes<S> {
             self.shelf.remove(&event)?;
         }
         if let Some(window) = self.scopes.get_mut(&event.scope) {
-            window.in_memory.remove(&position);
+            window.leave(position);
         }
         self.tidy_scope(&event.scope);
         Ok(())

@@ -15,6 +15,7 @@
 mod blocked;
 mod line;
 mod memory;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub(super) use line::Class;
 use line::{HandlerKey, Line};
 use memory::{Dirt, Window};
 
+use super::by_position::ByPosition;
 use super::open_event::{LaneKey, OpenEvent, Run, Slot};
 use super::record::DeliveryRecord;
 use super::shelf::Shelf;
@@ -70,10 +72,12 @@ type FullHandlers = BTreeMap<Name, String>;
 pub(super) struct Lanes<S> {
     shelf: S,
     bounds: Bounds,
-    events: HashMap<u64, OpenEvent>,
+    events: ByPosition<u64, OpenEvent>,
     lanes: HashMap<LaneKey, BTreeSet<u64>>,
     functions: Line,
     queues: Line,
+    /// Attempts of functions that have returned and whose ends aren't on record.
+    returned: usize,
     scopes: HashMap<Scope, Window>,
     /// Scopes with overflow, served in turn.
     overflowing: VecDeque<Scope>,
@@ -110,10 +114,11 @@ impl<S: Shelf> Lanes<S> {
         Ok(Self {
             shelf,
             bounds,
-            events: HashMap::new(),
+            events: ByPosition::default(),
             lanes: HashMap::new(),
             functions: Line::new(bounds.running_per_handler),
             queues: Line::new(usize::MAX),
+            returned: 0,
             scopes,
             overflowing,
             waiting: BTreeSet::new(),
@@ -161,6 +166,22 @@ impl<S: Shelf> Lanes<S> {
         match class {
             Class::Function => self.functions.running(),
             Class::Queue => self.queues.running(),
+        }
+    }
+
+    /// Attempts of functions that have returned and whose ends aren't on record.
+    pub(super) fn returned(&self) -> usize {
+        self.returned
+    }
+
+    /// The function of an attempt that was handed out has returned: another may run in its place.
+    pub(super) fn function_returned(&mut self, position: u64, slot: usize) {
+        let Some(event) = self.events.get_mut(&position) else { return };
+        let Some(slot) = event.slots.get_mut(slot) else { return };
+        if slot.run == Run::Running && Class::of(slot) == Class::Function {
+            slot.run = Run::Returned;
+            self.returned += 1;
+            self.functions.ended((event.scope.clone(), slot.handler.clone()));
         }
     }
 
@@ -244,8 +265,14 @@ impl<S: Shelf> Lanes<S> {
         let Some(slot) = self.events.get(&position).and_then(|event| event.slots.get(index)) else { return Ok(false) };
         match slot.state.stage {
             Stage::Complete(_) => self.leave_lane(position, index)?,
-            Stage::Waiting(until) => _ = self.waiting.insert((until, position, index)),
-            Stage::Parked => self.blocked_anew = true,
+            Stage::Waiting(until) => {
+                self.waiting.insert((until, position, index));
+                self.note_stuck(&scope_of, position);
+            }
+            Stage::Parked => {
+                self.blocked_anew = true;
+                self.note_stuck(&scope_of, position);
+            }
             Stage::Pending | Stage::Started => {}
         }
         if self.events.get(&position).is_some_and(OpenEvent::is_complete) {
@@ -267,7 +294,7 @@ impl<S: Shelf> Lanes<S> {
             return Ok(Reserved::Kept(Start { position, slot: index }));
         };
         let Some(index) = event.slot_of(handler) else { return Ok(Reserved::NotNeeded) };
-        if event.slots.get(index).is_some_and(|slot| slot.run == Run::Running) {
+        if event.slots.get(index).is_some_and(Slot::runs) {
             return Ok(Reserved::Runs);
         }
         self.stop_running(position, index);
@@ -301,6 +328,7 @@ impl<S: Shelf> Lanes<S> {
                     self.full.entry((key.0.clone(), queue.clone())).or_default().insert((position, index));
                     self.blocked_anew = true;
                     self.soil(&key.0);
+                    self.note_stuck(&key.0, position);
                     self.consider(position);
                 }
                 _ => {
@@ -324,6 +352,7 @@ impl<S: Shelf> Lanes<S> {
         Ok(self.overflowing.is_empty()
             && self.functions.is_idle()
             && self.queues.is_idle()
+            && self.returned == 0
             && self.waiting.is_empty()
             && self.shelf.next_alarm()?.is_none())
     }
@@ -349,6 +378,7 @@ impl<S: Shelf> Lanes<S> {
         }
         self.leave_members(&lane, position);
         if !was_head {
+            self.note_first_stuck(&lane);
             return Ok(());
         }
         let next = self.lanes.get(&lane).and_then(|members| members.first().copied());
@@ -380,6 +410,7 @@ impl<S: Shelf> Lanes<S> {
         let (key, queue) = ((event.scope.clone(), slot.handler.clone()), slot.queue.clone());
         match run {
             Run::Running => self.line(class).ended(key),
+            Run::Returned => self.returned = self.returned.saturating_sub(1),
             Run::QueueFull => {
                 if let Some(queue) = queue
                     && let Some(waiting) = self.full.get_mut(&(key.0, queue))

@@ -126,9 +126,12 @@ enum Op {
     Start,
     /// Which running attempt ends, and how.
     End(prop::sample::Index, u8),
+    /// Which running attempt's function returns.
+    Return(prop::sample::Index),
     Operator(prop::sample::Index, bool),
     Later(u8),
     Refill,
+    Sweep,
     Acknowledge,
     Checkpoint,
     Crash,
@@ -140,9 +143,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         6 => (1..5u8).prop_map(Op::Fold),
         6 => Just(Op::Start),
         6 => (any::<prop::sample::Index>(), 0..8u8).prop_map(|(which, how)| Op::End(which, how)),
+        3 => any::<prop::sample::Index>().prop_map(Op::Return),
         2 => (any::<prop::sample::Index>(), any::<bool>()).prop_map(|(which, release)| Op::Operator(which, release)),
         2 => (0..30u8).prop_map(Op::Later),
         2 => Just(Op::Refill),
+        1 => Just(Op::Sweep),
         1 => Just(Op::Acknowledge),
         1 => Just(Op::Checkpoint),
         1 => Just(Op::Crash),
@@ -275,6 +280,10 @@ impl World {
             Stage::Waiting(until) => assert!(until <= self.now, "started before its retry is due"),
             Stage::Parked | Stage::Complete(_) => panic!("started in {state:?}"),
         }
+        let key = (&event.scope, &slot.handler);
+        let beside = self.lanes.events.values().flat_map(|event| event.slots.iter().map(move |slot| (event, slot)));
+        let running = beside.filter(|(of, slot)| (&of.scope, &slot.handler) == key && slot.run == Run::Running);
+        assert!(slot.queue.is_some() || running.count() <= BOUNDS.running_per_handler, "more than may run of {key:?}");
         assert!(!self.earlier_open(event, &slot.handler), "order of the lane: {start:?}");
         for other in &self.running {
             let of = self.event_of(other.position);
@@ -377,6 +386,19 @@ impl World {
         self.lanes.due(self.now).unwrap();
     }
 
+    /// A sweep leaves no event in memory that can't go on soon, though it looks only at what it has noted.
+    fn sweep(&mut self) {
+        for number in 0..2 {
+            self.lanes.sweep(&scope(number)).unwrap();
+            let of_scope = self.lanes.events.values().filter(|event| event.scope == scope(number));
+            for event in of_scope.cloned().collect::<Vec<_>>() {
+                let waiting = self.lanes.waiting_slots(event.position).unwrap().len();
+                let open = event.slots.iter().filter(|slot| slot.is_open()).count();
+                assert!(waiting < open, "a sweep left {event:?}");
+            }
+        }
+    }
+
     fn checkpoint(&mut self) {
         self.lanes.put_all().unwrap();
         self.kept = (self.lanes.shelf().clone(), self.folded);
@@ -403,14 +425,20 @@ impl World {
             Op::Fold(count) => _ = (0..count).all(|_| self.fold_one()),
             Op::Start => _ = self.start(),
             Op::End(which, how) if !self.running.is_empty() => self.end(which.index(self.running.len()), how),
-            Op::End(..) => {}
+            Op::Return(which) if !self.running.is_empty() => {
+                let start = &self.running[which.index(self.running.len())];
+                self.lanes.function_returned(start.position, start.slot);
+            }
+            Op::End(..) | Op::Return(_) => {}
             Op::Operator(which, release) => self.operator(which, release),
             Op::Later(seconds) => self.later(i64::from(seconds)),
             Op::Refill => _ = self.lanes.refill(false).unwrap(),
+            Op::Sweep => self.sweep(),
             Op::Acknowledge => self.acknowledge(),
             Op::Checkpoint => self.checkpoint(),
             Op::Crash => self.crash(),
         }
+        assert!(self.running.is_empty() || !self.lanes.is_settled().unwrap(), "settled while something runs");
         let in_memory = self.lanes.events.len();
         // Besides the window: what came back to be served, one for each that was released, dropped or made room for.
         assert!(in_memory <= BOUNDS.events + self.truth.len() / 2 + 2, "{in_memory} events in memory");
