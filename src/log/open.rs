@@ -292,7 +292,7 @@ fn recover(
         }
         let mut index = scan.index;
         index.last_crc = scan.last_crc;
-        let closed = closed && base.is_some();
+        let closed = closed && base.is_some() || segment.packed().is_some();
         return Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed });
     }
     Err(segment.io(std::io::Error::other("the file changes while it is recovered")).into())

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use checked::Checked;
 
 use super::format::{
-    BadHeader, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
+    BadHeader, PACKED_VERSION, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
 };
+use super::packed::{PAGE, PAGE_DAMAGED, PackedFile, SegmentFile, UnpackFailure, open_file};
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
@@ -23,6 +24,7 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering, RwLock};
 enum Source {
     Map(Bytes),
     File(Growing),
+    Packed(Arc<PackedFile>),
 }
 
 /// What is mapped so far of a file that grows.
@@ -121,7 +123,12 @@ impl Segment {
         mapped_len: Option<usize>,
     ) -> Result<Arc<Self>, OpenError> {
         let name = segment_name(number);
-        let file = disk.open(&name, write).map_err(ReadError::io(&name))?;
+        let opened = open_file(disk, &name, write, mapped_len.is_some())?;
+        let packed = match &opened {
+            SegmentFile::Packed(packed) => Some(packed.clone()),
+            SegmentFile::Plain(_) => None,
+        };
+        let file = opened.into_plain();
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         let found = file.read_up_to(0, &mut bytes).map_err(ReadError::io(&name))?;
         let corrupt = |what| ReadError::Corrupt { file: name.clone(), offset: 0, what };
@@ -129,13 +136,14 @@ impl Segment {
             Ok(header) if header.number == number => header,
             Ok(_) => return Err(corrupt("the header is of another segment").into()),
             Err(BadHeader::Newer(found)) => {
-                return Err(OpenError::NewerFormat { file: name, found, known: super::format::FORMAT_VERSION });
+                return Err(OpenError::NewerFormat { file: name, found, known: PACKED_VERSION });
             }
             Err(BadHeader::Bad(what)) => return Err(corrupt(what).into()),
         };
-        let source = match mapped_len {
-            Some(length) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
-            None => Source::File(Growing::default()),
+        let source = match (packed, mapped_len) {
+            (Some(packed), _) => Source::Packed(packed),
+            (None, Some(length)) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
+            (None, None) => Source::File(Growing::default()),
         };
         let salt = Salt::new(header.salt);
         Ok(Arc::new(Self { header, salt, file, source, name, checked: Checked::default() }))
@@ -170,6 +178,14 @@ impl Segment {
 
     pub(crate) fn number(&self) -> u32 {
         self.header.number
+    }
+
+    /// Its file, where it is packed: nothing is ever written to it.
+    pub(crate) fn packed(&self) -> Option<&PackedFile> {
+        match &self.source {
+            Source::Packed(packed) => Some(packed),
+            _ => None,
+        }
     }
 
     pub(crate) fn corrupt(&self, offset: u32, what: &'static str) -> ReadError {
@@ -221,9 +237,11 @@ impl Segment {
         }
         self.reach(record.clone(), end, window)?;
         let in_window = record.start - window.start..record.end - window.start;
-        if !(window.is_map && self.checked.holds(offset)) {
+        // What is packed doesn't change either, and each page is checked whenever it is read from a file.
+        let is_constant = window.is_map || self.packed().is_some();
+        if !(is_constant && self.checked.holds(offset)) {
             self.check(offset, window.bytes.get(in_window.clone()).unwrap_or_default())?;
-            if window.is_map {
+            if is_constant {
                 self.checked.add(offset);
             }
         }
@@ -257,6 +275,9 @@ impl Segment {
     /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
     /// other.
     pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32>, window: &Window) {
+        if let Source::Packed(packed) = &self.source {
+            return packed.fetch(offsets);
+        }
         if !window.is_map || window.segment != self.number() {
             return;
         }
@@ -282,6 +303,18 @@ impl Segment {
             Source::Map(map) if wanted.end <= map.len() => Some(map.clone()),
             Source::Map(_) => return Err(short()),
             Source::File(growing) => growing.map(&*self.file, wanted.end),
+            Source::Packed(packed) if wanted.end > packed.plain_len() => return Err(short()),
+            Source::Packed(packed) => {
+                // Who reads what comes next gets the whole page.
+                let to = if window.is_followed_by(self.number(), at) { (at / PAGE + 1) * PAGE } else { wanted.end };
+                let unpacked = packed.unpack(at, wanted.end.max(to)).map_err(|failure| match failure {
+                    UnpackFailure::Io(error) => self.io(error),
+                    UnpackFailure::Damaged(offset) => self.corrupt(offset, PAGE_DAMAGED),
+                })?;
+                let (start, bytes) = (unpacked.start, Bytes::from(unpacked.bytes));
+                *window = Window { segment: self.number(), start, bytes, is_map: false };
+                return Ok(());
+            }
         };
         if let Some(bytes) = map {
             *window = Window { segment: self.number(), start: 0, bytes, is_map: true };
@@ -326,6 +359,12 @@ impl Window {
     #[inline]
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Whether a record at `at` is the next one, or begins the next frame.
+    fn is_followed_by(&self, segment: u32, at: usize) -> bool {
+        let end = self.start + self.bytes.len();
+        self.segment == segment && (end..=end + 64).contains(&at)
     }
 
     /// Whether `at` is near the end of a block that was read: the reader goes forward.
