@@ -43,6 +43,13 @@ impl Flipped {
     }
 }
 
+/// In a packed segment: the page that byte `at` of the file is in, as the offset that an error of it states; `None` in the
+/// heads, of which one is enough.
+fn packed_place(disk: &SimulatedDisk, number: u32, at: u64) -> Check<Option<Option<u64>>> {
+    let segment = Segment::open(disk, number, false, None).map_err(unexpected("a look at a segment"))?;
+    Ok(segment.packed().map(|packed| packed.page_with(at)))
+}
+
 /// Where frames of a segment begin, and the last one ends; up to where it says itself that it had been synced.
 fn layout(disk: &SimulatedDisk, number: u32) -> Check<(Vec<u32>, u64)> {
     let segment = Segment::open(disk, number, false, None).map_err(unexpected("a look at a segment"))?;
@@ -71,6 +78,12 @@ pub(super) fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk
     let (rng, mut at) = (&mut simulation.rng, 0);
     disk.damage(&name, |bytes| at = flip(rng, bytes) as u64).map_err(unexpected("a damage"))?;
     let begins = begins.into_iter().map(u64::from).rfind(|begins| *begins <= at).unwrap_or(0);
+    let (begins, at) = match packed_place(disk, number as u32 + 1, at)? {
+        None => (begins, at),
+        Some(Some(page)) => (page, page),
+        // No error may be about it.
+        Some(None) => (1, 0),
+    };
     let flipped = Flipped { name, at, begins };
     simulation.note(|| format!("byte {at} of {} flips, in what begins at {begins}", flipped.name));
     // The one thing that can't be told from a tear: damage of what no later frame says was synced.

@@ -175,6 +175,14 @@ impl PackedFile {
         place.map_or(0, |place| u64::from(u32::from_le_bytes(*place)))
     }
 
+    /// Where the page begins, in the plain segment, that byte `at` of the file is in.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn page_with(&self, at: u64) -> Option<u64> {
+        let mut numbers = 0..pages_of(self.head.plain_len);
+        let number = numbers.find(|number| (self.page_at(*number)..self.page_at(number + 1)).contains(&at))?;
+        Some((number * PAGE) as u64)
+    }
+
     /// The bytes of page `number`, checked.
     #[inline]
     fn page(&self, number: usize) -> Result<Cow<'_, [u8]>, UnpackFailure> {
@@ -341,6 +349,17 @@ pub(crate) fn open_file(disk: &dyn Disk, name: &str, write: bool, is_mapped: boo
         Some(packed) => Ok(SegmentFile::Packed(Arc::new(packed))),
         None => Err(ReadError::Corrupt { file: name.to_owned(), offset: 0, what: HEAD_DAMAGED }),
     }
+}
+
+/// A segment's file as one that reads like the plain segment; what is wrong with a packed one is an error of the disk.
+pub(crate) fn open_plain(disk: &dyn Disk, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+    open_file(disk, name, false, false).map(SegmentFile::into_plain).map_err(|error| match error {
+        ReadError::Io { source, .. } => {
+            source.raw_os_error().map_or_else(|| source.kind().into(), io::Error::from_raw_os_error)
+        }
+        ReadError::Corrupt { what, .. } => io::Error::new(io::ErrorKind::InvalidData, what),
+        other => io::Error::new(io::ErrorKind::Unsupported, other),
+    })
 }
 
 /// Refuses packed segments among `numbers` where this build can't read them, without reading more than their headers. What

@@ -26,7 +26,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use file::{PackedFile, SegmentFile, UnpackFailure, check_built_in, open_file};
+pub(crate) use file::{PackedFile, SegmentFile, UnpackFailure, check_built_in, open_file, open_plain};
 pub(crate) use write::pack;
 
 /// Bytes of the plain segment that a page stands for.
