@@ -13,7 +13,7 @@ use checked::Checked;
 use super::format::{
     BadHeader, PACKED_VERSION, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
 };
-use super::packed::{PAGE, PAGE_DAMAGED, PackedFile, SegmentFile, UnpackFailure, open_file};
+use super::packed::{DamagedPage, PAGE, PAGE_DAMAGED, PackedFile, SegmentFile, open_file};
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
@@ -193,6 +193,9 @@ impl Segment {
     }
 
     pub(crate) fn io(&self, error: std::io::Error) -> ReadError {
+        if let Some(DamagedPage { offset }) = error.get_ref().and_then(|error| error.downcast_ref()) {
+            return self.corrupt(*offset, PAGE_DAMAGED);
+        }
         ReadError::io(&self.name)(error)
     }
 
@@ -307,10 +310,7 @@ impl Segment {
             Source::Packed(packed) => {
                 // Who reads what comes next gets the whole page.
                 let to = if window.is_followed_by(self.number(), at) { (at / PAGE + 1) * PAGE } else { wanted.end };
-                let unpacked = packed.unpack(at, wanted.end.max(to)).map_err(|failure| match failure {
-                    UnpackFailure::Io(error) => self.io(error),
-                    UnpackFailure::Damaged(offset) => self.corrupt(offset, PAGE_DAMAGED),
-                })?;
+                let unpacked = packed.unpack(at, wanted.end.max(to)).map_err(|error| self.io(error))?;
                 let (start, bytes) = (unpacked.start, Bytes::from(unpacked.bytes));
                 *window = Window { segment: self.number(), start, bytes, is_map: false };
                 return Ok(());

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use thiserror::Error;
 
 use super::page::{Page, is_whole, span, touch};
 use super::{HEAD_DAMAGED, PAGE, PAGE_DAMAGED, lz4};
@@ -93,19 +94,30 @@ impl Head {
 
 /// Why plain bytes can't be had.
 #[derive(Debug)]
-pub(crate) enum UnpackFailure {
+pub(super) enum UnpackFailure {
     Io(io::Error),
-    /// A page is damaged: where that begins in the plain segment.
-    Damaged(u32),
+    Damaged(DamagedPage),
+}
+
+/// A page is damaged.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("{PAGE_DAMAGED}")]
+pub(crate) struct DamagedPage {
+    /// Where it begins in the plain segment.
+    pub(crate) offset: u32,
 }
 
 impl From<UnpackFailure> for io::Error {
     fn from(failure: UnpackFailure) -> Self {
         match failure {
             UnpackFailure::Io(error) => error,
-            UnpackFailure::Damaged(_) => io::Error::new(io::ErrorKind::InvalidData, PAGE_DAMAGED),
+            UnpackFailure::Damaged(page) => io::Error::new(io::ErrorKind::InvalidData, page),
         }
     }
+}
+
+fn damaged(page: usize) -> UnpackFailure {
+    UnpackFailure::Damaged(DamagedPage { offset: (page * PAGE) as u32 })
 }
 
 /// Plain bytes of rows next to each other.
@@ -187,7 +199,7 @@ impl PackedFile {
     #[inline]
     fn page(&self, number: usize) -> Result<Cow<'_, [u8]>, UnpackFailure> {
         let (from, to) = (self.page_at(number), self.page_at(number + 1));
-        let damaged = || UnpackFailure::Damaged((number * PAGE) as u32);
+        let damaged = || damaged(number);
         let bit = 1 << (number % 64);
         let word = self.checked.get(number / 64).ok_or_else(damaged)?;
         let Some(map) = &self.map else {
@@ -228,14 +240,10 @@ impl PackedFile {
     #[inline]
     fn page_of(&self, from: usize) -> Result<(usize, Cow<'_, [u8]>), UnpackFailure> {
         let here = from / PAGE;
-        let mut failure = UnpackFailure::Damaged((here * PAGE) as u32);
         for number in (0..=here).rev() {
             let page = match self.page(number) {
                 // What begins before may reach beyond what is damaged.
-                Err(damaged @ UnpackFailure::Damaged(_)) if number == here => {
-                    failure = damaged;
-                    continue;
-                }
+                Err(UnpackFailure::Damaged(_)) if number == here => continue,
                 page => page?,
             };
             match span(&page) {
@@ -245,19 +253,23 @@ impl PackedFile {
                 None => {}
             }
         }
-        Err(failure)
+        Err(damaged(here))
     }
 
     /// The rows from the one that covers `from` on, up to one that reaches `to` or the end of the segment. `from` is behind
     /// the segment header, and before the end.
-    pub(crate) fn unpack(&self, from: usize, to: usize) -> Result<Unpacked, UnpackFailure> {
+    pub(crate) fn unpack(&self, from: usize, to: usize) -> io::Result<Unpacked> {
+        Ok(self.rows(from, to)?)
+    }
+
+    fn rows(&self, from: usize, to: usize) -> Result<Unpacked, UnpackFailure> {
         let with = (&self.salt, &self.head.dictionary[..]);
         let to = to.min(self.plain_len());
         let (mut number, mut bytes) = self.page_of(from)?;
         let mut unpacked: Option<Unpacked> = None;
         loop {
             let base = number * PAGE;
-            let damaged = || UnpackFailure::Damaged(base as u32);
+            let damaged = || damaged(number);
             if !bytes.is_empty() {
                 let page = Page::decode(&bytes).ok_or_else(damaged)?;
                 let row = if unpacked.is_none() { page.row_at(from.saturating_sub(base)) } else { 0 };

@@ -26,7 +26,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use file::{PackedFile, SegmentFile, UnpackFailure, check_built_in, open_file, open_plain};
+pub(crate) use file::{DamagedPage, PackedFile, SegmentFile, check_built_in, open_file, open_plain};
 pub(crate) use write::pack;
 
 /// Bytes of the plain segment that a page stands for.
@@ -34,4 +34,4 @@ pub(crate) const PAGE: usize = 16 << 10;
 /// What is said of a page whose CRC doesn't match, or that says what can't be.
 pub(crate) const PAGE_DAMAGED: &str = "the page that these bytes are packed in is damaged";
 /// What is said where neither copy of the head is whole.
-pub(crate) const HEAD_DAMAGED: &str = "the head of the packed segment is damaged, and so is its copy";
+const HEAD_DAMAGED: &str = "the head of the packed segment is damaged, and so is its copy";
