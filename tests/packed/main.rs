@@ -1,4 +1,4 @@
-//! Packed segments: they read as the plain ones they were, through whatever happens to them.
+//! Packed segments: they read as the plain ones they were, whatever happens to them or while they are made.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,5 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod damage;
+mod faults;
+mod reads;
 mod real;
 mod world;
