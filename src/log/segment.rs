@@ -193,7 +193,7 @@ impl Segment {
     }
 
     pub(crate) fn io(&self, error: std::io::Error) -> ReadError {
-        if let Some(DamagedPage { offset }) = error.get_ref().and_then(|error| error.downcast_ref()) {
+        if let Some(DamagedPage { offset, .. }) = error.get_ref().and_then(|error| error.downcast_ref()) {
             return self.corrupt(*offset, PAGE_DAMAGED);
         }
         ReadError::io(&self.name)(error)

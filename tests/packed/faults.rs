@@ -20,16 +20,21 @@ struct OneFails {
 }
 
 impl OneFails {
-    fn call<T>(&self, name: &str, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let is_counted = name.ends_with(".seg.new");
+    /// Whether it is a packed file that isn't finished, and not the next segment.
+    fn is_packing(&self, name: &str) -> bool {
+        name.ends_with(".seg.new") && self.inner.open(name.trim_end_matches(".new"), false).is_ok()
+    }
+
+    fn call<T>(&self, is_counted: bool, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if is_counted && self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
         call()
     }
 
-    fn file(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(FileOf { inner: file, disk: self.clone(), name: name.to_owned() })
+    fn file(&self, name: &str, open: impl FnOnce() -> io::Result<Arc<dyn DiskFile>>) -> io::Result<Arc<dyn DiskFile>> {
+        let is_counted = self.is_packing(name);
+        Ok(Arc::new(FileOf { inner: self.call(is_counted, open)?, disk: self.clone(), is_counted }))
     }
 }
 
@@ -43,21 +48,15 @@ impl Disk for OneFails {
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(name, self.call(name, || self.inner.open(name, write))?))
+        self.file(name, || self.inner.open(name, write))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        // The next segment is created under such a name as well; that one isn't meant.
-        let segments = self.inner.list("log")?.into_iter().filter(|name| name.ends_with(".seg"));
-        let is_packing = segments.map(|name| format!("log/{name}.new")).any(|packed| packed == name);
-        let name = if is_packing { name } else { name.strip_suffix(".new").unwrap_or(name) };
-        let created = self.call(name, || self.inner.create(if is_packing { name } else { "log/next.new" }))?;
-        Ok(self.file(name, created))
+        self.file(name, || self.inner.create(name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let is_next = self.inner.open(to, false).is_err() && to.ends_with(".seg");
-        if is_next { self.inner.rename("log/next.new", to) } else { self.call(from, || self.inner.rename(from, to)) }
+        self.call(self.is_packing(from), || self.inner.rename(from, to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -73,20 +72,20 @@ impl Disk for OneFails {
 struct FileOf {
     inner: Arc<dyn DiskFile>,
     disk: OneFails,
-    name: String,
+    is_counted: bool,
 }
 
 impl DiskFile for FileOf {
     fn len(&self) -> io::Result<u64> {
-        self.disk.call(&self.name, || self.inner.len())
+        self.disk.call(self.is_counted, || self.inner.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.disk.call(&self.name, || self.inner.read_at(offset, buffer))
+        self.disk.call(self.is_counted, || self.inner.read_at(offset, buffer))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.call(&self.name, || self.inner.write_at(offset, bytes))
+        self.disk.call(self.is_counted, || self.inner.write_at(offset, bytes))
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
@@ -94,7 +93,7 @@ impl DiskFile for FileOf {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.disk.call(&self.name, || self.inner.sync())
+        self.disk.call(self.is_counted, || self.inner.sync())
     }
 
     fn map(&self, length: usize) -> io::Result<Bytes> {

@@ -105,6 +105,8 @@ pub(super) enum UnpackFailure {
 pub(crate) struct DamagedPage {
     /// Where it begins in the plain segment.
     pub(crate) offset: u32,
+    /// Up to where nothing can be read, from where that was tried.
+    pub(crate) until: u32,
 }
 
 impl From<UnpackFailure> for io::Error {
@@ -117,7 +119,7 @@ impl From<UnpackFailure> for io::Error {
 }
 
 fn damaged(page: usize) -> UnpackFailure {
-    UnpackFailure::Damaged(DamagedPage { offset: (page * PAGE) as u32 })
+    UnpackFailure::Damaged(DamagedPage { offset: (page * PAGE) as u32, until: 0 })
 }
 
 /// Plain bytes of rows next to each other.
@@ -259,7 +261,27 @@ impl PackedFile {
     /// The rows from the one that covers `from` on, up to one that reaches `to` or the end of the segment. `from` is behind
     /// the segment header, and before the end.
     pub(crate) fn unpack(&self, from: usize, to: usize) -> io::Result<Unpacked> {
-        Ok(self.rows(from, to)?)
+        self.rows(from, to).map_err(|failure| {
+            match failure {
+                UnpackFailure::Damaged(page) => {
+                    UnpackFailure::Damaged(DamagedPage { until: self.readable_from(page), ..page })
+                }
+                other => other,
+            }
+            .into()
+        })
+    }
+
+    /// Where the first row begins behind a damaged page, or the next damaged page does.
+    fn readable_from(&self, damaged: DamagedPage) -> u32 {
+        for number in damaged.offset as usize / PAGE + 1..pages_of(self.head.plain_len) {
+            match self.page(number).map(|page| span(&page)) {
+                Ok(None) => {}
+                Ok(Some((first, _))) => return (number * PAGE + first) as u32,
+                Err(_) => return (number * PAGE) as u32,
+            }
+        }
+        self.head.plain_len
     }
 
     fn rows(&self, from: usize, to: usize) -> Result<Unpacked, UnpackFailure> {
@@ -415,7 +437,11 @@ impl DiskFile for PackedFile {
         let mut last = self.last.lock();
         if !(last.start..last.end()).contains(&offset) {
             let page_end = (offset / PAGE + 1) * PAGE;
-            *last = self.unpack(offset, page_end).or_else(|_| self.unpack(offset, offset + 1))?;
+            *last = match self.rows(offset, page_end) {
+                // What is damaged may come later.
+                Err(UnpackFailure::Damaged(_)) => self.unpack(offset, offset + 1)?,
+                rows => rows?,
+            };
         }
         let from = last.bytes.get(offset - last.start..).unwrap_or_default();
         Ok(copy(from, buffer))

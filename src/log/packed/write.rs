@@ -112,7 +112,7 @@ fn dictionary_for(segment: &Segment, compress: &Compress) -> Result<Vec<u8>, Rea
         }
         Ok(true)
     })?;
-    Ok(dictionary::of(&samples))
+    Ok(dictionary::of(&samples, plain_len(segment)? as usize))
 }
 
 /// A file that is written from front to end.
