@@ -18,15 +18,19 @@
 mod columns;
 mod dictionary;
 mod file;
+#[cfg(any(all(test, feature = "compression"), fuzzing))]
+mod hostile;
 mod lz4;
 mod page;
 mod rows;
 mod write;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compression"))]
 mod tests;
 
 pub(crate) use file::{DamagedPage, PackedFile, SegmentFile, check_built_in, open_file, open_plain};
+#[cfg(fuzzing)]
+pub(crate) use hostile::fuzz;
 pub(crate) use write::pack;
 
 /// Bytes of the plain segment that a page stands for.
