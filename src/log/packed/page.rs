@@ -132,7 +132,7 @@ impl<'a> Page<'a> {
     /// Where a row begins, from where the page begins.
     #[inline]
     pub(super) fn start(&self, row: usize) -> usize {
-        self.columns.get(self.table, row, START) as usize
+        place(self.columns.get(self.table, row, START))
     }
 
     /// The row that covers `at`, from where the page begins; the first where none does.
@@ -165,13 +165,18 @@ impl<'a> Page<'a> {
     }
 }
 
+/// A place in a segment; none is beyond what a segment can be long.
+fn place(number: u64) -> usize {
+    number.min(u64::from(u32::MAX)) as usize
+}
+
 /// Where the first row of a page begins and the last one ends, from where the page begins; `None` where no row begins.
 #[inline]
 pub(super) fn span(page: &[u8]) -> Option<(usize, usize)> {
     let mut fields = Reader::new(page.get(8..)?);
     let end = fields.u32()?;
     // The least number of the first column.
-    Some((fields.u64()? as usize, end as usize))
+    Some((place(fields.u64()?), end as usize))
 }
 
 /// Has the memory behind what is about to be decoded fetched: the row of `at`, its unit, and what leads there.

@@ -113,6 +113,19 @@ proptest! {
     }
 }
 
+/// A page whose rows begin beyond any segment.
+#[test]
+fn the_largest_numbers_are_refused() {
+    let mut page = [0xff; 400];
+    page[4..8].copy_from_slice(&[2, 0, 1, 0]);
+    for bits in [0, 1, 64] {
+        (0..9).for_each(|column| page[12 + 13 * column + 12] = bits);
+        for plain_len in [65, PAGE as u32 + 65, 2 * PAGE as u32] {
+            read_all(&file_of(plain_len, DICTIONARY, &[&page, &page]));
+        }
+    }
+}
+
 /// A page that says of a few bytes that they stand for very many is refused before they are made.
 #[test]
 fn few_bytes_never_become_very_many() {
