@@ -37,6 +37,15 @@ struct Growing {
     map: RwLock<Bytes>,
 }
 
+/// What a window is moved for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// A record, whose CRC doesn't matter where it was checked before.
+    Record,
+    /// All of the bytes.
+    Bytes,
+}
+
 /// What is fetched ahead of a record, from its offset on: the front of one of usual size.
 const FETCHED: [usize; 3] = [0, 128, 256];
 
@@ -232,13 +241,13 @@ impl Segment {
         if at + RECORD_HEADER_LEN > end as usize {
             return Err(beyond());
         }
-        self.reach(at..at + RECORD_HEADER_LEN, end, window)?;
+        self.reach(at..at + RECORD_HEADER_LEN, end, window, Wanted::Record)?;
         let header = window.from(at).and_then(RecordHeader::decode).ok_or_else(beyond)?;
         let record = at..at + header.record_len();
         if record.end > end as usize {
             return Err(beyond());
         }
-        self.reach(record.clone(), end, window)?;
+        self.reach(record.clone(), end, window, Wanted::Record)?;
         let in_window = record.start - window.start..record.end - window.start;
         // What is packed doesn't change either, and each page is checked whenever it is read from a file.
         let is_constant = window.is_map || self.packed().is_some();
@@ -271,13 +280,13 @@ impl Segment {
 
     /// `length` bytes from `at`, unchecked; short reads are errors.
     pub(crate) fn slice(&self, at: usize, length: usize, end: u32, window: &mut Window) -> Result<Bytes, ReadError> {
-        self.reach(at..at.saturating_add(length), end, window)?;
+        self.reach(at..at.saturating_add(length), end, window, Wanted::Bytes)?;
         Ok(window.bytes.slice(at - window.start..at - window.start + length))
     }
 
     /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
     /// other.
-    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32>, window: &Window) {
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, window: &Window) {
         if let Source::Packed(packed) = &self.source {
             return packed.fetch(offsets);
         }
@@ -295,11 +304,11 @@ impl Segment {
 
     /// Moves the window to where it holds the bytes `wanted`, unless it does already; short reads are errors.
     #[inline]
-    fn reach(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
-        if window.holds(self.number(), &wanted) { Ok(()) } else { self.move_window(wanted, end, window) }
+    fn reach(&self, wanted: Range<usize>, end: u32, window: &mut Window, what: Wanted) -> Result<(), ReadError> {
+        if window.holds(self.number(), &wanted) { Ok(()) } else { self.move_window(wanted, end, window, what) }
     }
 
-    fn move_window(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
+    fn move_window(&self, wanted: Range<usize>, end: u32, window: &mut Window, what: Wanted) -> Result<(), ReadError> {
         let at = wanted.start;
         let short = || self.corrupt(at.min(u32::MAX as usize) as u32, "the file is shorter than the log says");
         let map = match &self.source {
@@ -309,8 +318,13 @@ impl Segment {
             Source::Packed(packed) if wanted.end > packed.plain_len() => return Err(short()),
             Source::Packed(packed) => {
                 // Who reads what comes next gets the whole page.
-                let to = if window.is_followed_by(self.number(), at) { (at / PAGE + 1) * PAGE } else { wanted.end };
-                let unpacked = packed.unpack(at, wanted.end.max(to)).map_err(|error| self.io(error))?;
+                let is_next = window.is_followed_by(self.number(), at);
+                let to = if is_next { wanted.end.max((at / PAGE + 1) * PAGE) } else { wanted.end };
+                let unpacked = match what == Wanted::Record && self.checked.holds(at as u32) && !is_next {
+                    true => packed.unpack_unsealed(at, to),
+                    false => packed.unpack(at, to),
+                }
+                .map_err(|error| self.io(error))?;
                 let (start, bytes) = (unpacked.start, Bytes::from(unpacked.bytes));
                 *window = Window { segment: self.number(), start, bytes, is_map: false };
                 return Ok(());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::page::{Page, is_whole, span, touch};
+use super::page::{Page, is_whole, span, touch_front, touch_row};
 use super::{HEAD_DAMAGED, PAGE, PAGE_DAMAGED, lz4};
 use crate::log::format::{BadHeader, PACKED_VERSION, Reader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, put_u32};
 use crate::log::segment::segment_name;
@@ -222,15 +222,16 @@ impl PackedFile {
     }
 
     /// Has the memory fetched behind records that are unpacked next.
-    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32>) {
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone) {
         let Some(map) = &self.map else { return };
-        let mut touched = 0;
-        for offset in offsets {
+        let page = |offset: u32| {
             let number = offset as usize / PAGE;
-            let (from, to) = (self.page_at(number) as usize, self.page_at(number + 1) as usize);
-            touched ^= touch(map.get(from..to).unwrap_or_default(), offset as usize);
-        }
-        std::hint::black_box(touched);
+            map.get(self.page_at(number) as usize..self.page_at(number + 1) as usize).unwrap_or_default()
+        };
+        // All fronts first: what follows needs them, and waits for none of them alone.
+        let fronts = offsets.clone().fold(0, |touched, offset| touched ^ touch_front(page(offset)));
+        let rows = offsets.fold(fronts, |touched, offset| touched ^ touch_row(page(offset), offset as usize));
+        std::hint::black_box(rows);
     }
 
     /// The length of the plain segment.
@@ -261,7 +262,16 @@ impl PackedFile {
     /// The rows from the one that covers `from` on, up to one that reaches `to` or the end of the segment. `from` is behind
     /// the segment header, and before the end.
     pub(crate) fn unpack(&self, from: usize, to: usize) -> io::Result<Unpacked> {
-        self.rows(from, to).map_err(|failure| {
+        self.rows_or_error(from, to, Some(&self.salt))
+    }
+
+    /// As [`unpack`](Self::unpack), but for the CRCs of records, which are zeros: for who has checked the record before.
+    pub(crate) fn unpack_unsealed(&self, from: usize, to: usize) -> io::Result<Unpacked> {
+        self.rows_or_error(from, to, None)
+    }
+
+    fn rows_or_error(&self, from: usize, to: usize, salt: Option<&Salt>) -> io::Result<Unpacked> {
+        self.rows(from, to, salt).map_err(|failure| {
             match failure {
                 UnpackFailure::Damaged(page) => {
                     UnpackFailure::Damaged(DamagedPage { until: self.readable_from(page), ..page })
@@ -284,8 +294,8 @@ impl PackedFile {
         self.head.plain_len
     }
 
-    fn rows(&self, from: usize, to: usize) -> Result<Unpacked, UnpackFailure> {
-        let with = (&self.salt, &self.head.dictionary[..]);
+    fn rows(&self, from: usize, to: usize, salt: Option<&Salt>) -> Result<Unpacked, UnpackFailure> {
+        let with = (salt, &self.head.dictionary[..]);
         let to = to.min(self.plain_len());
         let (mut number, mut bytes) = self.page_of(from)?;
         let mut unpacked: Option<Unpacked> = None;
@@ -437,7 +447,7 @@ impl DiskFile for PackedFile {
         let mut last = self.last.lock();
         if !(last.start..last.end()).contains(&offset) {
             let page_end = (offset / PAGE + 1) * PAGE;
-            *last = match self.rows(offset, page_end) {
+            *last = match self.rows(offset, page_end, Some(&self.salt)) {
                 // What is damaged may come later.
                 Err(UnpackFailure::Damaged(_)) => self.unpack(offset, offset + 1)?,
                 rows => rows?,

@@ -19,7 +19,7 @@
 //! A unit is what is left: of an id of version 7 the last 10 bytes, of another all 16, then what follows the time.
 
 use super::PAGE;
-use super::columns::{COLUMNS_LEN, Columns, put_table};
+use super::columns::{COLUMNS, COLUMNS_LEN, Columns, put_table};
 use super::rows::{Row, SHAPE, START, UNIT_END, put_plain};
 use crate::log::format::{Reader, Salt, put_u16, put_u32};
 
@@ -151,7 +151,13 @@ impl<'a> Page<'a> {
 
     /// Adds the plain bytes of a row to `out`, at most `most` of them.
     #[inline]
-    pub(super) fn put_row(&self, row: usize, most: usize, with: (&Salt, &[u8]), out: &mut Vec<u8>) -> Option<()> {
+    pub(super) fn put_row(
+        &self,
+        row: usize,
+        most: usize,
+        with: (Option<&Salt>, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let number = |column| self.columns.get(self.table, row, column);
         let next = if row + 1 < self.rows { self.start(row + 1) } else { self.end };
         let length = next.checked_sub(self.start(row)).filter(|length| (1..=most).contains(length))?;
@@ -179,11 +185,22 @@ pub(super) fn span(page: &[u8]) -> Option<(usize, usize)> {
     Some((place(fields.u64()?), end as usize))
 }
 
-/// Has the memory behind what is about to be decoded fetched: the row of `at`, its unit, and what leads there.
+/// Has the memory behind the front of a page fetched.
 #[inline]
-pub(super) fn touch(page: &[u8], at: usize) -> u8 {
-    // Rows and their units are about as long as each other; the columns take the front.
-    let guess = (at % PAGE) * page.len().saturating_sub(HEAD + COLUMNS_LEN) / PAGE + HEAD + COLUMNS_LEN;
-    let lines = [0, 64, guess / 8, guess, guess + 64];
-    lines.iter().fold(0, |touched, at| touched ^ page.get(*at).copied().unwrap_or_default())
+pub(super) fn touch_front(page: &[u8]) -> u8 {
+    [0, 64, 128].iter().fold(0, |touched, at| touched ^ page.get(*at).copied().unwrap_or_default())
+}
+
+/// Has the memory behind the row at `at` of the plain segment fetched, and behind its unit, where they should be: rows are
+/// about as long as each other. The front should have been.
+#[inline]
+pub(super) fn touch_row(page: &[u8], at: usize) -> u8 {
+    let byte = |at: usize| page.get(at).copied().unwrap_or_default();
+    let rows = usize::from(u16::from_le_bytes([byte(4), byte(5)]));
+    let row_bits: usize = (0..COLUMNS).map(|column| usize::from(byte(HEAD + 13 * column + 12))).sum();
+    let table = HEAD + COLUMNS_LEN + 4 * usize::from(byte(6));
+    let units = table + rows * row_bits / 8;
+    let row = table + at % PAGE * rows / PAGE * row_bits / 8;
+    let unit = units + at % PAGE * page.len().saturating_sub(units) / PAGE;
+    [row, unit.saturating_sub(64), unit, unit + 64].iter().fold(0, |touched, at| touched ^ byte(*at))
 }

@@ -125,7 +125,8 @@ impl Row {
     }
 }
 
-/// Adds the plain bytes of a row, `length` of them, to `out`. `None` where there is no such row.
+/// Adds the plain bytes of a row, `length` of them, to `out`; without a salt the CRC of a record is left out, as zeros.
+/// `None` where there is no such row.
 #[inline]
 pub(super) fn put_plain(
     out: &mut Vec<u8>,
@@ -133,7 +134,7 @@ pub(super) fn put_plain(
     shape: u32,
     unit: &[u8],
     number: impl Fn(usize) -> u64,
-    (salt, dictionary): (&Salt, &[u8]),
+    (salt, dictionary): (Option<&Salt>, &[u8]),
 ) -> Option<()> {
     let start = out.len();
     if length > unit.len().saturating_mul(MOST_PER_BYTE).saturating_add(RECORD_HEADER_LEN + ID_END + TIME_LEN) {
@@ -178,7 +179,7 @@ pub(super) fn put_plain(
         out.extend_from_slice(unit);
     }
     let row = out.get_mut(start..).filter(|row| row.len() == length)?;
-    if shape & IS_RECORD != 0 {
+    if let Some(salt) = salt.filter(|_| shape & IS_RECORD != 0) {
         let crc = record_crc(row, salt);
         row.get_mut(4..8)?.copy_from_slice(&crc.to_le_bytes());
     }
