@@ -202,5 +202,6 @@ pub(super) fn touch_row(page: &[u8], at: usize) -> u8 {
     let units = table + rows * row_bits / 8;
     let row = table + at % PAGE * rows / PAGE * row_bits / 8;
     let unit = units + at % PAGE * page.len().saturating_sub(units) / PAGE;
-    [row, unit.saturating_sub(64), unit, unit + 64].iter().fold(0, |touched, at| touched ^ byte(*at))
+    let lines = [row.saturating_sub(24), row + 24, unit.saturating_sub(64), unit, unit + 64, unit + 128];
+    lines.iter().fold(0, |touched, at| touched ^ byte(*at))
 }
