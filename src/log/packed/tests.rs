@@ -1,4 +1,5 @@
 //! Rows come out of a page as they went in, and no bytes make the readers panic.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
 
