@@ -40,6 +40,7 @@ bugs! {
     DamagedTailCut: "any bad frame at the end of the log is taken for a torn tail",
     RecordUnchecked: "a read doesn't check the record's CRC",
     IdsCheckedOnce: "ids that came in between look-up and commit aren't looked for",
+    PackedNotSynced: "a packed segment takes the place of the plain one before it is synced",
     EnospcPoisons: "a full disk poisons the store",
 }
 

@@ -20,16 +20,18 @@ use atlas::log::{Append, Depth, Folds, OpenError, Options};
 use atlas::{Atlas, Error, Event, EventStore};
 use serde_json::{Value, json};
 
-fn kept() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat/v1")
+/// The folder with the directory that was kept under this name, which is of one version of the format.
+fn kept(name: &str) -> PathBuf {
+    let version = if name == "packed" { "v2" } else { "v1" };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(version)
 }
 
 /// A copy of a directory that was kept, and what was in it.
 fn copy(name: &str) -> (tempfile::TempDir, PathBuf, Value) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("data");
-    copy_folder(&kept().join(name), &dir);
-    let text = fs::read_to_string(kept().join(format!("{name}.json"))).unwrap();
+    copy_folder(&kept(name).join(name), &dir);
+    let text = fs::read_to_string(kept(name).join(format!("{name}.json"))).unwrap();
     (folder, dir, serde_json::from_str(&text).unwrap())
 }
 
@@ -96,7 +98,9 @@ async fn what_was_kept_is_written_where_that_is_asked_for() {
     if let Some(to) = std::env::var_os("ATLAS_WRITE_COMPAT") {
         generate::write(Path::new(&to)).await;
     }
-    assert!(kept().join("closed/log/00000002.seg").exists() && kept().join("crashed/log/00000002.seg").exists());
+    for name in ["closed", "crashed", "packed"] {
+        assert!(kept(name).join(name).join("log/00000002.seg").exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,12 +113,44 @@ async fn a_directory_that_a_crash_left_is_recovered() {
     reads_what_was_kept("crashed").await;
 }
 
+#[cfg(feature = "compression")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_with_packed_segments_is_read() {
+    reads_what_was_kept("packed").await;
+}
+
+/// Without the feature they can be read by, packed segments are refused, and nothing is changed.
+#[cfg(not(feature = "compression"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn packed_segments_are_refused_by_a_build_that_cannot_read_them() {
+    use atlas::log::{OpenMode, ReadError};
+    let (_folder, dir, _) = copy("packed");
+    let before = files(&dir);
+    let existing = Options { create: false, ..Options::default() };
+    for mode in [OpenMode::Write, OpenMode::Read, OpenMode::Salvage] {
+        let disk = atlas::storage::RealDisk::new(&dir);
+        let error = EventStore::open_with_mode(atlas::storage::Environment::new(disk), existing.clone(), mode);
+        let error = error.unwrap_err();
+        let is_it = |file: &str, feature: &str| file == "log/00000001.seg" && feature == "compression";
+        let refused =
+            matches!(&error, OpenError::Read(ReadError::FeatureMissing { file, feature }) if is_it(file, feature));
+        assert!(refused, "{mode:?}: {error}");
+    }
+    let report = atlas::verify(&dir, &Depth::default(), |_, _| {}).unwrap();
+    assert!(!report.ok && report.problems[0].what.contains("the feature `compression`"), "{report:?}");
+    assert!(matches!(atlas::rebuild(&dir, |_, _| {}), Err(Error::Rebuild(_) | Error::Open(_))));
+    assert!(files(&dir) == before, "nothing was changed");
+    let packs = Options { compress: atlas::log::Compress::All, ..Options::default() };
+    let error = EventStore::open_options(dir.join("other"), packs).unwrap_err();
+    assert!(matches!(error, OpenError::Option { option: "compress", .. }), "{error}");
+}
+
 /// Every record kind in use stands in what was kept.
 #[test]
 fn all_kinds_of_records_are_kept() {
     for name in ["closed", "crashed"] {
         let mut kinds = std::collections::BTreeSet::new();
-        for entry in fs::read_dir(kept().join(name).join("log")).unwrap() {
+        for entry in fs::read_dir(kept(name).join(name).join("log")).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ending| ending == "seg") {
                 kinds.extend(record_kinds(&fs::read(path).unwrap()));
@@ -160,15 +196,15 @@ fn a_newer_segment_is_refused_before_anything_is_changed() {
     let (_folder, dir, _) = copy("closed");
     let last = (1..).take_while(|n| dir.join(format!("log/{n:08}.seg")).exists()).last().unwrap();
     let name = format!("log/{last:08}.seg");
-    patch_version(&dir.join(&name), 2);
+    patch_version(&dir.join(&name), 3);
     let before = files(&dir);
     let refused =
-        |error: &OpenError| matches!(error, OpenError::NewerFormat { file, found: 2, known: 1 } if *file == name);
+        |error: &OpenError| matches!(error, OpenError::NewerFormat { file, found: 3, known: 2 } if *file == name);
     let existing = Options { create: false, ..Options::default() };
     for opened in [EventStore::open_options(&dir, existing), EventStore::open_read_only(&dir)] {
         let error = opened.unwrap_err();
         assert!(refused(&error), "{error}");
-        assert!(error.to_string().contains("format version 2; this version of Atlas reads up to 1"), "{error}");
+        assert!(error.to_string().contains("format version 3; this version of Atlas reads up to 2"), "{error}");
     }
     assert!(matches!(atlas::rebuild(&dir, |_, _| {}), Err(Error::Rebuild(_))));
     let report = atlas::verify(&dir, &Depth::default(), |_, _| {}).unwrap();

@@ -10,6 +10,7 @@ use super::format::{FRAME_HEADER_LEN, RECORD_HEADER_LEN, RecordHeader, SEGMENT_H
 use super::index::{Directory, KeyHash};
 use super::lock_file::LockFile;
 use super::open::{before_tail, first_foreign, missing_segment};
+use super::packed::check_built_in;
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Segment, Window, segment_name, segment_numbers};
@@ -70,6 +71,7 @@ fn open_at(environment: Environment, options: Options, stated: Address) -> Resul
     let started = environment.clock.now_micros();
     let disk = environment.disk.clone();
     let last = last_segment(&*disk, stated)?;
+    check_built_in(&*disk, [1, last - 1].into_iter().filter(|number| *number > 0))?;
     let segment = Segment::open(&*disk, last, false, None)?;
     let store_id = segment.header.store_id;
     let sealed = Arc::new(SealedSegments::new(disk, store_id, KeyHash::new(store_id), &options, false));

@@ -1,6 +1,7 @@
 //! The log at work: the current view, the queue, the one committer, sealing behind it.
 
 mod closing;
+mod packing;
 mod sealing;
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::{Address, Append, AppendError, Durability, Options, ReadError, Receip
 use crate::event::Scope;
 use crate::planted::{Bug, planted};
 use crate::storage::{Environment, Fence, Lane};
-use crate::sync::{AtomicBool, Mutex, Ordering, RwLock};
+use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, RwLock};
 
 /// Segments that may wait to be indexed behind; a committer that would add another indexes one itself, and refuses
 /// appends at twice as many.
@@ -61,6 +62,8 @@ pub(crate) struct Core {
     poison: Mutex<Option<AppendError>>,
     /// Serialises what changes the sealed part of the view.
     sealing: Mutex<()>,
+    /// Up to which segment all were packed, or looked at and left.
+    packed: AtomicU32,
     closing: AtomicBool,
     /// How the first close ended; held while it goes on.
     closed: Mutex<Option<Result<(), AppendError>>>,
@@ -118,6 +121,7 @@ impl Core {
             poison: Mutex::new(None),
             sealing: Mutex::new(()),
             spare: Spare::default(),
+            packed: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             closed: Mutex::new(None),
             fence: Fence::default(),

@@ -35,7 +35,8 @@ impl Derived {
         *self.may_write.write() = false;
     }
 
-    fn on_disk<T>(&self, write: impl FnOnce() -> T) -> Option<T> {
+    /// Does what writes to the disk, where the store may; `None` where it may not.
+    pub(crate) fn on_disk<T>(&self, write: impl FnOnce() -> T) -> Option<T> {
         self.may_write.try_read().filter(|may_write| **may_write).map(|_held| write())
     }
 

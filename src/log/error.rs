@@ -141,6 +141,14 @@ pub enum ReadError {
         /// What was found.
         what: &'static str,
     },
+    /// A segment is packed, and this build of Atlas can't read those.
+    #[error("{file}: the segment is packed; reading it takes a build with the feature `{feature}`")]
+    FeatureMissing {
+        /// The file's name in the data directory.
+        file: String,
+        /// The feature of the crate.
+        feature: &'static str,
+    },
     /// A store that is open for reading only found another log in its place, or an older one: a copy was put there.
     #[error("{file} is not of the log that was opened, or of an older copy of it; open the store again")]
     Replaced {

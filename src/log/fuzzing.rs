@@ -27,6 +27,11 @@ pub fn open_read_only(environment: Environment, options: Options) -> Result<Even
     EventStore::open_with_mode(environment, options, OpenMode::Read)
 }
 
+/// Any bytes as a packed segment, and as its pages: never a panic.
+pub fn packed(bytes: &[u8]) {
+    super::packed::fuzz(bytes);
+}
+
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     if let Some(to) = bytes.get_mut(at..at + value.len()) {
         to.copy_from_slice(value);

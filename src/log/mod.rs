@@ -1,6 +1,7 @@
 //! The log: an append-only, log-structured store of events in segments, with keyframes among them.
 //!
-//! The parts, from the bytes up: `format` (frames and records as pure bytes), `segment` (one file), `index` (of one
+//! The parts, from the bytes up: `format` (frames and records as pure bytes), `segment` (one file), `packed` (one that
+//! takes less room), `index` (of one
 //! segment, and the directory over all), `part` and `view` (what can be asked of the log at one moment), `recovery` and
 //! `open`, `prepare`, `queue`, `writer` and `core` (appending), `read`, `follow` and `state` (reading), `beside`
 //! (reading what another process writes), `store` (all of it for users). `docs/design.md` draws the bytes and argues each step.
@@ -30,6 +31,7 @@ mod memo;
 mod numbers;
 mod open;
 mod options;
+mod packed;
 mod part;
 mod prepare;
 mod prepared;
@@ -61,7 +63,7 @@ pub use import::Import;
 pub use kind::RecordKind;
 pub(crate) use lock_file::has_no_log;
 pub use open::OpenMode;
-pub use options::{KeyframePolicy, Options, ReadMode};
+pub use options::{Compress, KeyframePolicy, Options, ReadMode};
 pub use read::{Direction, Events, Query};
 pub(crate) use rebuild::Rebuild;
 pub use rebuild::{Lost, RebuildError};

@@ -7,6 +7,7 @@ use super::derived::describes;
 use super::format::SegmentEnd;
 use super::index::{Directory, KeyHash, MemoryIndex};
 use super::lock_file::{LockFile, LockState};
+use super::packed::check_built_in;
 use super::part::{MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Scan, Stop};
 use super::segment::{Segment, index_number, is_own_name, segment_name, segment_number, segment_numbers};
@@ -68,6 +69,7 @@ pub(crate) fn open_locked(
         return Err(OpenError::Corrupt { source, readable_to: 0 });
     }
     let last = segments(&*disk, &environment, &names, create)?;
+    check_built_in(&*disk, [1, last - 1].into_iter().filter(|number| *number > 0))?;
     let tail_segment = Segment::open(&*disk, last, true, None)?;
     let store_id = tail_segment.header.store_id;
     let hash = KeyHash::new(store_id);
@@ -292,7 +294,7 @@ fn recover(
         }
         let mut index = scan.index;
         index.last_crc = scan.last_crc;
-        let closed = closed && base.is_some();
+        let closed = closed && base.is_some() || segment.packed().is_some();
         return Ok(Tail { segment, base, index, last_recorded: scan.last_recorded, closed });
     }
     Err(segment.io(std::io::Error::other("the file changes while it is recovered")).into())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::OpenError;
-use crate::event::Limits;
+use crate::event::{Limits, Scope};
 
 /// How segments are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,19 @@ pub enum KeyframePolicy {
     Never,
 }
 
+/// Which sealed segments are packed, and what in them is compressed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// None. Those that are packed already stay so.
+    #[default]
+    None,
+    /// All that is sealed.
+    All,
+    /// All that is sealed, but records of streams of other scopes keep their bytes uncompressed within it; only what
+    /// repeats in their headers takes less room.
+    Scopes(Vec<Scope>),
+}
+
 /// Options of a store. Values out of range are refused with [`OpenError::Option`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -45,6 +58,9 @@ pub struct Options {
     pub limits: Limits,
     /// How segments are read.
     pub read_mode: ReadMode,
+    /// Which sealed segments are packed, behind, once the next one is indexed. Takes the feature `compression` of the crate.
+    /// Default none.
+    pub compress: Compress,
     /// When a fold writes a keyframe.
     pub keyframes: KeyframePolicy,
     /// Fewest events between two keyframes of the adaptive policy. Default 32.
@@ -69,6 +85,7 @@ impl Default for Options {
             max_queue: 128 << 20,
             limits: Limits::default(),
             read_mode: ReadMode::Map,
+            compress: Compress::None,
             keyframes: KeyframePolicy::Adaptive(8),
             keyframe_min_events: 32,
             max_open_segments: 256,
@@ -84,6 +101,9 @@ impl Options {
         let in_range = |option, value: u64, range: std::ops::RangeInclusive<u64>, expected| {
             if range.contains(&value) { Ok(()) } else { Err(OpenError::Option { option, value, expected }) }
         };
+        let is_wanted = u64::from(self.compress != Compress::None);
+        let built_in = u64::from(cfg!(feature = "compression"));
+        in_range("compress", is_wanted, 0..=built_in, "none in a build without the feature `compression`")?;
         in_range("segment_size", self.segment_size, 64 << 10..=1 << 30, "64 KiB to 1 GiB")?;
         in_range("max_commit", self.max_commit as u64, 1 << 20..=64 << 20, "1 MiB to 64 MiB")?;
         in_range("max_queue", self.max_queue as u64, 1 << 20..=u64::MAX, "at least 1 MiB")?;

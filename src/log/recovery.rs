@@ -257,6 +257,9 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
 /// `false`: a frame isn't any more what was scanned, as that cache let go of it; nothing was lost that was durable, and
 /// the scan is to be made again.
 pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<bool, ReadError> {
+    if segment.packed().is_some() {
+        return Ok(true);
+    }
     let io = |error| segment.io(error);
     let synced = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
     let ends = scan.index.frames.iter().skip(1).map(|frame| frame.offset).chain([scan.index.end]);

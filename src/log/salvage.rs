@@ -23,6 +23,7 @@ use super::derived::NOT_CONTINUED;
 use super::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use super::index::{Directory, IndexFile, KeyHash};
 use super::lock_file::{LockFile, LockState};
+use super::packed::{check_built_in, open_plain};
 use super::part::{Horizon, MemoryPart, Part, SealedPart};
 use super::recovery::{self, Before, Stop};
 use super::segment::{Segment, segment_name, segment_number, segment_numbers};
@@ -129,6 +130,7 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     if numbers.is_empty() {
         return Err(OpenError::NotFound { dir: String::new() });
     }
+    check_built_in(&*disk, numbers.iter().copied())?;
     let mut files = Files::read(&*disk, &numbers)?;
     let (store_id, last) = (files.store_id, files.last());
     let hash = KeyHash::new(store_id);
@@ -155,7 +157,7 @@ pub(super) fn open(environment: Environment, options: Options) -> Result<Arc<Cor
     }
     for number in drop_foreign(&mut kept) {
         let what = "the segments beside it contradict it: it is of another history";
-        match disk.open(&segment_name(number), false).and_then(|file| file.len()) {
+        match open_plain(&*disk, &segment_name(number)).and_then(|file| file.len()) {
             Ok(length) => losses.push(whole_segment(number, length, what.to_owned())),
             Err(error) if is_shortage(&error) => return Err(ReadError::io(segment_name(number))(error).into()),
             Err(error) => losses.push(unreadable_segment(&*disk, number, &segment_name(number), &error)),

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use checked::Checked;
 
 use super::format::{
-    BadHeader, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
+    BadHeader, PACKED_VERSION, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
 };
+use super::packed::{DamagedPage, PAGE, PAGE_DAMAGED, PackedFile, SegmentFile, open_file};
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
@@ -23,6 +24,7 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering, RwLock};
 enum Source {
     Map(Bytes),
     File(Growing),
+    Packed(Arc<PackedFile>),
 }
 
 /// What is mapped so far of a file that grows.
@@ -33,6 +35,15 @@ struct Growing {
     /// Up to where it is durable, and so never written again.
     durable: AtomicU32,
     map: RwLock<Bytes>,
+}
+
+/// What a window is moved for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// A record, whose CRC doesn't matter where it was checked before.
+    Record,
+    /// All of the bytes.
+    Bytes,
 }
 
 /// What is fetched ahead of a record, from its offset on: the front of one of usual size.
@@ -125,7 +136,12 @@ impl Segment {
         mapped_len: Option<usize>,
     ) -> Result<Arc<Self>, OpenError> {
         let name = segment_name(number);
-        let file = disk.open(&name, write).map_err(ReadError::io(&name))?;
+        let opened = open_file(disk, &name, write, mapped_len.is_some())?;
+        let packed = match &opened {
+            SegmentFile::Packed(packed) => Some(packed.clone()),
+            SegmentFile::Plain(_) => None,
+        };
+        let file = opened.into_plain();
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         let found = file.read_up_to(0, &mut bytes).map_err(ReadError::io(&name))?;
         let corrupt = |what| ReadError::Corrupt { file: name.clone(), offset: 0, what };
@@ -133,13 +149,14 @@ impl Segment {
             Ok(header) if header.number == number => header,
             Ok(_) => return Err(corrupt("the header is of another segment").into()),
             Err(BadHeader::Newer(found)) => {
-                return Err(OpenError::NewerFormat { file: name, found, known: super::format::FORMAT_VERSION });
+                return Err(OpenError::NewerFormat { file: name, found, known: PACKED_VERSION });
             }
             Err(BadHeader::Bad(what)) => return Err(corrupt(what).into()),
         };
-        let source = match mapped_len {
-            Some(length) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
-            None => Source::File(Growing::default()),
+        let source = match (packed, mapped_len) {
+            (Some(packed), _) => Source::Packed(packed),
+            (None, Some(length)) => Source::Map(file.map(length).map_err(ReadError::io(&name))?),
+            (None, None) => Source::File(Growing::default()),
         };
         let salt = Salt::new(header.salt);
         Ok(Arc::new(Self { header, salt, file, source, name, checked: Checked::default() }))
@@ -176,11 +193,22 @@ impl Segment {
         self.header.number
     }
 
+    /// Its file, where it is packed: nothing is ever written to it.
+    pub(crate) fn packed(&self) -> Option<&PackedFile> {
+        match &self.source {
+            Source::Packed(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
     pub(crate) fn corrupt(&self, offset: u32, what: &'static str) -> ReadError {
         ReadError::Corrupt { file: self.name.clone(), offset: u64::from(offset), what }
     }
 
     pub(crate) fn io(&self, error: std::io::Error) -> ReadError {
+        if let Some(DamagedPage { offset, .. }) = error.get_ref().and_then(|error| error.downcast_ref()) {
+            return self.corrupt(*offset, PAGE_DAMAGED);
+        }
         ReadError::io(&self.name)(error)
     }
 
@@ -217,17 +245,19 @@ impl Segment {
         if at + RECORD_HEADER_LEN > end as usize {
             return Err(beyond());
         }
-        self.reach(at..at + RECORD_HEADER_LEN, end, window)?;
+        self.reach(at..at + RECORD_HEADER_LEN, end, window, Wanted::Record)?;
         let header = window.from(at).and_then(RecordHeader::decode).ok_or_else(beyond)?;
         let record = at..at + header.record_len();
         if record.end > end as usize {
             return Err(beyond());
         }
-        self.reach(record.clone(), end, window)?;
+        self.reach(record.clone(), end, window, Wanted::Record)?;
         let in_window = record.start - window.start..record.end - window.start;
-        if !(window.is_map && self.checked.holds(offset)) {
+        // What is packed doesn't change either, and each page is checked whenever it is read from a file.
+        let is_constant = window.is_map || self.packed().is_some();
+        if !(is_constant && self.checked.holds(offset)) {
             self.check(offset, window.bytes.get(in_window.clone()).unwrap_or_default())?;
-            if window.is_map {
+            if is_constant {
                 self.checked.add(offset);
             }
         }
@@ -254,13 +284,16 @@ impl Segment {
 
     /// `length` bytes from `at`, unchecked; short reads are errors.
     pub(crate) fn slice(&self, at: usize, length: usize, end: u32, window: &mut Window) -> Result<Bytes, ReadError> {
-        self.reach(at..at.saturating_add(length), end, window)?;
+        self.reach(at..at.saturating_add(length), end, window, Wanted::Bytes)?;
         Ok(window.bytes.slice(at - window.start..at - window.start + length))
     }
 
     /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
     /// other. Where the first of them have to come from the disk, the others are asked for all at once.
     pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, window: &Window) {
+        if let Source::Packed(packed) = &self.source {
+            return packed.fetch(offsets);
+        }
         if !window.is_map || window.segment != self.number() {
             return;
         }
@@ -283,22 +316,39 @@ impl Segment {
 
     /// Has a stretch read that will be needed as a whole.
     pub(crate) fn read_ahead(&self, from: u32, to: u32) {
-        self.file.will_need(from as usize..to as usize);
+        // Offsets in a packed file are others.
+        if self.packed().is_none() {
+            self.file.will_need(from as usize..to as usize);
+        }
     }
 
     /// Moves the window to where it holds the bytes `wanted`, unless it does already; short reads are errors.
     #[inline]
-    fn reach(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
-        if window.holds(self.number(), &wanted) { Ok(()) } else { self.move_window(wanted, end, window) }
+    fn reach(&self, wanted: Range<usize>, end: u32, window: &mut Window, what: Wanted) -> Result<(), ReadError> {
+        if window.holds(self.number(), &wanted) { Ok(()) } else { self.move_window(wanted, end, window, what) }
     }
 
-    fn move_window(&self, wanted: Range<usize>, end: u32, window: &mut Window) -> Result<(), ReadError> {
+    fn move_window(&self, wanted: Range<usize>, end: u32, window: &mut Window, what: Wanted) -> Result<(), ReadError> {
         let at = wanted.start;
         let short = || self.corrupt(at.min(u32::MAX as usize) as u32, "the file is shorter than the log says");
         let map = match &self.source {
             Source::Map(map) if wanted.end <= map.len() => Some(map.clone()),
             Source::Map(_) => return Err(short()),
             Source::File(growing) => growing.map(&*self.file, wanted.end),
+            Source::Packed(packed) if wanted.end > packed.plain_len() => return Err(short()),
+            Source::Packed(packed) => {
+                // Who reads what comes next gets the whole page.
+                let is_next = window.is_followed_by(self.number(), at);
+                let to = if is_next { wanted.end.max((at / PAGE + 1) * PAGE) } else { wanted.end };
+                let unpacked = match what == Wanted::Record && self.checked.holds(at as u32) && !is_next {
+                    true => packed.unpack_unsealed(at, to),
+                    false => packed.unpack(at, to),
+                }
+                .map_err(|error| self.io(error))?;
+                let (start, bytes) = (unpacked.start, Bytes::from(unpacked.bytes));
+                *window = Window { segment: self.number(), start, bytes, is_map: false };
+                return Ok(());
+            }
         };
         if let Some(bytes) = map {
             *window = Window { segment: self.number(), start: 0, bytes, is_map: true };
@@ -343,6 +393,12 @@ impl Window {
     #[inline]
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Whether a record at `at` is the next one, or begins the next frame.
+    fn is_followed_by(&self, segment: u32, at: usize) -> bool {
+        let end = self.start + self.bytes.len();
+        self.segment == segment && (end..=end + 64).contains(&at)
     }
 
     /// Whether `at` is near the end of a block that was read: the reader goes forward.

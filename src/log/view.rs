@@ -182,6 +182,11 @@ impl SealedSegments {
         Ok(Part::Sealed(Arc::new(SealedPart::new(segment, index))))
     }
 
+    /// Has a segment's file opened anew when it is next read: another stands in its place.
+    pub(crate) fn close(&self, number: u32) {
+        self.open.lock().parts.remove(&number);
+    }
+
     /// Takes in a segment that was sealed just now.
     pub(crate) fn sealed(&self, index: Arc<IndexFile>) -> Result<(), ReadError> {
         let segment = self.segment(index.summary.segment, Some(index.summary.end))?;

@@ -44,13 +44,12 @@ impl Flipped {
 }
 
 /// Where frames of a segment begin, and the last one ends; up to where it says itself that it had been synced.
-fn layout(disk: &SimulatedDisk, number: u32) -> Check<(Vec<u32>, u64)> {
-    let segment = Segment::open(disk, number, false, None).map_err(unexpected("a look at a segment"))?;
+fn layout(segment: &Segment) -> Check<(Vec<u32>, u64)> {
     let hash = KeyHash::new(segment.header.store_id);
-    let scan = scan(&segment, hash, &Before::Segment(None), None, |_| {}).map_err(unexpected("a scan"))?;
+    let scan = scan(segment, hash, &Before::Segment(None), None, |_| {}).map_err(unexpected("a scan"))?;
     let mut begins: Vec<u32> = scan.index.frames.iter().map(|frame| frame.offset).collect();
     begins.push(scan.index.end);
-    let proven = if scan.synced_to.segment() == number { scan.synced_to.offset() } else { 0 };
+    let proven = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
     Ok((begins, u64::from(proven)))
 }
 
@@ -61,7 +60,8 @@ pub(super) fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk
     let number = simulation.rng.below(segments.len() as u64) as usize;
     let Some(name) = segments.get(number).cloned() else { return Ok(()) };
     simulation.figures.damages += 1;
-    let (begins, mut proven) = layout(disk, number as u32 + 1)?;
+    let segment = Segment::open(disk, number as u32 + 1, false, None).map_err(unexpected("a look at a segment"))?;
+    let (begins, mut proven) = layout(&segment)?;
     // Where LOCK says nothing, the log alone says what had been synced.
     if simulation.rng.one_in(2) {
         disk.damage("LOCK", Vec::clear).map_err(unexpected("a damage"))?;
@@ -71,6 +71,12 @@ pub(super) fn damage_a_segment(simulation: &mut Simulation, disk: &SimulatedDisk
     let (rng, mut at) = (&mut simulation.rng, 0);
     disk.damage(&name, |bytes| at = flip(rng, bytes) as u64).map_err(unexpected("a damage"))?;
     let begins = begins.into_iter().map(u64::from).rfind(|begins| *begins <= at).unwrap_or(0);
+    let (begins, at) = match segment.packed().map(|packed| packed.page_with(at)) {
+        None => (begins, at),
+        Some(Some(page)) => (page, page),
+        // In one of the two heads: no error may be about it.
+        Some(None) => (1, 0),
+    };
     let flipped = Flipped { name, at, begins };
     simulation.note(|| format!("byte {at} of {} flips, in what begins at {begins}", flipped.name));
     // The one thing that can't be told from a tear: damage of what no later frame says was synced.

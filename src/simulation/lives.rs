@@ -9,7 +9,7 @@ use super::model::{Check, Model, ensure};
 use super::readers::{Readers, is_explained};
 use super::world::{SetClock, World};
 use crate::log::{
-    AppendError, Durability, EventStore, KeyframePolicy, OpenError, OpenMode, Options, ReadError, Receipt,
+    AppendError, Compress, Durability, EventStore, KeyframePolicy, OpenError, OpenMode, Options, ReadError, Receipt,
 };
 use crate::storage::simulated::{Fault, Rng, SimulatedDisk};
 
@@ -70,6 +70,7 @@ pub(super) fn options(rng: &mut Rng) -> Options {
         keyframe_min_events: 2,
         max_open_segments: 8,
         fill_chunk: 4096 << rng.below(3),
+        compress: if cfg!(feature = "compression") && rng.one_in(2) { Compress::All } else { Compress::None },
         ..Options::default()
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use atlas::dispatch::{Delivery, DeliveryFilter, Emit, HandlerError};
-use atlas::log::{Append, At, Durability, EventRef, Fold, KeyframePolicy, Options};
+use atlas::log::{Append, At, Compress, Durability, EventRef, Fold, KeyframePolicy, Options};
 use atlas::{Atlas, Event, EventStore, Scope, Uuid};
 use serde_json::{Value, json};
 
@@ -56,13 +56,28 @@ pub(crate) async fn open(dir: &Path) -> Atlas {
     Atlas::builder().log_options(options).dispatch(false).open(dir).await.unwrap()
 }
 
-/// Writes both directories, and what is in them, to `to`.
+/// Waits until every segment but the last is packed.
+async fn until_packed(dir: &Path) {
+    let is_packed = |path: &Path| fs::read(path).unwrap()[8] == 2;
+    let segments: Vec<_> =
+        (1..).map(|n| dir.join(format!("log/{n:08}.seg"))).take_while(|path| path.exists()).collect();
+    let (_, sealed) = segments.split_last().unwrap();
+    while !sealed.iter().all(|path| is_packed(path)) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Writes the directories, and what is in them, to `to`.
 pub(crate) async fn write(to: &Path) {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["closed", "crashed"] {
+    for name in ["closed", "crashed", "packed"] {
         let (dir, kept) = (folder.path().join(name), to.join(name));
-        let atlas = work(&dir).await;
-        if name == "closed" {
+        let compress = if name == "packed" { Compress::All } else { Compress::None };
+        let atlas = work(&dir, compress).await;
+        if name != "crashed" {
+            if name == "packed" {
+                until_packed(&dir).await;
+            }
             atlas.close().await.unwrap();
         } else {
             // What isn't durable at the crash: the last of it is torn.
@@ -124,7 +139,7 @@ fn write_tree(tree: &Path, queues: &Value) {
 /// Fills a store with some of everything: two scopes and a variant, all fields of the envelope, data that are not JSON,
 /// appends of several streams, keyframes of two folds, deliveries that succeed, fail, are parked, dropped and released,
 /// messages that wait, are taken and are gone, two revisions and a retired type.
-async fn work(dir: &Path) -> Atlas {
+async fn work(dir: &Path, compress: Compress) -> Atlas {
     let tree = tempfile::tempdir().unwrap();
     write_tree(tree.path(), &json!({ "mail": {} }));
     let score = |delivery: Delivery| async move {
@@ -135,7 +150,7 @@ async fn work(dir: &Path) -> Atlas {
             _ => Ok(Emit::none().event(Event::new(SCORED, "").data(&json!({ "score": n }))).output(json!({ "n": n }))),
         }
     };
-    let builder = Atlas::builder().log_options(options()).function("score", score);
+    let builder = Atlas::builder().log_options(Options { compress, ..options() }).function("score", score);
     let atlas = builder.open(dir).await.unwrap();
     let loans = atlas.scope("bank", "loans");
     loans.config().import(tree.path()).await.unwrap().activate().await.unwrap();

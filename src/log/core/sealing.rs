@@ -75,6 +75,7 @@ impl Core {
             if let Err(error) = core.seal_all() {
                 tracing::warn!(%error, "a segment could not be indexed; it stays in memory for now");
             }
+            core.pack_all();
         };
         self.environment.scheduler.submit(Lane::Behind, Box::new(seal));
         Ok(())

@@ -33,5 +33,8 @@ pub(crate) use symbol::{SymbolBody, encode_symbol};
 /// Why bytes are not what they should be.
 pub(crate) type Bad = &'static str;
 
-/// The newest version of the format that this code reads, and the one it writes.
+/// The version of plain segments.
 pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// The version of packed segments, and the newest that this code knows.
+pub(crate) const PACKED_VERSION: u32 = 2;

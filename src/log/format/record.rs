@@ -48,7 +48,7 @@ impl RecordHeader {
         })
     }
 
-    fn encode(&self) -> [u64; 3] {
+    pub(crate) fn encode(&self) -> [u64; 3] {
         let kind_and_symbols =
             u64::from(self.kind) | u64::from(self.type_symbol & 0xff_ffff) << 8 | u64::from(self.stream_symbol) << 32;
         [u64::from(self.body_len) | u64::from(self.crc) << 32, kind_and_symbols, self.version]

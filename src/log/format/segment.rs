@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  magic "ATLASEG\0"      8
-//!  8  format version         4
+//!  8  format version: 1, of a packed segment 2  4
 //! 12  zero                   4
 //! 16  store id              16
 //! 32  segment number         4
@@ -46,10 +46,15 @@ pub(crate) enum BadHeader {
 }
 
 impl SegmentHeader {
+    /// As it stands in a plain segment: what the CRC of a header that frames and other segments state is of.
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
+        self.encode_version(FORMAT_VERSION)
+    }
+
+    pub(crate) fn encode_version(&self, version: u32) -> [u8; SEGMENT_HEADER_LEN] {
         let mut out = Vec::with_capacity(SEGMENT_HEADER_LEN);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&version.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.store_id);
         out.extend_from_slice(&self.number.to_le_bytes());
@@ -66,6 +71,11 @@ impl SegmentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        Self::decode_version(bytes, FORMAT_VERSION)
+    }
+
+    /// The header of a file that is of no newer version than `known`.
+    pub(crate) fn decode_version(bytes: &[u8], known: u32) -> Result<Self, BadHeader> {
         let bad = |what| Err(BadHeader::Bad(what));
         let Some(header) = bytes.first_chunk::<SEGMENT_HEADER_LEN>() else {
             return bad("the file is shorter than a segment header");
@@ -79,7 +89,7 @@ impl SegmentHeader {
         if crc != crc32fast::hash(covered).to_le_bytes() {
             return bad("the segment header's CRC doesn't match");
         }
-        if version > FORMAT_VERSION {
+        if version > known {
             return Err(BadHeader::Newer(version));
         }
         let decoded = (|| {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::unreadable::Patched;
 use super::{Loss, store_of, whole_segment};
 use crate::log::format::{
-    BadHeader, FORMAT_VERSION, FRAME_HEADER_LEN, FrameHeader, Reader, SEGMENT_HEADER_LEN, Salt, SegmentEnd,
+    BadHeader, FRAME_HEADER_LEN, FrameHeader, PACKED_VERSION, Reader, SEGMENT_HEADER_LEN, Salt, SegmentEnd,
     SegmentHeader, check_frame,
 };
+use crate::log::packed::open_plain;
 use crate::log::segment::{Segment, segment_name};
 use crate::log::{MAX_FRAME, OpenError, ReadError};
 use crate::storage::{Disk, DiskFile, is_shortage};
@@ -88,7 +89,7 @@ impl Files {
                 }
                 Err(BadHeader::Newer(found)) => {
                     present.insert(number);
-                    lost(OpenError::NewerFormat { file: name, found, known: FORMAT_VERSION }.to_string());
+                    lost(OpenError::NewerFormat { file: name, found, known: PACKED_VERSION }.to_string());
                 }
                 Err(BadHeader::Bad(what)) => {
                     present.insert(number);
@@ -131,7 +132,7 @@ impl SegmentFile {
         before: Option<SegmentEnd>,
         losses: &mut Vec<Loss>,
     ) -> Result<Option<Opened>, ReadError> {
-        let opened = disk.open(&self.name, false).and_then(|file| {
+        let opened = open_plain(disk, &self.name).and_then(|file| {
             let file = Arc::new(Patched::new(file));
             let before = if number == 1 { Some(SegmentEnd::default()) } else { before };
             let header = match self.header {
@@ -163,7 +164,7 @@ impl SegmentFile {
 
 /// What stands where a segment's header should be, and how long the file is.
 fn read_header(disk: &dyn Disk, name: &str) -> std::io::Result<(Vec<u8>, u64)> {
-    let file = disk.open(name, false)?;
+    let file = open_plain(disk, name)?;
     let mut bytes = vec![0; SEGMENT_HEADER_LEN];
     let read = file.read_up_to(0, &mut bytes)?;
     bytes.truncate(read);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::log::packed::DamagedPage;
 use crate::storage::{DiskFile, FileIdentity, is_shortage};
 use crate::sync::Mutex;
 
@@ -26,7 +27,7 @@ pub(super) struct Unreadable {
 #[derive(Debug)]
 pub(super) struct Patched {
     file: Arc<dyn DiskFile>,
-    /// By the offset of the page.
+    /// By the offset; none overlap.
     unreadable: Mutex<BTreeMap<u64, Unreadable>>,
 }
 
@@ -55,9 +56,23 @@ impl Patched {
         unreadable.last_key_value().is_some_and(|(_, page)| page.offset + page.bytes > offset)
     }
 
-    fn is_known(&self, offset: u64, length: usize) -> bool {
-        let pages = offset - offset % PAGE..offset.saturating_add(length as u64);
-        self.unreadable.lock().range(pages).next().is_some()
+    /// Where the last of what is known to be unreadable ends, of what begins in these bytes or before and reaches them.
+    fn known_to(&self, offset: u64, length: usize) -> Option<u64> {
+        let unreadable = self.unreadable.lock();
+        let (_, last) = unreadable.range(..offset.saturating_add(length as u64)).next_back()?;
+        Some(last.offset + last.bytes).filter(|end| *end > offset)
+    }
+
+    /// Notes what can't be read at `at`, in 4 KiB or in a damaged page of a packed segment; where it ends.
+    fn note(&self, at: u64, end: u64, error: &io::Error) -> u64 {
+        let page = at - at % PAGE;
+        let damaged: Option<&DamagedPage> = error.get_ref().and_then(|error| error.downcast_ref());
+        let (offset, to) = match damaged {
+            Some(damaged) => (at, u64::from(damaged.until).max(at + 1)),
+            None => (page, (page + PAGE).min(end)),
+        };
+        self.unreadable.lock().insert(offset, Unreadable { offset, bytes: to - offset, error: error.to_string() });
+        to
     }
 
     /// Reads page by page, and fills those that can't be read.
@@ -69,24 +84,21 @@ impl Patched {
             let page = at - at % PAGE;
             let length = rest.len().min((page + PAGE).min(end).saturating_sub(at) as usize);
             let part = rest.get_mut(..length).unwrap_or_default();
-            let read = if self.is_known(at, 1) { Ok(None) } else { self.file.read_at(at, part).map(Some) };
-            done += match read {
-                Ok(Some(read)) if read < length => return Ok(done + read),
-                Ok(Some(read)) => read,
-                Err(error) if is_shortage(&error) => return Err(error),
-                missing => {
-                    if let Err(error) = missing {
-                        let bytes = PAGE.min(end - page);
-                        let unreadable = Unreadable { offset: page, bytes, error: error.to_string() };
-                        self.unreadable.lock().insert(page, unreadable);
+            let to = match self.known_to(at, 1) {
+                Some(to) => to,
+                None => match self.file.read_at(at, part) {
+                    Ok(0) => break,
+                    Ok(read) => {
+                        done += read;
+                        continue;
                     }
-                    part.fill(FILLER);
-                    length
-                }
+                    Err(error) if is_shortage(&error) => return Err(error),
+                    Err(error) => self.note(at, end, &error),
+                },
             };
-            if length == 0 {
-                break;
-            }
+            let part = part.get_mut(..length.min((to - at) as usize)).unwrap_or_default();
+            part.fill(FILLER);
+            done += part.len();
         }
         Ok(done)
     }
@@ -98,7 +110,7 @@ impl DiskFile for Patched {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.is_known(offset, buffer.len()) {
+        if self.known_to(offset, buffer.len()).is_some() {
             return self.read_pages(offset, buffer);
         }
         match self.file.read_at(offset, buffer) {

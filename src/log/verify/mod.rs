@@ -16,11 +16,13 @@ use std::sync::Arc;
 
 pub use folds::Folds;
 pub use report::{Checked, Problem, Report};
+use segments::check_heads;
 pub(crate) use segments::{Check, Derived};
 pub(crate) use watched::Watched;
 
 use super::index::Directory;
 use super::lock_file::{Found, LockFile, LockState};
+use super::packed::open_plain;
 use super::segment::{segment_name, segment_numbers};
 use super::{OpenError, ReadError};
 use crate::storage::{Disk, RealDisk, is_shortage};
@@ -98,6 +100,7 @@ pub fn verify_disk(
             done += bytes;
             progress(done, total);
         });
+        check_heads(&*disk, number, &mut report);
         done = before + file_len(&*disk, number);
         progress(done, total);
     }
@@ -140,5 +143,5 @@ const LOCK_MISSING: &str = "the file is missing, and with it the word of how far
 const LOCK_DAMAGED: &str = "damaged: what it said of how far the log had gone is not known";
 
 pub(crate) fn file_len(disk: &dyn Disk, number: u32) -> u64 {
-    disk.open(&segment_name(number), false).and_then(|file| file.len()).unwrap_or(0)
+    open_plain(disk, &segment_name(number)).and_then(|file| file.len()).unwrap_or(0)
 }

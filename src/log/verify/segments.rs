@@ -10,6 +10,7 @@ use crate::log::format::{SEGMENT_HEADER_LEN, SegmentEnd};
 use crate::log::index::{IndexFile, KeyHash, index_name, is_older};
 use crate::log::lock_file::LockFile;
 use crate::log::open::{NOT_WITH_ITS_INDEX, index_beyond};
+use crate::log::packed::{SegmentFile, open_file};
 use crate::log::part::Horizon;
 use crate::log::recovery::{self, Before, Scan, Stop};
 use crate::log::salvage::store_of;
@@ -142,6 +143,7 @@ impl Check {
                     self.check_index(number, &scan, report);
                 }
             }
+            Err(ReadError::Corrupt { offset, what, .. }) => self.damage(number, offset, what, report),
             Err(error) => self.damage(number, 0, &error.to_string(), report),
         }
     }
@@ -306,6 +308,20 @@ impl Check {
             Err(error) if is_older(&error) => {}
             Err(error) => report.add_error(error),
         }
+    }
+}
+
+/// Both heads of a packed segment are whole; one that can't be opened was reported before.
+pub(super) fn check_heads(disk: &dyn Disk, number: u32, report: &mut Report) {
+    let name = segment_name(number);
+    let Ok(SegmentFile::Packed(packed)) = open_file(disk, &name, false, false) else { return };
+    match packed.damaged_head() {
+        Ok(None) => {}
+        Ok(Some(at)) => {
+            let what = format!("one head of the packed file, at its byte {at}, is damaged; the other one is read");
+            report.add(name, 0, what);
+        }
+        Err(error) => report.add_error(ReadError::io(name)(error)),
     }
 }
 

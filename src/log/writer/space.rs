@@ -57,7 +57,9 @@ impl Writer {
         let index = self.part.index.read();
         let entries = index.events.len() + index.rooms.len() + index.streams.len();
         let too_many = entries + events > MAX_SEGMENT_ENTRIES;
-        !empty && (u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
+        // Where the log lost all behind a segment that was packed.
+        let is_packed = self.segment().packed().is_some();
+        !empty && (is_packed || u64::from(self.offset) + size as u64 + CLOSING_ROOM > segment_size || too_many)
     }
 
     /// Fills space for a batch. Where there is too little, each append that fits behind those before it gets some.
