@@ -75,9 +75,7 @@ pub(crate) fn prepare(
                 return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, actual });
             }
         }
-        if let Some(stream) = prepared.streams.get_mut(number) {
-            stream.expected.push(*expected);
-        }
+        prepared.expected.push((number, *expected));
     }
     for record in &append.records {
         let too_long = VocabularyError::TooLarge {

@@ -20,7 +20,6 @@ pub(crate) struct PreparedStream {
     /// Where its id is in [`Prepared::texts`].
     id: Range<usize>,
     pub(crate) hash: u64,
-    pub(crate) expected: Vec<ExpectedVersion>,
     /// Its version and newest segment among the parts before the active one, as of [`Prepared::tail`].
     pub(crate) head: (u64, u32),
     /// How many events of the append are for it.
@@ -76,6 +75,8 @@ pub(crate) struct Prepared {
     pub(crate) types: Vec<Range<usize>>,
     /// Ids of streams, and types.
     texts: String,
+    /// What is expected of streams, by index into [`streams`](Self::streams).
+    pub(crate) expected: Vec<(usize, ExpectedVersion)>,
     pub(crate) events: Vec<PreparedEvent>,
     /// The bodies of the events, one after the other.
     pub(crate) bodies: Vec<u8>,
@@ -108,6 +109,7 @@ impl Prepared {
             streams: Vec::new(),
             types: Vec::new(),
             texts: String::new(),
+            expected: Vec::new(),
             events: Vec::new(),
             bodies: Vec::new(),
             records: Vec::new(),
@@ -134,6 +136,7 @@ impl Prepared {
         self.streams.clear();
         self.types.clear();
         self.texts.clear();
+        self.expected.clear();
         self.events.clear();
         self.bodies.clear();
         self.records.clear();
@@ -196,7 +199,7 @@ impl Prepared {
             None => (0, 0),
         };
         let text = self.put_text(id);
-        self.streams.push(PreparedStream { id: text, hash, expected: Vec::new(), head, events: 0 });
+        self.streams.push(PreparedStream { id: text, hash, head, events: 0 });
         let streams = &self.streams;
         let hash_of = |number: usize| streams.get(number).map_or(0, |stream| stream.hash);
         self.stream_numbers.added(streams.len(), hash_of);

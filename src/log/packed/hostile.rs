@@ -1,8 +1,6 @@
 //! Packed files that nobody packed: a head that is right, and pages of any bytes whose CRCs are made right. For the fuzz
 //! target and the tests.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::file::{Head, PackedFile, pages_of};
@@ -69,7 +67,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
 
 /// The disk file of these bytes.
 #[cfg(test)]
-pub(super) fn disk_file(bytes: &[u8]) -> Arc<dyn DiskFile> {
+pub(super) fn disk_file(bytes: &[u8]) -> std::sync::Arc<dyn DiskFile> {
     let file = MemoryDisk::new().create("packed").unwrap();
     file.write_all_at(0, bytes).unwrap();
     file

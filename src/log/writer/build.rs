@@ -181,9 +181,16 @@ impl Build<'_> {
             }
             for stream in &prepared.streams {
                 let target = self.target(prepared, scope, stream).map_err(fail)?;
-                let is_checked = !planted(Bug::VersionCheckedEarly);
-                let mut expected = stream.expected.iter();
-                if let Some(expected) = expected.find(|expected| is_checked && !expected.allows(target.version)) {
+                targets.push(target);
+            }
+            let is_wrong = |target: &Target, expected: &ExpectedVersion| {
+                !expected.allows(target.version) && !planted(Bug::VersionCheckedEarly)
+            };
+            for (number, expected) in &prepared.expected {
+                let (Some(stream), Some(target)) = (prepared.streams.get(*number), targets.get(*number)) else {
+                    continue;
+                };
+                if is_wrong(target, expected) {
                     let (stream, actual) = (prepared.id_of(stream).to_owned(), target.version);
                     let error = AppendError::Conflict { stream, expected: *expected, actual };
                     // The caller must not learn of a head that a crash could still take back.
@@ -191,7 +198,6 @@ impl Build<'_> {
                         self.index.events.len() as u32 > durable_events && !planted(Bug::ConflictNotDurable);
                     return Err(Refusal::No { error, undurable });
                 }
-                targets.push(target);
             }
             for keyframe in &prepared.keyframes {
                 if targets.get(keyframe.stream).is_none_or(|target| keyframe.version > target.version) {
