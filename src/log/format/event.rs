@@ -20,6 +20,8 @@ use uuid::Uuid;
 use super::{Bad, Reader, put_str_u8, put_u16, put_u32};
 use crate::event::{Data, Event, Timestamp};
 
+/// The flag that says that a time follows the id.
+pub(crate) const EVENT_HAS_TIME: u16 = TIME;
 const TIME: u16 = 0x01;
 const CORRELATION: u16 = 0x02;
 const CAUSATION: u16 = 0x04;
@@ -31,7 +33,7 @@ const METADATA: u16 = 0x80;
 const KNOWN: u16 = 0xff;
 
 /// Bytes of flags and id.
-const NOTHING_OPTIONAL: usize = 18;
+pub(crate) const EVENT_ID_END: usize = 18;
 
 /// An event's body, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl<'a> EventBody<'a> {
     pub(crate) fn data_at(body: &'a [u8]) -> Result<usize, Bad> {
         match body.first_chunk() {
             // Nothing that is optional.
-            Some([0, 0]) if body.len() >= NOTHING_OPTIONAL => Ok(NOTHING_OPTIONAL),
+            Some([0, 0]) if body.len() >= EVENT_ID_END => Ok(EVENT_ID_END),
             _ => Self::decode(body).map(|decoded| body.len() - decoded.data.len()),
         }
     }

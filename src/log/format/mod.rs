@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use checksum::{Salt, crc_of_body};
 pub(crate) use codec::{Reader, put_str_u8, put_u16, put_u32, put_u64};
-pub(crate) use event::{EventBody, put_event};
+pub(crate) use event::{EVENT_HAS_TIME, EVENT_ID_END, EventBody, put_event};
 pub(crate) use frame::{FRAME_HEADER_LEN, FrameHeader, check_frame, seal_frame};
 pub(crate) use other::{ClosingReason, KeyframeBody, RoomBody, encode_closing, encode_keyframe, encode_room};
 pub(crate) use record::{RECORD_HEADER_LEN, RecordHeader, check_record, put_record, record_crc, records};

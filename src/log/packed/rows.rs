@@ -5,7 +5,7 @@
 use super::columns::COLUMNS;
 use super::lz4;
 use crate::log::RecordKind;
-use crate::log::format::{RECORD_HEADER_LEN, RecordHeader, Salt, record_crc};
+use crate::log::format::{EVENT_HAS_TIME, EVENT_ID_END, RECORD_HEADER_LEN, RecordHeader, Salt, record_crc};
 
 /// The columns: where the row begins in its page and where its unit ends among the page's units, both put in by the page;
 /// the shape, put in by its number; then the fields of the record header, and those of an event's body that are numbers.
@@ -28,10 +28,9 @@ const IS_V7: u32 = 1 << 26;
 /// The unit's end is an LZ4 block.
 const IS_LZ4: u32 = 1 << 27;
 
-/// The flag of an event's body that says that a time follows the id.
-const HAS_TIME: u32 = 1 << 8;
-/// Bytes of the flags and the id, and of the time.
-const ID_END: usize = 18;
+/// That a time follows the id, among an event's flags.
+const HAS_TIME: u32 = (EVENT_HAS_TIME as u32) << 8;
+/// Bytes of the time.
 const TIME_LEN: usize = 10;
 /// No byte of an LZ4 block stands for more than this.
 const MOST_PER_BYTE: usize = 255;
@@ -137,7 +136,7 @@ pub(super) fn put_plain(
     (salt, dictionary): (Option<&Salt>, &[u8]),
 ) -> Option<()> {
     let start = out.len();
-    if length > unit.len().saturating_mul(MOST_PER_BYTE).saturating_add(RECORD_HEADER_LEN + ID_END + TIME_LEN) {
+    if length > unit.len().saturating_mul(MOST_PER_BYTE).saturating_add(RECORD_HEADER_LEN + EVENT_ID_END + TIME_LEN) {
         return None;
     }
     out.reserve(length);
