@@ -101,6 +101,26 @@ fn an_id_is_used_once_per_scope() {
     assert!(matches!(store.append(twice), Err(AppendError::RepeatedId { .. })));
 }
 
+/// Ids made when they are recorded are looked for in the segments of that time; the engine makes such.
+#[test]
+fn an_id_that_was_just_made_is_known_in_sealed_segments_too() {
+    let disk = MemoryDisk::new();
+    let open = || EventStore::open_with(Environment::new(disk.clone()), small()).unwrap();
+    let store = open();
+    let append =
+        |number: u32| Append::to(&scope()).event(event("s").data(&json!({ "n": number, "x": "x".repeat(400) })));
+    let ids: Vec<Uuid> = (0..600).map(|number| store.append(append(number)).unwrap().events[0].id).collect();
+    store.close().unwrap();
+    // Opened again: all but the last segment are asked through the directory.
+    let store = open();
+    for (position, id) in (1..).zip(&ids) {
+        let found = store.event(&scope(), *id).unwrap().map(|event| event.position());
+        assert_eq!(found, Some(position), "{id}");
+    }
+    let again = store.append(Append::to(&scope()).event(event("s").id(ids[0]))).unwrap();
+    assert!(again.repeated);
+}
+
 fn given_to(stream: &str, id: Uuid) -> Event {
     event(stream).id(id).json(r#"{"a":1,"b":[2]}"#)
 }
