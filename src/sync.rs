@@ -1,5 +1,6 @@
 //! Locks, atomics and threads of the log and the seam below it, through one door, so that a test can put others in their
-//! place that step through orders of threads: `--cfg shuttle` does.
+//! place that step through orders of threads: `--cfg shuttle` does. What isn't here (`OnceLock`) must hold nobody up: nothing
+//! in its initialiser may be a step.
 
 #[cfg(shuttle)]
 mod stepped;

@@ -57,20 +57,29 @@ impl SealedPart {
 
     /// Its types by symbol, as far as they are kept.
     pub(super) fn types(&self) -> &Arc<Memo<ByteString>> {
-        self.types.get_or_init(|| {
-            let mut types = Memo::default();
-            let mut window = Window::default();
-            for number in 0..self.index.kinds().min(MAX_TYPES_KEPT) {
-                // A name that can't be read is the error of the events that need it, and of no other.
-                if let Ok((_, symbol)) = self.index.kind(number)
-                    && types.get(symbol).is_none()
-                    && let Ok(event_type) = self.event_type(symbol, &mut window)
-                {
-                    types.insert(symbol, event_type);
-                }
+        match self.types.get() {
+            Some(types) => types,
+            // Two may read them at once, and neither waits for the other.
+            None => {
+                let types = self.read_types();
+                self.types.get_or_init(|| types)
             }
-            Arc::new(types)
-        })
+        }
+    }
+
+    fn read_types(&self) -> Arc<Memo<ByteString>> {
+        let mut types = Memo::default();
+        let mut window = Window::default();
+        for number in 0..self.index.kinds().min(MAX_TYPES_KEPT) {
+            // A name that can't be read is the error of the events that need it, and of no other.
+            if let Ok((_, symbol)) = self.index.kind(number)
+                && types.get(symbol).is_none()
+                && let Ok(event_type) = self.event_type(symbol, &mut window)
+            {
+                types.insert(symbol, event_type);
+            }
+        }
+        Arc::new(types)
     }
 
     pub(crate) fn event_type(&self, number: u32, window: &mut Window) -> Result<ByteString, ReadError> {
