@@ -8,6 +8,8 @@ mod frame;
 mod indexed;
 mod segment;
 mod sparing;
+#[cfg(test)]
+mod tests;
 mod unreadable;
 
 use std::collections::HashMap;

@@ -30,6 +30,10 @@ impl Salvaged {
             Err(_) => Vec::new(),
             Ok(places) => places,
         };
+        if let Some(index) = self.index.as_deref().filter(|_| self.is_first(at) && !places.is_empty()) {
+            // What has no position of its own stands where the segment begins.
+            self.next_position = index.summary.first_position;
+        }
         let mut window = Window::default();
         let (mut lost_from, mut in_frame) = (at, 0);
         for (place, frame, position) in places {
@@ -68,6 +72,11 @@ impl Salvaged {
         Ok(())
     }
 
+    /// Whether `at` is where the segment's first frame stands, and nothing was taken yet.
+    fn is_first(&self, at: u32) -> bool {
+        self.taken.is_empty() && at == SEGMENT_HEADER_LEN as u32
+    }
+
     /// What the index tells of from `at` up to `next`, in order, each with its frame and its position if it is an event.
     /// Nothing where the index doesn't say what is known of the frames around.
     fn places(
@@ -82,8 +91,7 @@ impl Salvaged {
             let frame = index.frame_at(offset)?;
             Ok(frame.offset == offset && first.saturating_add(u64::from(frame.first_ordinal)) == position)
         };
-        let is_first = self.taken.is_empty() && at == SEGMENT_HEADER_LEN as u32;
-        let known_before = if is_first { first } else { self.next_position };
+        let known_before = if self.is_first(at) { first } else { self.next_position };
         if !begins(at, known_before)? {
             return Ok(Vec::new());
         }
