@@ -66,7 +66,7 @@ pub(crate) fn prepare(
         }
     }
     for (stream, expected) in &append.expected {
-        let number = prepared.stream(view, stream)?;
+        prepared.expect(view, stream, *expected)?;
         if planted(Bug::VersionCheckedEarly)
             && let Some(scope) = &append.scope
         {
@@ -75,7 +75,6 @@ pub(crate) fn prepare(
                 return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, actual });
             }
         }
-        prepared.expected.push((number, *expected));
     }
     for record in &append.records {
         let too_long = VocabularyError::TooLarge {
@@ -104,6 +103,9 @@ fn known_ids(append: &Append, view: &View) -> Result<KnownIds, AppendError> {
     let Some(scope) = &append.scope else { return Ok(KnownIds::None) };
     let mut known: Vec<RecordedEvent> = Vec::new();
     let ids = || append.events.iter().filter_map(|event| event.id);
+    if !view.may_know(ids())? {
+        return Ok(KnownIds::None);
+    }
     for id in ids() {
         let mut found = view.find_id(Some(scope), id, Horizon::Written)?;
         if planted(Bug::IdsForgotten) {

@@ -187,13 +187,27 @@ impl Prepared {
         number.and_then(|number| self.streams.get(number))
     }
 
+    /// States what is expected of a stream.
+    pub(crate) fn expect(&mut self, view: &View, id: &str, expected: ExpectedVersion) -> Result<(), AppendError> {
+        // As a rule there is one for each stream, in the order of the events.
+        let next = self.expected.len();
+        let number = match self.streams.get(next) {
+            Some(stream) if self.id_of(stream) == id => next,
+            _ => self.stream(view, id)?,
+        };
+        self.expected.push((number, expected));
+        Ok(())
+    }
+
     /// The number of a stream, added where it is new; its head is looked up in the parts before the active one.
     pub(crate) fn stream(&mut self, view: &View, id: &str) -> Result<usize, AppendError> {
-        let hash = self.stream_hash.as_ref().map_or(0, |hash| hash.of(id));
+        let mut hash = None;
+        let mut hash_of_id = || *hash.get_or_insert_with(|| self.stream_hash.as_ref().map_or(0, |hash| hash.of(id)));
         let is_it = |number: usize| self.streams.get(number).is_some_and(|stream| self.id_of(stream) == id);
-        if let Some(known) = self.stream_numbers.find(self.streams.len(), || hash, is_it) {
+        if let Some(known) = self.stream_numbers.find(self.streams.len(), &mut hash_of_id, is_it) {
             return Ok(known);
         }
+        let hash = hash_of_id();
         let head = match &self.scope {
             Some(scope) => view.head_before_tail(hash, scope, id)?,
             None => (0, 0),

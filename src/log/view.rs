@@ -397,6 +397,25 @@ impl View {
         Ok(segments)
     }
 
+    /// Whether any of these ids may have its place in the log. `false` is certain, and found out for all of them at once.
+    pub(crate) fn may_know(&self, ids: impl Iterator<Item = Uuid> + Clone) -> Result<bool, ReadError> {
+        for part in self.recent.iter().rev() {
+            let may = match part {
+                Part::Memory(part) => part.index.read().holds_any(ids.clone()),
+                Part::Sealed(_) => ids.clone().next().is_some(),
+            };
+            if may {
+                return Ok(true);
+            }
+        }
+        for id in ids.filter(|_| self.directory.last() > 0) {
+            if !self.id_segments(id)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Where the events with `id` are: part and ordinal; of one scope or of all.
     pub(crate) fn find_id(
         &self,

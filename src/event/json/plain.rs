@@ -15,17 +15,15 @@ struct Scan<'a> {
     rest: &'a [u8],
 }
 
-/// What comes next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Value,
-    /// A value, or the end of an array that just began.
-    FirstValue,
-    Key,
-    /// A key, or the end of an object that just began.
-    FirstKey,
-    /// A comma, or the end of what is open.
-    After,
+/// A byte in each byte of a word.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of each byte of `word` that is below `bound`, which is at most 128; above the first of them also that of
+/// others. From Sean Eron Anderson's "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
+const fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(each(bound)) & !word & each(0x80)
 }
 
 impl Scan<'_> {
@@ -33,53 +31,59 @@ impl Scan<'_> {
     fn value(&mut self) -> Option<()> {
         // Of each level that is open whether it is an object; the innermost is the lowest bit.
         let (mut objects, mut depth) = (0u128, 0usize);
-        let mut next = Next::Value;
         loop {
-            let byte = self.byte()?;
-            let closes = matches!(next, Next::FirstValue | Next::FirstKey | Next::After) && depth > 0;
-            match (byte, next) {
-                (b'"', Next::Key | Next::FirstKey) => {
-                    self.text()?;
-                    (self.byte()? == b':').then_some(())?;
-                    next = Next::Value;
-                    continue;
-                }
-                (b',', Next::After) => {
-                    next = if objects & 1 == 1 { Next::Key } else { Next::Value };
-                    continue;
-                }
-                (b'{' | b'[', Next::Value | Next::FirstValue) => {
+            match self.byte()? {
+                open @ (b'{' | b'[') => {
                     depth += 1;
                     if depth > MAX_JSON_DEPTH {
                         return None;
                     }
-                    let is_object = byte == b'{';
+                    let is_object = open == b'{';
                     objects = objects << 1 | u128::from(is_object);
-                    next = if is_object { Next::FirstKey } else { Next::FirstValue };
-                    continue;
+                    if !self.is_next(if is_object { b'}' } else { b']' }) {
+                        if is_object {
+                            self.key()?;
+                        }
+                        continue;
+                    }
                 }
-                (b'}', Next::FirstKey | Next::After) if closes && objects & 1 == 1 => {
-                    (objects, depth) = (objects >> 1, depth - 1);
-                }
-                (b']', Next::FirstValue | Next::After) if closes && objects & 1 == 0 => {
-                    (objects, depth) = (objects >> 1, depth - 1);
-                }
-                (b'"', Next::Value | Next::FirstValue) => self.text()?,
-                (b'-' | b'0'..=b'9', Next::Value | Next::FirstValue) => self.number(byte)?,
-                (b't', Next::Value | Next::FirstValue) => self.word(b"rue")?,
-                (b'f', Next::Value | Next::FirstValue) => self.word(b"alse")?,
-                (b'n', Next::Value | Next::FirstValue) => self.word(b"ull")?,
+                b'"' => self.text()?,
+                first @ (b'-' | b'0'..=b'9') => self.number(first)?,
+                b't' => self.word(b"rue")?,
+                b'f' => self.word(b"alse")?,
+                b'n' => self.word(b"ull")?,
                 _ => return None,
             }
-            // A value has ended.
-            if depth == 0 {
-                return self.byte().is_none().then_some(());
+            // A value has ended, or what is open may end at once.
+            loop {
+                if depth == 0 {
+                    return self.byte().is_none().then_some(());
+                }
+                let is_object = objects & 1 == 1;
+                match self.byte()? {
+                    b',' if is_object => {
+                        self.key()?;
+                        break;
+                    }
+                    b',' => break,
+                    b'}' if is_object => {}
+                    b']' if !is_object => {}
+                    _ => return None,
+                }
+                (objects, depth) = (objects >> 1, depth - 1);
             }
-            next = Next::After;
         }
     }
 
+    /// A key and its colon.
+    fn key(&mut self) -> Option<()> {
+        (self.byte()? == b'"').then_some(())?;
+        self.text()?;
+        (self.byte()? == b':').then_some(())
+    }
+
     /// The next byte that isn't white space.
+    #[inline]
     fn byte(&mut self) -> Option<u8> {
         while let [first, rest @ ..] = self.rest {
             self.rest = rest;
@@ -90,6 +94,12 @@ impl Scan<'_> {
         None
     }
 
+    /// Whether the next byte that isn't white space is this one.
+    #[inline]
+    fn is_next(&self, wanted: u8) -> bool {
+        Scan { rest: self.rest }.byte() == Some(wanted)
+    }
+
     fn word(&mut self, word: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(word)?;
         Some(())
@@ -97,41 +107,53 @@ impl Scan<'_> {
 
     /// The rest of a text whose first quote was taken.
     fn text(&mut self) -> Option<()> {
-        let ends = |byte: &u8| (*byte == b'"') | (*byte == b'\\') | (*byte < 0x20);
-        // In chunks that the compiler compares as a whole.
-        while let Some((chunk, rest)) = self.rest.split_first_chunk::<16>() {
-            let mut found = 0;
-            for byte in chunk {
-                found |= u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-            }
-            if found != 0 {
-                break;
+        while let Some((chunk, rest)) = self.rest.split_first_chunk::<8>() {
+            let word = u64::from_le_bytes(*chunk);
+            let ends = below(word ^ each(b'"'), 1) | below(word ^ each(b'\\'), 1) | below(word, 0x20);
+            if ends != 0 {
+                return self.ends_at(ends.trailing_zeros() as usize / 8);
             }
             self.rest = rest;
         }
-        let end = self.rest.iter().position(ends)?;
-        let (text, rest) = self.rest.split_at_checked(end + 1)?;
-        self.rest = rest;
-        (text.last() == Some(&b'"')).then_some(())
+        let ends = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+        self.ends_at(self.rest.iter().position(ends)?)
+    }
+
+    /// Takes what is up to the byte at `end`, which must be a quote.
+    #[inline]
+    fn ends_at(&mut self, end: usize) -> Option<()> {
+        let is_quote = self.rest.get(end) == Some(&b'"');
+        self.rest = self.rest.get(end + 1..)?;
+        is_quote.then_some(())
     }
 
     /// The rest of a number that began with `first`.
     fn number(&mut self, first: u8) -> Option<()> {
-        let length = self.rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'.')).count();
-        let (number, rest) = self.rest.split_at_checked(length)?;
-        // An exponent, or a sign where none may be.
-        if matches!(rest.first(), Some(b'e' | b'E' | b'+' | b'-')) || length > MAX_NUMBER {
-            return None;
+        let before = self.rest.len();
+        let first = if first == b'-' { self.digit()? } else { first };
+        let more = self.digits();
+        let mut is_number = first != b'0' || more == 0;
+        if let [b'.', rest @ ..] = self.rest {
+            self.rest = rest;
+            is_number &= self.digits() > 0;
         }
+        // An exponent, or more than may be.
+        let goes_on = matches!(self.rest.first(), Some(b'e' | b'E'));
+        (is_number && !goes_on && before - self.rest.len() <= MAX_NUMBER).then_some(())
+    }
+
+    fn digit(&mut self) -> Option<u8> {
+        let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
-        let (whole, number) = match first {
-            b'-' => number.split_first()?,
-            _ => (&first, number),
-        };
-        let mut parts = number.splitn(2, |byte| *byte == b'.');
-        let more = parts.next()?;
-        let is_whole = whole.is_ascii_digit() && (*whole != b'0' || more.is_empty());
-        let is_fraction = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-        (is_whole && parts.next().is_none_or(is_fraction)).then_some(())
+        first.is_ascii_digit().then_some(*first)
+    }
+
+    /// Takes digits; says how many.
+    fn digits(&mut self) -> usize {
+        let before = self.rest.len();
+        while let [b'0'..=b'9', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        before - self.rest.len()
     }
 }

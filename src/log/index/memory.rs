@@ -158,6 +158,8 @@ pub(crate) struct MemoryIndex {
     stream_table: HashTable<u32>,
     id_table: HashTable<u32>,
     id_hasher: DefaultHashBuilder,
+    /// The largest id of version 7: those made later are larger.
+    newest_v7: Uuid,
     correlation_table: FastMap<u64, Vec<u32>>,
     causation_table: FastMap<u64, Vec<u32>>,
     room_table: FastMap<u64, Vec<u32>>,
@@ -195,6 +197,7 @@ impl MemoryIndex {
             stream_table: HashTable::new(),
             id_table: HashTable::new(),
             id_hasher: DefaultHashBuilder::default(),
+            newest_v7: Uuid::nil(),
             correlation_table: FastMap::new(),
             causation_table: FastMap::new(),
             room_table: FastMap::new(),
@@ -248,9 +251,15 @@ impl MemoryIndex {
 
     /// The ordinals of the events with `id`, of any scope.
     pub(crate) fn find_id(&self, id: Uuid) -> impl Iterator<Item = u32> {
-        let hash = self.hash_of_id(id);
+        let is_newer = id.get_version_num() == 7 && id > self.newest_v7;
+        let hashed = (!is_newer).then(|| self.id_table.iter_hash(self.hash_of_id(id)));
         let is_it = move |ordinal: &u32| self.events.get(*ordinal as usize).is_some_and(|event| event.id == id);
-        self.id_table.iter_hash(hash).copied().filter(move |ordinal| is_it(ordinal))
+        hashed.into_iter().flatten().copied().filter(move |ordinal| is_it(ordinal))
+    }
+
+    /// Whether it holds an event with any of these ids, of any scope.
+    pub(crate) fn holds_any(&self, mut ids: impl Iterator<Item = Uuid>) -> bool {
+        ids.any(|id| self.find_id(id).next().is_some())
     }
 
     fn hash_of_id(&self, id: Uuid) -> u64 {
@@ -412,6 +421,9 @@ impl MemoryIndex {
         };
         let hash = self.hash_of_id(event.id);
         self.id_table.insert_unique(hash, ordinal, hash_of);
+        if event.id.get_version_num() == 7 {
+            self.newest_v7 = self.newest_v7.max(event.id);
+        }
         let recorded_at = self.frames.last().map_or(0, |frame| frame.recorded_at);
         match near_micros(event.id, recorded_at) {
             Some(made_at) => {
