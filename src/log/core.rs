@@ -19,7 +19,7 @@ use super::writer::{Batch, Committed, Failure, Space, Writer, extent};
 use super::{Address, Append, AppendError, Durability, Options, ReadError, Receipt};
 use crate::event::Scope;
 use crate::planted::{Bug, planted};
-use crate::storage::{Environment, Fence, Lane};
+use crate::storage::{Environment, Fence, Lane, Process};
 use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, RwLock};
 
 /// Segments that may wait to be indexed behind; a committer that would add another indexes one itself, and refuses
@@ -52,7 +52,7 @@ pub(crate) struct Core {
     pub(crate) sealed: Arc<SealedSegments>,
     pub(crate) durable: Durable,
     pub(crate) queue: CommitQueue<Request>,
-    pub(crate) opened_by: u32,
+    opened_by: Process,
     pub(crate) open_us: u64,
     /// `None` of a store that is open for reading only.
     writer: Option<Mutex<Writer>>,
@@ -111,7 +111,7 @@ impl Core {
             sealed: view.sealed.clone(),
             view: RwLock::new(Arc::new(view)),
             durable: Durable::new(end, position),
-            opened_by: std::process::id(),
+            opened_by: Process::current(),
             open_us,
             // What was recovered is written down as closed at the next close.
             changed: AtomicBool::new(writer.as_ref().is_some_and(|writer| !writer.is_closed())),
@@ -138,8 +138,8 @@ impl Core {
 
     /// Makes visible what became durable: of a store that is open for reading only, what another process has made durable.
     pub(crate) fn look(&self) -> Result<(), ReadError> {
-        if self.opened_by != std::process::id() {
-            return Err(ReadError::Forked { opened_by: self.opened_by });
+        if !self.opened_by.is_current() {
+            return Err(ReadError::Forked { opened_by: self.opened_by.id() });
         }
         if self.closing.load(Ordering::Acquire) {
             return Err(ReadError::Closed);
@@ -175,8 +175,8 @@ impl Core {
     }
 
     fn may_append(&self) -> Result<(), AppendError> {
-        if self.opened_by != std::process::id() {
-            return Err(AppendError::Forked { opened_by: self.opened_by });
+        if !self.opened_by.is_current() {
+            return Err(AppendError::Forked { opened_by: self.opened_by.id() });
         }
         if self.writer.is_none() {
             return Err(AppendError::ReadOnly);

@@ -5,11 +5,15 @@ const MAX: usize = 1 << 14;
 
 /// What was looked up lately. Grows only where two numbers want one slot.
 #[derive(Clone, Debug)]
-pub(super) struct Memo<T>(Vec<Option<(u32, T)>>);
+pub(super) struct Memo<T> {
+    /// The one slot that there is at first, without a table.
+    first: Option<(u32, T)>,
+    slots: Vec<Option<(u32, T)>>,
+}
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { first: None, slots: Vec::new() }
     }
 }
 
@@ -17,37 +21,39 @@ impl<T> Memo<T> {
     /// What is known of `number`.
     #[inline]
     pub(super) fn get(&self, number: u32) -> Option<&T> {
-        match self.0.get(number as usize & self.0.len().wrapping_sub(1)) {
-            Some(Some((known, value))) if *known == number => Some(value),
+        match self.slot(number) {
+            Some((known, value)) if *known == number => Some(value),
             _ => None,
         }
     }
 
     /// Remembers what `number` stands for.
     pub(super) fn insert(&mut self, number: u32, value: T) {
-        if self.0.is_empty() {
-            self.0.push(None);
-        }
         let is_taken = |memo: &Self| memo.slot(number).is_some_and(|(known, _)| *known != number);
-        while is_taken(self) && self.0.len() < MAX {
-            let double = self.0.len() * 2;
-            let old = std::mem::take(&mut self.0);
-            self.0.resize_with(double, || None);
-            for (known, value) in old.into_iter().flatten() {
+        while is_taken(self) && self.slots.len() < MAX {
+            let double = usize::max(self.slots.len() * 2, 2);
+            let old = std::mem::take(&mut self.slots);
+            self.slots.resize_with(double, || None);
+            for (known, value) in self.first.take().into_iter().chain(old.into_iter().flatten()) {
                 self.put(known, value);
             }
         }
         self.put(number, value);
     }
 
+    #[inline]
     fn slot(&self, number: u32) -> Option<&(u32, T)> {
-        self.0.get(number as usize & self.0.len().wrapping_sub(1))?.as_ref()
+        match self.slots.get(number as usize & self.slots.len().wrapping_sub(1)) {
+            Some(slot) => slot.as_ref(),
+            None => self.first.as_ref(),
+        }
     }
 
     fn put(&mut self, number: u32, value: T) {
-        let place = number as usize & self.0.len().wrapping_sub(1);
-        if let Some(slot) = self.0.get_mut(place) {
-            *slot = Some((number, value));
+        let place = number as usize & self.slots.len().wrapping_sub(1);
+        match self.slots.get_mut(place) {
+            Some(slot) => *slot = Some((number, value)),
+            None => self.first = Some((number, value)),
         }
     }
 }
@@ -65,7 +71,7 @@ mod tests {
             assert_eq!(memo.get(number), Some(&(number * 3)));
             assert!(memo.get(number / 2).is_none_or(|value| *value == number / 2 * 3));
         }
-        assert!(memo.0.len() <= MAX);
+        assert!(memo.slots.len() <= MAX);
         assert_eq!((90_000..100_000).filter(|number| memo.get(*number).is_some()).count(), 10_000);
     }
 }

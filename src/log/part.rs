@@ -279,11 +279,11 @@ impl Part {
         }
     }
 
-    /// Types by symbol that the part keeps for all readers.
-    fn types(&self) -> Arc<Memo<ByteString>> {
+    /// Types by symbol, where the part keeps them for all readers.
+    fn types(&self) -> Option<Arc<Memo<ByteString>>> {
         match self {
-            Self::Sealed(part) => part.types().clone(),
-            Self::Memory(_) => Arc::default(),
+            Self::Sealed(part) => Some(part.types().clone()),
+            Self::Memory(_) => None,
         }
     }
 

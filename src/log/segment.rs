@@ -34,6 +34,8 @@ struct Growing {
     wanted: AtomicBool,
     /// Up to where it is durable, and so never written again.
     durable: AtomicU32,
+    /// How often what was wanted stood behind the map.
+    missed: AtomicU32,
     map: RwLock<Bytes>,
 }
 
@@ -46,8 +48,8 @@ enum Wanted {
     Bytes,
 }
 
-/// What is fetched ahead of a record, from its offset on: the front of one of usual size.
-const FETCHED: [usize; 5] = [0, 64, 128, 192, 256];
+/// What is fetched ahead of a record, in bytes from its offset on: the front of one of usual size.
+const FETCHED: usize = 257;
 /// How many records tell whether those that come next are in memory.
 const PROBED: usize = 4;
 /// Bytes that a record of usual size takes at most.
@@ -55,6 +57,8 @@ const USUAL_RECORD: usize = 512;
 
 /// How much a file must have grown at least to be mapped anew, in bytes.
 const GROWN: usize = 64 << 10;
+/// How often what is wanted may stand behind the map before the file is mapped anew, however little it has grown.
+const MAX_MISSED: u32 = 256;
 
 impl Growing {
     /// A map that reaches `to`, where that is durable and mapping it is worth it.
@@ -69,12 +73,14 @@ impl Growing {
                 return Some(map.clone());
             }
         }
+        let missed = self.missed.fetch_add(1, Ordering::Relaxed);
         let mut map = self.map.write();
         if to > map.len()
-            && end >= map.len() + map.len() / 8 + GROWN
+            && (missed >= MAX_MISSED || end >= map.len() + map.len() / 8 + GROWN)
             && let Ok(grown) = file.map(end)
         {
             *map = grown;
+            self.missed.store(0, Ordering::Relaxed);
         }
         Some(map.clone()).filter(|map| to <= map.len())
     }
@@ -298,8 +304,10 @@ impl Segment {
             return;
         }
         let touch = |offset: u32| {
-            let lines = FETCHED.map(|line| window.bytes.get(offset as usize + line).copied().unwrap_or_default());
-            std::hint::black_box(lines);
+            let front = window.bytes.get(offset as usize..).and_then(|bytes| bytes.first_chunk::<FETCHED>());
+            // A byte of each line of the cache, and the bit that says whether it was checked.
+            let lines = front.map(|front| front[0] ^ front[64] ^ front[128] ^ front[192] ^ front[256]);
+            std::hint::black_box((lines, self.checked.holds(offset)));
         };
         let mut first = offsets.clone().take(PROBED);
         if first.clone().any(|offset| !self.checked.holds(offset)) {

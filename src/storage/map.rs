@@ -63,3 +63,40 @@ pub(super) fn major_faults() -> u64 {
     };
     u64::try_from(usage.ru_majflt).unwrap_or_default()
 }
+
+/// A page that holds ones, and zeros in a child that this process forks.
+#[cfg(target_os = "linux")]
+pub(super) fn gone_in_a_child() -> io::Result<memmap2::MmapMut> {
+    let mut page = memmap2::MmapMut::map_anon(1)?;
+    // SAFETY: the advice is about the whole of one mapping, which is private and of no file, as it must be; it changes
+    // nothing of what this process sees.
+    let advised = unsafe { libc::madvise(page.as_mut_ptr().cast(), page.len(), libc::MADV_WIPEONFORK) };
+    if advised != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    page.fill(1);
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::storage::Process;
+
+    #[test]
+    fn a_forked_child_is_told_from_its_parent() {
+        let process = Process::current();
+        assert!(process.is_current());
+        // SAFETY: between its fork and its end the child only looks at memory.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let status = i32::from(process.is_current());
+            // SAFETY: as above; nothing of the parent's is run at this exit.
+            unsafe { libc::_exit(status) };
+        }
+        let mut status = -1;
+        // SAFETY: `status` is memory for one status.
+        let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!((waited, status), (child, 0), "the child takes itself for its parent, or didn't end");
+        assert!(process.is_current());
+    }
+}

@@ -10,6 +10,7 @@ mod jobs;
 mod later;
 mod map;
 mod memory;
+mod process;
 mod real;
 mod shortage;
 #[cfg(feature = "simulation")]
@@ -23,5 +24,6 @@ pub use environment::Environment;
 pub(crate) use fence::Fence;
 pub use jobs::{Job, Lane, Scheduler, ThreadScheduler};
 pub use memory::MemoryDisk;
+pub(crate) use process::Process;
 pub use real::RealDisk;
 pub(crate) use shortage::is_shortage;

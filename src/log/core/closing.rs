@@ -13,8 +13,8 @@ impl Core {
     /// Closes the log: commits what is queued, writes a closing frame and the tail's index where anything changed. Whoever
     /// closes it again waits for the first to be done, and is told the same.
     pub(crate) fn close(self: &Arc<Self>) -> Result<(), AppendError> {
-        if self.opened_by != std::process::id() {
-            return Err(AppendError::Forked { opened_by: self.opened_by });
+        if !self.opened_by.is_current() {
+            return Err(AppendError::Forked { opened_by: self.opened_by.id() });
         }
         let mut closed = self.closed.lock();
         match &*closed {
@@ -94,7 +94,7 @@ impl Core {
 
     /// Lets go of the directory without ending the log: for when the last handle is dropped.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        if self.closing.swap(true, Ordering::AcqRel) || self.opened_by != std::process::id() {
+        if self.closing.swap(true, Ordering::AcqRel) || !self.opened_by.is_current() {
             return;
         }
         // What was queued already is still committed.

@@ -24,22 +24,6 @@ pub(crate) struct FrameEntry {
     pub(crate) recorded_at: i64,
 }
 
-/// The frame that holds an event.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FrameOf {
-    pub(super) number: u32,
-    pub(crate) recorded_at: i64,
-    /// The ordinals of its events: the first, and the first after it.
-    pub(super) ordinals: (u32, u32),
-}
-
-impl FrameOf {
-    /// Whether the event with `ordinal` is in it.
-    pub(crate) fn holds(&self, ordinal: u32) -> bool {
-        (self.ordinals.0..self.ordinals.1).contains(&ordinal)
-    }
-}
-
 /// What the segment knows of one stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamEntry {
@@ -106,6 +90,8 @@ pub(crate) struct EventEntry {
     pub(crate) offset: u32,
     /// Index into [`MemoryIndex::kinds`].
     pub(crate) kind: u32,
+    /// Index into [`MemoryIndex::frames`].
+    frame: u32,
     pub(crate) id: Uuid,
 }
 
@@ -283,14 +269,11 @@ impl MemoryIndex {
         numbers.iter().filter_map(|number| self.rooms.get(*number as usize)).map(|entry| entry.offset)
     }
 
-    /// The frame that holds the event with `ordinal`.
-    pub(crate) fn frame_of(&self, ordinal: u32) -> Option<FrameOf> {
-        let after = self.frames.partition_point(|frame| frame.first_ordinal <= ordinal);
-        let next = self.frames.get(after).map_or(self.events.len() as u32, |frame| frame.first_ordinal);
-        let number = after.checked_sub(1)?;
-        let frame = self.frames.get(number)?;
-        let ordinals = (frame.first_ordinal, next);
-        Some(FrameOf { number: number as u32, recorded_at: frame.recorded_at, ordinals })
+    /// Where the event with `ordinal` is, and when its frame was recorded.
+    #[inline]
+    pub(crate) fn place_of(&self, ordinal: u32) -> Option<(u32, i64)> {
+        let event = self.events.get(ordinal as usize)?;
+        Some((event.offset, self.frames.get(event.frame as usize)?.recorded_at))
     }
 
     /// The frame that holds the record at `offset`.
@@ -412,7 +395,8 @@ impl MemoryIndex {
         if kind == next_kind {
             self.kinds.push(pair);
         }
-        self.events.push(EventEntry { offset: event.offset, kind, id: event.id });
+        let frame = (self.frames.len() as u32).saturating_sub(1);
+        self.events.push(EventEntry { offset: event.offset, kind, frame, id: event.id });
         let hasher = &self.id_hasher;
         let events = &self.events;
         let hash_of = |ordinal: &u32| {

@@ -13,4 +13,4 @@ pub(crate) use checked_file::{CheckedFile, Healer, is_older};
 pub(crate) use directory::{Directory, StreamPlace};
 pub(crate) use file::{IndexFile, StreamRow, Summary, index_name};
 pub(crate) use hash::{KeyHash, StreamHash};
-pub(crate) use memory::{FrameEntry, FrameOf, KeyframeEntry, MemoryIndex, NewEvent, StreamEntry, Symbol, v7_micros};
+pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, NewEvent, StreamEntry, Symbol, v7_micros};

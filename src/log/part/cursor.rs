@@ -34,7 +34,7 @@ struct InPart {
     /// Behind symbols of streams.
     streams: Memo<(Arc<Scope>, ByteString)>,
     /// Behind symbols of types: those that the part keeps for all readers, and others.
-    types: Arc<Memo<ByteString>>,
+    types: Option<Arc<Memo<ByteString>>>,
     more_types: Memo<ByteString>,
     /// What is before it was asked to be read.
     read_to: u32,
@@ -143,7 +143,7 @@ impl Cursor {
 impl InPart {
     #[inline]
     fn event_type(&self, symbol: u32) -> Option<&ByteString> {
-        self.types.get(symbol).or_else(|| self.more_types.get(symbol))
+        self.types.as_ref().and_then(|types| types.get(symbol)).or_else(|| self.more_types.get(symbol))
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{EventRow, Horizon};
 use crate::log::ReadError;
-use crate::log::index::{FrameOf, MemoryIndex};
+use crate::log::index::MemoryIndex;
 use crate::log::segment::Segment;
 use crate::sync::{AtomicU32, Ordering, RwLock};
 
@@ -64,14 +64,11 @@ impl MemoryPart {
         ordinals: impl Iterator<Item = u32>,
         out: &mut Vec<EventRow>,
     ) -> Result<(), ReadError> {
-        let mut frame: Option<FrameOf> = None;
         for ordinal in ordinals {
-            let at = frame.filter(|frame| frame.holds(ordinal)).or_else(|| index.frame_of(ordinal));
-            let (Some(at), Some(event)) = (at, index.events.get(ordinal as usize)) else {
+            let Some((offset, recorded_at)) = index.place_of(ordinal) else {
                 return Err(self.segment.corrupt(0, "an event that the index doesn't hold"));
             };
-            frame = Some(at);
-            out.push(EventRow { ordinal, offset: event.offset, recorded_at: at.recorded_at });
+            out.push(EventRow { ordinal, offset, recorded_at });
         }
         Ok(())
     }

@@ -125,7 +125,7 @@ impl StreamReader {
                     let left = self.last.saturating_sub(self.next).saturating_add(1);
                     let count = self.chunk.min(u32::try_from(left).unwrap_or(u32::MAX));
                     part.stream_rows(stream, from, count, &mut self.rows)?;
-                    self.chunk = (self.chunk * 8).min(MAX_CHUNK);
+                    self.chunk = (self.chunk * 16).min(MAX_CHUNK);
                     self.cursor.fetch(&self.rows);
                     self.first = low.saturating_add(u64::from(from));
                     let newest = self.first.saturating_add(self.rows.len() as u64).saturating_sub(1);

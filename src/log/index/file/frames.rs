@@ -2,7 +2,23 @@
 
 use super::IndexFile;
 use crate::log::ReadError;
-use crate::log::index::memory::{FrameEntry, FrameOf};
+use crate::log::index::memory::FrameEntry;
+
+/// The frame that holds an event.
+#[derive(Clone, Copy, Debug)]
+struct FrameOf {
+    number: u32,
+    recorded_at: i64,
+    /// The ordinals of its events: the first, and the first after it.
+    ordinals: (u32, u32),
+}
+
+impl FrameOf {
+    /// Whether the event with `ordinal` is in it.
+    fn holds(&self, ordinal: u32) -> bool {
+        (self.ordinals.0..self.ordinals.1).contains(&ordinal)
+    }
+}
 
 /// Which frames hold some events: rows next to each other are found, and checked, together, and each frame is guessed, as
 /// frames hold about as many events each.
