@@ -48,13 +48,12 @@ enum Wanted {
     Bytes,
 }
 
-/// What is fetched ahead of a record, in bytes from its offset on: the front of one of usual size.
-const FETCHED: usize = 257;
+/// How much of a record is fetched ahead at most, in bytes.
+const MAX_FETCHED: usize = 1 << 10;
+/// Bytes of a line of the processor's cache, as a rule.
+const LINE: usize = 64;
 /// How many records tell whether those that come next are in memory.
 const PROBED: usize = 4;
-/// Bytes that a record of usual size takes at most.
-const USUAL_RECORD: usize = 512;
-
 /// How much a file must have grown at least to be mapped anew, in bytes.
 const GROWN: usize = 64 << 10;
 /// How often what is wanted may stand behind the map before the file is mapped anew, however little it has grown.
@@ -294,20 +293,23 @@ impl Segment {
         Ok(window.bytes.slice(at - window.start..at - window.start + length))
     }
 
-    /// Has the memory behind some records of a map fetched together, which takes a fraction of the time of one after the
+    /// Has the memory behind some records of a map, of about `length` bytes each, fetched together, which takes a fraction of the time of one after the
     /// other. Where the first of them have to come from the disk, the others are asked for all at once.
-    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, window: &Window) {
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, length: usize, window: &Window) {
         if let Source::Packed(packed) = &self.source {
             return packed.fetch(offsets);
         }
         if !window.is_map || window.segment != self.number() {
             return;
         }
+        let length = length.min(MAX_FETCHED);
+        // A byte of each line, and the bit that says whether it was checked.
         let touch = |offset: u32| {
-            let front = window.bytes.get(offset as usize..).and_then(|bytes| bytes.first_chunk::<FETCHED>());
-            // A byte of each line of the cache, and the bit that says whether it was checked.
-            let lines = front.map(|front| front[0] ^ front[64] ^ front[128] ^ front[192] ^ front[256]);
-            std::hint::black_box((lines, self.checked.holds(offset)));
+            let record = window.bytes.get(offset as usize..offset as usize + length).unwrap_or_default();
+            let (lines, rest) = record.as_chunks::<LINE>();
+            let of_rest = rest.first().zip(rest.last()).map_or(0, |(first, last)| first ^ last);
+            let touched = lines.iter().fold(of_rest, |all, line| all ^ line[0]);
+            std::hint::black_box((touched, self.checked.holds(offset)));
         };
         let mut first = offsets.clone().take(PROBED);
         if first.clone().any(|offset| !self.checked.holds(offset)) {
@@ -315,7 +317,7 @@ impl Segment {
             first.by_ref().for_each(touch);
             if self.file.waits() != waits {
                 for offset in offsets.clone().skip(PROBED) {
-                    self.file.will_need(offset as usize..offset as usize + USUAL_RECORD);
+                    self.file.will_need(offset as usize..offset as usize + length);
                 }
             }
         }

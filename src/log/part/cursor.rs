@@ -29,6 +29,8 @@ pub(crate) struct Cursor {
 struct InPart {
     part: Part,
     first_position: u64,
+    /// About how many bytes an event's record takes, and what stands between.
+    usual_length: usize,
     /// Records that begin before it may be read up to there.
     end: u32,
     /// Behind symbols of streams.
@@ -61,9 +63,11 @@ impl Cursor {
     /// Moves to another part.
     pub(crate) fn enter(&mut self, part: Part) {
         self.found = None;
+        let end = part.end(Horizon::Durable);
         self.part = Some(InPart {
+            usual_length: (end / part.events(Horizon::Durable).max(1)) as usize,
             first_position: part.first_position(),
-            end: part.end(Horizon::Durable),
+            end,
             types: part.types(),
             part,
             streams: Memo::default(),
@@ -100,7 +104,7 @@ impl Cursor {
     /// Has the memory behind events fetched that come next, where they are in the map that it reads.
     pub(crate) fn fetch(&self, rows: &[EventRow]) {
         if let Some(inside) = &self.part {
-            inside.part.segment().fetch(rows.iter().map(|row| row.offset), &self.window);
+            inside.part.segment().fetch(rows.iter().map(|row| row.offset), inside.usual_length, &self.window);
         }
     }
 
