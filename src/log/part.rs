@@ -174,6 +174,7 @@ impl Part {
         out.clear();
         let to = stream.events.min(from.saturating_add(count));
         let from = from.min(to);
+        out.reserve((to - from) as usize);
         match (self, &stream.row) {
             (Self::Sealed(part), Some(row)) => part.rows(part.index.postings(row, from..to)?, out),
             (Self::Memory(part), None) => {
