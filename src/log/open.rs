@@ -288,7 +288,7 @@ fn recover(
         if !closed {
             // A crash may have left names that are not durable.
             disk.sync_dir("log").and_then(|()| disk.sync_dir("")).map_err(ReadError::io("log"))?;
-            if !recovery::settle(&segment, &scan)? {
+            if !recovery::settle(&segment, &scan, state.durable_end)? {
                 continue;
             }
         }

@@ -270,7 +270,7 @@ impl Part {
             }
             Self::Memory(part) => {
                 let index = part.index.read();
-                let entry = match index.symbols.get(&symbol) {
+                let entry = match index.symbols.get(symbol) {
                     Some(Symbol::Stream(stream)) => index.streams.get(*stream as usize),
                     _ => None,
                 };

@@ -6,7 +6,7 @@ use super::format::{FRAME_HEADER_LEN, FrameHeader, RECORD_HEADER_LEN, SEGMENT_HE
 use super::index::{KeyHash, MemoryIndex};
 use super::part::SealedPart;
 use super::segment::{Segment, Window};
-use super::{Address, MAX_FRAME, ReadError, RecordKind};
+use super::{Address, MAX_FRAME, MAX_SEGMENT_ENTRIES, ReadError, RecordKind};
 use crate::planted::{Bug, planted};
 
 /// What a scan of a segment found.
@@ -48,6 +48,9 @@ pub(crate) enum Before<'a> {
     Indexed(&'a SealedPart),
 }
 
+/// How much of a segment tells about how many events the rest holds, in bytes.
+const SAMPLE: u32 = 1 << 20;
+
 /// Scans a segment from its first frame, or from where its index ends, up to `limit` or the end of the file.
 pub(crate) fn scan(
     segment: &Segment,
@@ -76,7 +79,14 @@ pub(crate) fn scan(
     };
     let mut window = Window::default();
     let mut at = scan.index.start;
+    let mut sampled = scan.index.start.saturating_add(SAMPLE);
     while at < end {
+        if at >= sampled {
+            let (events, scanned) = (scan.index.events.len() as u64, u64::from(at - scan.index.start));
+            let more = (events * u64::from(end - at) / scanned) as usize;
+            scan.index.expect_events(more.min(MAX_SEGMENT_ENTRIES));
+            sampled = u32::MAX;
+        }
         let (header, frame) = match next_frame(segment, at, end, scan.last_crc, &mut window)? {
             Ok(Some(found)) => found,
             Ok(None) => break,
@@ -128,7 +138,7 @@ pub(crate) fn adopt_streams(
     for (_, record, _) in records(body, header.records).flatten() {
         let refers = [RecordKind::Event as u8, RecordKind::Erased as u8, RecordKind::Keyframe as u8];
         let symbol = record.stream_symbol;
-        let known = index.symbols.contains_key(&symbol) || symbol >= part.index.summary.next_symbol;
+        let known = index.symbols.contains(symbol) || symbol >= part.index.summary.next_symbol;
         if !refers.contains(&record.kind) || known {
             continue;
         }
@@ -252,16 +262,18 @@ pub(crate) fn was_synced(segment: &Segment, bad: u32) -> Result<bool, ReadError>
     Ok(false)
 }
 
-/// Makes what a scan found certain before anything is built on it: writes the frames after the newest `synced_to` again
+/// Makes what a scan found certain before anything is built on it: writes the frames again that neither a frame nor LOCK,
+/// whose `durable_end` follows a sync, says were synced
 /// (after a failed sync they may stand only in a cache that believes itself clean), zeroes what follows them, and syncs.
 /// `false`: a frame isn't any more what was scanned, as that cache let go of it; nothing was lost that was durable, and
 /// the scan is to be made again.
-pub(crate) fn settle(segment: &Segment, scan: &Scan) -> Result<bool, ReadError> {
+pub(crate) fn settle(segment: &Segment, scan: &Scan, durable_end: Address) -> Result<bool, ReadError> {
     if segment.packed().is_some() {
         return Ok(true);
     }
     let io = |error| segment.io(error);
-    let synced = if scan.synced_to.segment() == segment.number() { scan.synced_to.offset() } else { 0 };
+    let here = |end: Address| if end.segment() == segment.number() { end.offset() } else { 0 };
+    let synced = here(scan.synced_to).max(here(durable_end));
     let ends = scan.index.frames.iter().skip(1).map(|frame| frame.offset).chain([scan.index.end]);
     let mut last_crc = None;
     for (frame, end) in scan.index.frames.iter().zip(ends).filter(|(frame, _)| frame.offset >= synced) {

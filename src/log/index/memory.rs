@@ -3,12 +3,14 @@
 //!
 //! Events are numbered by ordinal, 0, 1, 2 along the segment. Memory: about 60 bytes an event and 200 a stream.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap as FastMap, HashTable};
 use uuid::Uuid;
 
 use super::hash::KeyHash;
+use super::symbols::{Symbol, Symbols};
 use crate::event::Scope;
 use crate::log::format::{Bad, EventBody, FrameHeader, KeyframeBody, RecordHeader, RoomBody, SymbolBody};
 use crate::log::{NEAR_MICROS, RecordKind};
@@ -75,15 +77,6 @@ pub(crate) struct RoomEntry {
     pub(crate) kind: u8,
 }
 
-/// What a symbol number stands for.
-#[derive(Clone, Debug)]
-pub(crate) enum Symbol {
-    Scope(Arc<Scope>),
-    Type(ByteString),
-    /// Index into [`MemoryIndex::streams`].
-    Stream(u32),
-}
-
 /// Per event: where it is and of which scope and type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventEntry {
@@ -134,7 +127,7 @@ pub(crate) struct MemoryIndex {
     /// When the other ids were made: the first and the last.
     pub(crate) near_ids: Option<(i64, i64)>,
     /// Symbols by number; of those numbered before `start` only the ones in use here.
-    pub(crate) symbols: FastMap<u32, Symbol>,
+    pub(crate) symbols: Symbols,
     pub(crate) next_symbol: u32,
     /// Where the symbols stand that are numbered from the first here on.
     pub(crate) symbol_offsets: Vec<u32>,
@@ -174,7 +167,7 @@ impl MemoryIndex {
             rooms: Vec::new(),
             far_keys: Vec::new(),
             near_ids: None,
-            symbols: FastMap::new(),
+            symbols: Symbols::from(next_symbol),
             next_symbol,
             symbol_offsets: Vec::new(),
             scopes: FastMap::new(),
@@ -196,6 +189,14 @@ impl MemoryIndex {
         &self.hash
     }
 
+    /// Makes room for about so many events, which costs less than growing to them.
+    pub(crate) fn expect_events(&mut self, more: usize) {
+        let (events, hasher) = (&self.events, &self.id_hasher);
+        let hash_of = |ordinal: &u32| events.get(*ordinal as usize).map_or(0, |event| hash_of_id(hasher, event.id));
+        self.id_table.reserve(more, hash_of);
+        self.events.reserve(more);
+    }
+
     /// The position after the newest event.
     pub(crate) fn next_position(&self) -> u64 {
         self.first_position.saturating_add(self.events.len() as u64)
@@ -210,14 +211,14 @@ impl MemoryIndex {
     }
 
     pub(crate) fn scope(&self, symbol: u32) -> Option<&Arc<Scope>> {
-        match self.symbols.get(&symbol)? {
+        match self.symbols.get(symbol)? {
             Symbol::Scope(scope) => Some(scope),
             _ => None,
         }
     }
 
     pub(crate) fn event_type(&self, symbol: u32) -> Option<&ByteString> {
-        match self.symbols.get(&symbol)? {
+        match self.symbols.get(symbol)? {
             Symbol::Type(text) => Some(text),
             _ => None,
         }
@@ -238,7 +239,7 @@ impl MemoryIndex {
     /// The ordinals of the events with `id`, of any scope.
     pub(crate) fn find_id(&self, id: Uuid) -> impl Iterator<Item = u32> {
         let is_newer = id.get_version_num() == 7 && id > self.newest_v7;
-        let hashed = (!is_newer).then(|| self.id_table.iter_hash(self.hash_of_id(id)));
+        let hashed = (!is_newer).then(|| self.id_table.iter_hash(hash_of_id(&self.id_hasher, id)));
         let is_it = move |ordinal: &u32| self.events.get(*ordinal as usize).is_some_and(|event| event.id == id);
         hashed.into_iter().flatten().copied().filter(move |ordinal| is_it(ordinal))
     }
@@ -246,11 +247,6 @@ impl MemoryIndex {
     /// Whether it holds an event with any of these ids, of any scope.
     pub(crate) fn holds_any(&self, mut ids: impl Iterator<Item = Uuid>) -> bool {
         ids.any(|id| self.find_id(id).next().is_some())
-    }
-
-    fn hash_of_id(&self, id: Uuid) -> u64 {
-        use std::hash::BuildHasher;
-        self.id_hasher.hash_one(id.as_u128())
     }
 
     /// Ordinals of events that may have this correlation id (other than by being its event).
@@ -298,13 +294,13 @@ impl MemoryIndex {
     /// Takes a scope's symbol from an older part of the same segment.
     pub(crate) fn adopt_scope(&mut self, symbol: u32, scope: Arc<Scope>) {
         self.scopes.entry((*scope).clone()).or_insert(symbol);
-        self.symbols.entry(symbol).or_insert(Symbol::Scope(scope));
+        self.symbols.insert_new(symbol, Symbol::Scope(scope));
     }
 
     /// Takes a type's symbol from an older part of the same segment.
     pub(crate) fn adopt_type(&mut self, symbol: u32, text: ByteString) {
         self.types.entry(text.clone()).or_insert(symbol);
-        self.symbols.entry(symbol).or_insert(Symbol::Type(text));
+        self.symbols.insert_new(symbol, Symbol::Type(text));
     }
 
     fn add_stream(&mut self, symbol: u32, scope_symbol: u32, id: ByteString, previous_segment: u32, base_version: u64) {
@@ -365,7 +361,7 @@ impl MemoryIndex {
     }
 
     fn stream_of(&self, symbol: u32) -> Result<u32, Bad> {
-        match self.symbols.get(&symbol) {
+        match self.symbols.get(symbol) {
             Some(Symbol::Stream(number)) => Ok(*number),
             _ => Err("the record refers to a stream that is not named before it"),
         }
@@ -399,11 +395,8 @@ impl MemoryIndex {
         self.events.push(EventEntry { offset: event.offset, kind, frame, id: event.id });
         let hasher = &self.id_hasher;
         let events = &self.events;
-        let hash_of = |ordinal: &u32| {
-            use std::hash::BuildHasher;
-            events.get(*ordinal as usize).map_or(0, |event| hasher.hash_one(event.id.as_u128()))
-        };
-        let hash = self.hash_of_id(event.id);
+        let hash_of = |ordinal: &u32| events.get(*ordinal as usize).map_or(0, |event| hash_of_id(hasher, event.id));
+        let hash = hash_of_id(hasher, event.id);
         self.id_table.insert_unique(hash, ordinal, hash_of);
         if event.id.get_version_num() == 7 {
             self.newest_v7 = self.newest_v7.max(event.id);
@@ -474,6 +467,10 @@ impl MemoryIndex {
         self.rooms.push(RoomEntry { hash, offset, kind });
         self.far_keys.push(hash);
     }
+}
+
+fn hash_of_id(hasher: &DefaultHashBuilder, id: Uuid) -> u64 {
+    hasher.hash_one(id.as_u128())
 }
 
 /// When an id was made that is a version 7 UUID made within [`NEAR_MICROS`] of when it was recorded. Such ids are looked

@@ -6,6 +6,7 @@ mod directory;
 mod file;
 mod hash;
 mod memory;
+mod symbols;
 #[cfg(test)]
 mod tests;
 
@@ -13,4 +14,5 @@ pub(crate) use checked_file::{CheckedFile, Healer, is_older};
 pub(crate) use directory::{Directory, StreamPlace};
 pub(crate) use file::{IndexFile, StreamRow, Summary, index_name};
 pub(crate) use hash::{KeyHash, StreamHash};
-pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, NewEvent, StreamEntry, Symbol, v7_micros};
+pub(crate) use memory::{FrameEntry, KeyframeEntry, MemoryIndex, NewEvent, StreamEntry, v7_micros};
+pub(crate) use symbols::Symbol;

@@ -301,7 +301,7 @@ impl Salvaged {
             Some(RecordKind::Keyframe) => {
                 // A help to folds; of a stream whose version here isn't certain it is passed over.
                 if let Some(piece) = &mut self.piece
-                    && piece.symbols.contains_key(&header.stream_symbol)
+                    && piece.symbols.contains(header.stream_symbol)
                     && piece.add(offset, header, body).is_ok()
                 {
                     piece.end = offset + record.length;
@@ -329,7 +329,7 @@ impl Salvaged {
     /// Makes a symbol that was named earlier known to the piece; of a stream, as it stood at `version`.
     fn adopt(&mut self, symbol: u32, version: u64) -> Result<(), &'static str> {
         let Some(piece) = &mut self.piece else { return Ok(()) };
-        if piece.symbols.contains_key(&symbol) {
+        if piece.symbols.contains(symbol) {
             return Ok(());
         }
         match self.names.get(&symbol) {
