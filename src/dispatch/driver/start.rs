@@ -1,7 +1,8 @@
 //! Handing attempts out, and how much room queues have.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 

@@ -1,6 +1,8 @@
 //! Who stands in line for a start: deliveries by handler, the handlers served in turn.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
 
 use super::super::open_event::Slot;
 use crate::event::{Name, Scope};

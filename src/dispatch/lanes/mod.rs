@@ -19,10 +19,11 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(super) use blocked::Blocked;
 pub use blocked::Obstacle;
+use hashbrown::HashMap;
 pub(super) use line::Class;
 use line::{HandlerKey, Line};
 use memory::{Dirt, Window};
