@@ -48,6 +48,7 @@ mod spare;
 mod state;
 mod store;
 mod ticket;
+mod turns;
 mod verify;
 mod view;
 mod writer;
