@@ -48,7 +48,6 @@ mod spare;
 mod state;
 mod store;
 mod ticket;
-mod turns;
 mod verify;
 mod view;
 mod writer;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::log::ReadError;
 use crate::log::format::Reader;
 use crate::storage::{Disk, DiskFile};
-use crate::sync::{AtomicU64, Mutex, Ordering, thread};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 const BLOCK: usize = 4096;
 const FOOTER: usize = 24;
@@ -120,7 +120,6 @@ impl<'a> CheckedWriter<'a> {
         self.file.write_all_at(self.written, &self.buffer).map_err(ReadError::io(self.name))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        thread::yield_now();
         Ok(())
     }
 

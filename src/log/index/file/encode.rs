@@ -2,11 +2,11 @@
 
 use super::{HEADER, IndexFile, NARROW, Section, Sections, StreamRow, Summary, millis_after};
 use crate::log::index::memory::{FrameEntry, KeyframeEntry, MemoryIndex};
-use crate::log::turns::{in_turns, sort_in_turns};
 
 fn sorted_table(rows: impl Iterator<Item = (u64, u32)>) -> Vec<u64> {
-    let row = |(hash, number)| (hash & !0xffff_ffff) | u64::from(number);
-    sort_in_turns(in_turns(rows).map(row).collect())
+    let mut table: Vec<u64> = rows.map(|(hash, number)| (hash & !0xffff_ffff) | u64::from(number)).collect();
+    table.sort_unstable();
+    table
 }
 
 struct Writer {
@@ -24,7 +24,7 @@ impl Writer {
         self.out.resize(self.out.len().next_multiple_of(8), 0);
         let offset = self.out.len() as u64;
         let mut count = 0;
-        for row in in_turns(rows) {
+        for row in rows {
             self.out.extend_from_slice(&row);
             count += 1;
         }
@@ -97,7 +97,8 @@ impl IndexFile {
         w.section(|s| &mut s.rooms, index.rooms.iter().map(|room| pair(room.offset, u32::from(room.kind))));
         let rooms = sorted_table(index.rooms.iter().zip(0..).map(|(room, number)| (room.hash, number)));
         w.section(|s| &mut s.room_table, rooms.iter().map(|row| row.to_le_bytes()));
-        let mut far_keys = sort_in_turns(index.far_keys.clone());
+        let mut far_keys = index.far_keys.clone();
+        far_keys.sort_unstable();
         far_keys.dedup();
         w.section(|s| &mut s.far_keys, far_keys.iter().map(|key| key.to_le_bytes()));
         let first_recorded = index.frames.first().map_or(0, |frame| frame.recorded_at);
