@@ -85,6 +85,16 @@ pub trait Peer: Send + Sync {
     }
 }
 
+/// Rows that a store takes part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    All,
+    /// A log that is emptied has nothing to be read.
+    Writing,
+    /// What is written differently only behind.
+    Reading,
+}
+
 /// A kind of store.
 #[derive(Clone, Copy)]
 pub struct Kind {
@@ -93,8 +103,8 @@ pub struct Kind {
     pub package: &'static str,
     /// What tells it apart from others of the package.
     pub note: &'static str,
-    /// Whether it keeps what is appended; a log that is emptied has no rows of reading.
-    pub keeps: bool,
+    /// Which rows it takes part in.
+    pub rows: Rows,
     /// Opens a store, created where there is none.
     pub open: fn(&Path) -> Result<Arc<dyn Peer>>,
 }

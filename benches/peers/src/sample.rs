@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::peer::Result;
 use crate::progress::Progress;
-use crate::table::is_limit;
+use crate::table::{is_atlas, is_limit};
 
 /// The share of all processors' time that other processes may take during a sample.
 const QUIET: f64 = 0.04;
@@ -72,7 +72,7 @@ pub fn interleave(plan: Plan, row: &str, subjects: &mut [Subject<'_>], progress:
                 Ok(Some(values)) => all[at].taken.push(values),
                 Ok(None) => unable[at] = true,
                 // A peer that fails has no figure; that Atlas or the limit fails ends the run.
-                Err(error) if subjects[at].name != "atlas" && !is_limit(&subjects[at].name) => {
+                Err(error) if !is_atlas(&subjects[at].name) && !is_limit(&subjects[at].name) => {
                     unable[at] = true;
                     all[at].taken.clear();
                     all[at].failed = Some(error.to_string());

@@ -84,6 +84,11 @@ pub struct Measured {
     pub noisy: usize,
 }
 
+/// Whether a name is of Atlas, packed or not.
+pub fn is_atlas(name: &str) -> bool {
+    name.starts_with("atlas")
+}
+
 /// Whether a name is of the limit, in any form.
 pub fn is_limit(name: &str) -> bool {
     name.starts_with("limit")
@@ -127,7 +132,7 @@ impl Line {
 
     /// The best peer, Atlas and the limit aside.
     pub fn best_peer(&self) -> Option<(&str, f64)> {
-        let peers = self.values.iter().filter(|measured| measured.name != "atlas" && !is_limit(&measured.name));
+        let peers = self.values.iter().filter(|measured| !is_atlas(&measured.name) && !is_limit(&measured.name));
         let medians = peers.map(|measured| (measured.name.as_str(), median(&measured.values)));
         medians.reduce(|best, peer| if self.is_better(peer.1, best.1) { peer } else { best })
     }

@@ -3,22 +3,35 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use ::atlas::log::{
-    Append, At, Direction, Durability, EventRef, EventStore, ExpectedVersion, Fold, KeyframePolicy, Options, Query,
+    Append, At, Compress, Direction, Durability, EventRef, EventStore, ExpectedVersion, Fold, KeyframePolicy, Options,
+    Query,
 };
+use ::atlas::storage::{Environment, Job, Lane, RealDisk, Scheduler, ThreadScheduler};
 use ::atlas::{Event, Scope};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result, Task, one_by_one};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows, Task, one_by_one};
 use crate::seen::Seen;
 use crate::work::{KEYFRAME_EVERY, NewEvent, keyframe_state};
 
-pub const KIND: Kind = Kind { name: "atlas", package: "atlas-events", note: "", keeps: true, open };
+/// What it is when sealed segments are packed: of 128 MiB, so that most of a store is sealed.
+pub const PACKED: Kind = Kind {
+    name: "atlas-packed",
+    package: "atlas-events",
+    note: "sealed segments packed with lz4",
+    rows: Rows::Reading,
+    open: open_packed,
+};
+
+pub const KIND: Kind = Kind { name: "atlas", package: "atlas-events", note: "", rows: Rows::All, open };
 
 struct Atlas {
     store: EventStore,
     scope: Scope,
+    behind: Behind,
 }
 
 fn open(dir: &Path) -> Result<Arc<dyn Peer>> {
@@ -28,8 +41,47 @@ fn open(dir: &Path) -> Result<Arc<dyn Peer>> {
 /// With segments of another size.
 pub fn open_with_segments(dir: &Path, segment_size: u64) -> Result<Arc<dyn Peer>> {
     let keyframes = KeyframePolicy::Events(KEYFRAME_EVERY);
-    let options = Options { keyframes, segment_size, ..Options::default() };
-    Ok(Arc::new(Atlas { store: EventStore::open_options(dir, options)?, scope: Scope::new("bench", "peers")? }))
+    open_with(dir, Options { keyframes, segment_size, ..Options::default() })
+}
+
+fn open_packed(dir: &Path) -> Result<Arc<dyn Peer>> {
+    let keyframes = KeyframePolicy::Events(KEYFRAME_EVERY);
+    open_with(dir, Options { keyframes, segment_size: 128 << 20, compress: Compress::All, ..Options::default() })
+}
+
+fn open_with(dir: &Path, options: Options) -> Result<Arc<dyn Peer>> {
+    std::fs::create_dir_all(dir)?;
+    let behind = Behind::default();
+    let environment = Environment { scheduler: Arc::new(behind.clone()), ..Environment::new(RealDisk::new(dir)) };
+    let store = EventStore::open_with(environment, options)?;
+    Ok(Arc::new(Atlas { store, scope: Scope::new("bench", "peers")?, behind }))
+}
+
+/// Threads that tell how many jobs are still to be done.
+#[derive(Clone, Debug, Default)]
+struct Behind {
+    threads: Arc<ThreadScheduler>,
+    jobs: Arc<AtomicUsize>,
+}
+
+impl Scheduler for Behind {
+    fn submit(&self, lane: Lane, job: Job) {
+        let jobs = self.jobs.clone();
+        jobs.fetch_add(1, Ordering::AcqRel);
+        let counted = move || {
+            job();
+            jobs.fetch_sub(1, Ordering::AcqRel);
+        };
+        self.threads.submit(lane, Box::new(counted));
+    }
+
+    fn submit_after(&self, delay: Duration, job: Job) {
+        self.threads.submit_after(delay, job);
+    }
+
+    fn stop(&self) {
+        self.threads.stop();
+    }
 }
 
 fn append_of(scope: &Scope, batch: &[NewEvent]) -> Append {
@@ -106,6 +158,13 @@ impl Peer for Atlas {
 
     fn sync(&self) -> Result<()> {
         Ok(self.store.sync()?)
+    }
+
+    fn settle(&self) -> Result<()> {
+        while self.behind.jobs.load(Ordering::Acquire) > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     fn read_stream(&self, stream: &str, seen: &mut Seen) -> Result<Can> {

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::record;
 use crate::seen::Seen;
 use crate::work::{NewEvent, STREAM_LEN};
 
-pub const KIND: Kind = Kind { name: "fjall", package: "fjall", note: "lz4", keeps: true, open };
+pub const KIND: Kind = Kind { name: "fjall", package: "fjall", note: "lz4", rows: Rows::All, open };
 
 struct Fjall {
     database: Database,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, FlagSetMode, PutFlags};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::record;
 use crate::seen::Seen;
 use crate::work::{NewEvent, STREAM_LEN};
@@ -19,14 +19,14 @@ pub const ONCE: Kind = Kind {
     name: "lmdb",
     package: "heed",
     note: "events once, with an index",
-    keeps: true,
+    rows: Rows::All,
     open: |dir| open(dir, false, EnvFlags::empty()),
 };
 pub const TWICE: Kind = Kind {
     name: "lmdb-twice",
     package: "heed",
     note: "events by position and again by stream",
-    keeps: true,
+    rows: Rows::All,
     open: |dir| open(dir, true, EnvFlags::empty()),
 };
 

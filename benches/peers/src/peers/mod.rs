@@ -30,6 +30,7 @@ pub use atlas::open_with_segments as open_atlas_with_segments;
 pub fn all() -> Vec<Kind> {
     vec![
         atlas::KIND,
+        atlas::PACKED,
         sqlite::KIND,
         redb::KIND,
         lmdb::ONCE,

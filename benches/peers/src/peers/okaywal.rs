@@ -8,12 +8,17 @@ use std::sync::Arc;
 use okaywal::{Configuration, LogVoid, WriteAheadLog};
 use parking_lot::Mutex;
 
-use crate::peer::{Kind, Peer, Result};
+use crate::peer::{Kind, Peer, Result, Rows};
 use crate::record;
 use crate::work::NewEvent;
 
-pub const KIND: Kind =
-    Kind { name: "okaywal", package: "okaywal", note: "a log that is emptied; syncs each commit", keeps: false, open };
+pub const KIND: Kind = Kind {
+    name: "okaywal",
+    package: "okaywal",
+    note: "a log that is emptied; syncs each commit",
+    rows: Rows::Writing,
+    open,
+};
 
 struct Okaywal(Mutex<Option<WriteAheadLog>>, WriteAheadLog);
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::record;
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
 pub const KIND: Kind =
-    Kind { name: "raft-engine", package: "raft-engine", note: "a raft group a stream", keeps: true, open };
+    Kind { name: "raft-engine", package: "raft-engine", note: "a raft group a stream", rows: Rows::All, open };
 
 /// An entry that is an event's value, which begins with its version.
 struct Entry;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::record;
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "redb", package: "redb", note: "", keeps: true, open };
+pub const KIND: Kind = Kind { name: "redb", package: "redb", note: "", rows: Rows::All, open };
 
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const BY_STREAM: TableDefinition<'_, (&str, u64), u64> = TableDefinition::new("by_stream");

@@ -11,7 +11,7 @@ use rocksdb::{
     Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::record;
 use crate::seen::Seen;
 use crate::work::NewEvent;
@@ -20,14 +20,14 @@ pub const ONCE: Kind = Kind {
     name: "rocksdb",
     package: "rocksdb",
     note: "events once, with an index, lz4",
-    keeps: true,
+    rows: Rows::All,
     open: |dir| open(dir, false),
 };
 pub const TWICE: Kind = Kind {
     name: "rocksdb-twice",
     package: "rocksdb",
     note: "events by position and again by stream, lz4",
-    keeps: true,
+    rows: Rows::All,
     open: |dir| open(dir, true),
 };
 

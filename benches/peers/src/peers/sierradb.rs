@@ -12,12 +12,12 @@ use sierradb::id::{uuid_to_partition_hash, uuid_v7_with_partition_hash};
 use sierradb::{IterDirection, StreamId};
 
 use crate::block_on::block_on;
-use crate::peer::{Can, Kind, Peer, Result, Task, one_by_one};
+use crate::peer::{Can, Kind, Peer, Result, Rows, Task, one_by_one};
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
 pub const KIND: Kind =
-    Kind { name: "sierradb", package: "sierradb", note: "in process, one bucket", keeps: true, open };
+    Kind { name: "sierradb", package: "sierradb", note: "in process, one bucket", rows: Rows::All, open };
 
 const PARTITION: atlas::Uuid = atlas::Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001);
 

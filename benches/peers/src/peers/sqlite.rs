@@ -8,11 +8,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use crate::peer::{Can, Keyframe, Kind, Peer, Result};
+use crate::peer::{Can, Keyframe, Kind, Peer, Result, Rows};
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "sqlite", package: "rusqlite", note: "WAL, FULL", keeps: true, open };
+pub const KIND: Kind = Kind { name: "sqlite", package: "rusqlite", note: "WAL, FULL", rows: Rows::All, open };
 
 struct Sqlite(Mutex<State>);
 

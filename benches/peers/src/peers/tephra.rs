@@ -12,11 +12,11 @@ use tephra::{
     Tags, WriteCoordinator, WriteHandle, WriterConfig,
 };
 
-use crate::peer::{Can, Kind, Peer, Result, Task, one_by_one};
+use crate::peer::{Can, Kind, Peer, Result, Rows, Task, one_by_one};
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "tephra", package: "tephra", note: "", keeps: true, open };
+pub const KIND: Kind = Kind { name: "tephra", package: "tephra", note: "", rows: Rows::All, open };
 
 type Answer = (u64, std::result::Result<PositionRange, AppendError>);
 

@@ -18,11 +18,11 @@ use umadb_core::writer_thread_request::WriterThreadRequest;
 use umadb_dcb::{DcbEvent, DcbEventStoreSync as _, DcbQuery, DcbQueryItem, DcbResult, DcbSequencedEvent};
 
 use crate::block_on::block_on;
-use crate::peer::{Can, Kind, Peer, Result, Task, one_by_one};
+use crate::peer::{Can, Kind, Peer, Result, Rows, Task, one_by_one};
 use crate::seen::Seen;
 use crate::work::NewEvent;
 
-pub const KIND: Kind = Kind { name: "umadb", package: "umadb-core", note: "in process", keeps: true, open };
+pub const KIND: Kind = Kind { name: "umadb", package: "umadb-core", note: "in process", rows: Rows::All, open };
 
 /// Events that the writer takes into one commit, at most.
 const MAX_EVENTS: usize = 10_000;

@@ -52,7 +52,7 @@ impl Loaded {
         let walk_dir = context.dir.join("loaded-limit");
         let walk = Walk::create(&walk_dir, names, plan)?;
         let mut stores = Vec::new();
-        for kind in context.kinds.iter().filter(|kind| kind.keeps) {
+        for kind in context.reading() {
             context.progress.say(format!("loading {}", kind.name));
             let dir = context.dir.join(format!("loaded-{}", kind.name));
             if dir.exists() {

@@ -25,7 +25,7 @@ mod writing;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::peer::{Kind, Result};
+use crate::peer::{Kind, Result, Rows};
 use crate::progress::Progress;
 use crate::sample;
 use crate::table::Line;
@@ -85,6 +85,16 @@ pub struct Distribution {
 }
 
 impl Context {
+    /// Those that take part in rows of writing.
+    pub fn writing(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter().filter(|kind| kind.rows != Rows::Reading)
+    }
+
+    /// Those that take part in rows of reading.
+    pub fn reading(&self) -> impl Iterator<Item = &Kind> {
+        self.kinds.iter().filter(|kind| kind.rows != Rows::Writing)
+    }
+
     /// Atlas, where it is among the peers.
     pub fn atlas(&self) -> Option<Kind> {
         self.kinds.iter().copied().find(|kind| kind.name == "atlas")

@@ -19,7 +19,7 @@ pub fn run(context: &Context) -> Result<Vec<Curve>> {
     let dir = context.dir.join("scaling-limit");
     let limit = Arc::new(GroupCommit::create(&dir)?);
     let mut stores = Vec::new();
-    for kind in &context.kinds {
+    for kind in context.writing() {
         let mut store = Store::create(context, "scaling", *kind)?;
         match sample_tasks(context, &mut store, 1)? {
             Some(_) => stores.push(store),

@@ -51,7 +51,7 @@ fn with_tails(
         let task = |share| -> Task { Box::pin(limit.clone().appends(share, until)) };
         sample("limit", shares.into_iter().map(task).collect())
     })];
-    for kind in &context.kinds {
+    for kind in context.writing() {
         subjects.push(Subject::new(kind.name, move || {
             let dir = context.dir.join(format!("T3-{}", kind.name));
             if dir.exists() {

@@ -47,7 +47,7 @@ pub fn commits(
     let mut source = Source::new(&context.names);
     let mut random = Random::new(7);
     let mut stores = Vec::new();
-    for kind in &context.kinds {
+    for kind in context.writing() {
         stores.push(Store::create(context, row, *kind)?);
     }
     let mut subjects = vec![Subject::new("limit", || {

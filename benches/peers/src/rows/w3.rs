@@ -151,7 +151,7 @@ fn with_tasks(context: &Context, found: &mut Vec<Distribution>) -> Result<Vec<Li
     let limit_dir = context.dir.join("W3-limit");
     let limit = Arc::new(GroupCommit::create(&limit_dir)?);
     let mut stores = Vec::new();
-    for kind in &context.kinds {
+    for kind in context.writing() {
         let store = Store::create(context, "W3", *kind)?;
         if store.peer.clone().appends(Vec::new(), Instant::now()).is_some() {
             stores.push(store);
@@ -186,7 +186,7 @@ pub fn threads(context: &mut Context) -> Result<Vec<Line>> {
     let limit_dir = context.dir.join("W3T-limit");
     let limit = GroupCommit::create(&limit_dir)?;
     let mut stores = Vec::new();
-    for kind in &context.kinds {
+    for kind in context.writing() {
         let store = Store::create(context, "W3T", *kind)?;
         if store.peer.takes_threads() { stores.push(store) } else { store.remove()? }
     }

@@ -28,7 +28,7 @@ pub fn run(context: &mut Context) -> Result<Vec<Line>> {
         bare.sync()?;
         Ok(Some(vec![(done * BATCH) as f64 / start.elapsed().as_secs_f64()]))
     })];
-    for kind in &context.kinds {
+    for kind in context.writing() {
         subjects.push(Subject::new(kind.name, || {
             let mut store = Store::create(context, "W4", *kind)?;
             let batches = store.batches(context.bulk / BATCH, BATCH);
