@@ -84,7 +84,8 @@ impl Import {
         } else if batch.holds(id) || !view.find_id(batch.scope.as_ref(), id, Horizon::Written)?.is_empty() {
             Err(AppendError::RepeatedId { id })
         } else {
-            batch.event(&view, &event, id, data, metadata.map(|bytes| &bytes[..]))?;
+            let known_type = batch.find_type(&event.event_type);
+            batch.event(&view, &event, id, known_type, data, metadata.map(|bytes| &bytes[..]))?;
             self.next_position += 1;
             batch.check_size(core.options.max_commit)
         };

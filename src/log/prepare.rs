@@ -57,12 +57,14 @@ pub(crate) fn prepare(
     for (index, event) in append.events.iter().enumerate() {
         let id = event.id.unwrap_or_else(|| environment.entropy.uuid_v7(now));
         if !left_out.contains(&id) {
-            let checked = match prepared.knows_type(&event.event_type) {
-                true => event.check_but_type(limits),
-                false => event.check(limits),
+            let known_type = prepared.find_type(&event.event_type);
+            let checked = match known_type {
+                // It was checked with the event that brought it.
+                Some(_) => event.check_but_type(limits),
+                None => event.check(limits),
             };
             let (data, metadata) = checked.map_err(|source| AppendError::Event { index, source })?;
-            prepared.event(view, event, id, data, metadata.map(|bytes| &bytes[..]))?;
+            prepared.event(view, event, id, known_type, data, metadata.map(|bytes| &bytes[..]))?;
         }
     }
     for (stream, expected) in &append.expected {

@@ -222,20 +222,14 @@ impl Prepared {
         Ok(self.streams.len() - 1)
     }
 
-    fn find_type(&self, event_type: &str) -> Option<usize> {
+    /// The number of a type, where an event of this type was added.
+    pub(crate) fn find_type(&self, event_type: &str) -> Option<usize> {
         let is_it = |number: usize| self.type_of(number) == event_type;
         self.type_numbers.find(self.types.len(), || self.hasher.hash_one(event_type), is_it)
     }
 
-    /// Whether it holds an event of this type, which was checked then.
-    pub(crate) fn knows_type(&self, event_type: &str) -> bool {
-        self.find_type(event_type).is_some()
-    }
-
-    fn event_type(&mut self, event_type: &str) -> usize {
-        if let Some(known) = self.find_type(event_type) {
-            return known;
-        }
+    /// Adds a type that is new; its number.
+    fn add_type(&mut self, event_type: &str) -> usize {
         let text = self.put_text(event_type);
         self.types.push(text);
         let (types, texts, hasher) = (&self.types, &self.texts, &self.hasher);
@@ -245,7 +239,8 @@ impl Prepared {
         self.types.len() - 1
     }
 
-    /// Adds an event that was checked, with the data and the metadata that the check gave.
+    /// Adds an event that was checked, with the data and the metadata that the check gave, and with what
+    /// [`find_type`](Self::find_type) says of its type.
     ///
     /// # Errors
     /// [`AppendError::RepeatedId`]; otherwise where the stream can't be looked up.
@@ -254,6 +249,7 @@ impl Prepared {
         view: &View,
         event: &Event,
         id: Uuid,
+        known_type: Option<usize>,
         data: &Data,
         metadata: Option<&[u8]>,
     ) -> Result<(), AppendError> {
@@ -261,7 +257,7 @@ impl Prepared {
             return Err(AppendError::RepeatedId { id });
         }
         let stream = self.stream(view, &event.stream)?;
-        let event_type = self.event_type(&event.event_type);
+        let event_type = known_type.unwrap_or_else(|| self.add_type(&event.event_type));
         let start = self.bodies.len();
         let correlation_id = put_event(&mut self.bodies, event, id, data, metadata);
         let body = self.bodies.get(start..).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! The bytes of one segment file: mapped once it is sealed. While it is active what stands in it is mapped anew whenever it
-//! has grown by an eighth, and what came in since is read with pread.
+//! has grown by an eighth, or is read often behind the map; what came in since is read with pread.
 
 mod checked;
 
