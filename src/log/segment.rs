@@ -2,6 +2,7 @@
 //! has grown by an eighth, or is read often behind the map; what came in since is read with pread.
 
 mod checked;
+mod growing;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use checked::Checked;
+use growing::Growing;
 
 use super::format::{
     BadHeader, PACKED_VERSION, RECORD_HEADER_LEN, RecordHeader, SEGMENT_HEADER_LEN, Salt, SegmentHeader, check_record,
@@ -17,7 +19,6 @@ use super::packed::{DamagedPage, PAGE, PAGE_DAMAGED, PackedFile, SegmentFile, op
 use super::{OpenError, ReadError};
 use crate::planted::{Bug, planted};
 use crate::storage::{Disk, DiskFile};
-use crate::sync::{AtomicBool, AtomicU32, Ordering, RwLock};
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -25,18 +26,6 @@ enum Source {
     Map(Bytes),
     File(Growing),
     Packed(Arc<PackedFile>),
-}
-
-/// What is mapped so far of a file that grows.
-#[derive(Debug, Default)]
-struct Growing {
-    /// Whether it is to be mapped at all.
-    wanted: AtomicBool,
-    /// Up to where it is durable, and so never written again.
-    durable: AtomicU32,
-    /// How often what was wanted stood behind the map.
-    missed: AtomicU32,
-    map: RwLock<Bytes>,
 }
 
 /// What a window is moved for.
@@ -54,37 +43,6 @@ const MAX_FETCHED: usize = 1 << 10;
 const LINE: usize = 64;
 /// How many records tell whether those that come next are in memory.
 const PROBED: usize = 4;
-/// How much a file must have grown at least to be mapped anew, in bytes.
-const GROWN: usize = 64 << 10;
-/// How often what is wanted may stand behind the map before the file is mapped anew, however little it has grown.
-const MAX_MISSED: u32 = 256;
-
-impl Growing {
-    /// A map that reaches `to`, where that is durable and mapping it is worth it.
-    fn map(&self, file: &dyn DiskFile, to: usize) -> Option<Bytes> {
-        let end = self.durable.load(Ordering::Acquire) as usize;
-        if to > end || !self.wanted.load(Ordering::Relaxed) {
-            return None;
-        }
-        {
-            let map = self.map.read();
-            if to <= map.len() {
-                return Some(map.clone());
-            }
-        }
-        let missed = self.missed.fetch_add(1, Ordering::Relaxed);
-        let mut map = self.map.write();
-        if to > map.len()
-            && (missed >= MAX_MISSED || end >= map.len() + map.len() / 8 + GROWN)
-            && let Ok(grown) = file.map(end)
-        {
-            *map = grown;
-            self.missed.store(0, Ordering::Relaxed);
-        }
-        Some(map.clone()).filter(|map| to <= map.len())
-    }
-}
-
 /// One segment, open for reading.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -183,14 +141,14 @@ impl Segment {
     /// Has what stands in an active segment mapped, too.
     pub(crate) fn map_as_it_grows(&self) {
         if let Source::File(growing) = &self.source {
-            growing.wanted.store(true, Ordering::Relaxed);
+            growing.want();
         }
     }
 
     /// States up to where an active segment is durable.
     pub(crate) fn set_durable(&self, end: u32) {
         if let Source::File(growing) = &self.source {
-            growing.durable.store(end, Ordering::Release);
+            growing.set_durable(end);
         }
     }
 
@@ -293,22 +251,30 @@ impl Segment {
         Ok(window.bytes.slice(at - window.start..at - window.start + length))
     }
 
-    /// Has the memory behind some records of a map, of about `length` bytes each, fetched together, which takes a fraction of the time of one after the
-    /// other. Where the first of them have to come from the disk, the others are asked for all at once.
-    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, length: usize, window: &Window) {
-        if let Source::Packed(packed) = &self.source {
-            return packed.fetch(offsets);
-        }
-        if !window.is_map || window.segment != self.number() {
+    /// Has the memory behind some records, of about `length` bytes each, fetched together as far as it is mapped, which takes
+    /// a fraction of the time of one after the other. Where the first of them have to come from the disk, the others are
+    /// asked for all at once.
+    pub(crate) fn fetch(&self, offsets: impl Iterator<Item = u32> + Clone, length: usize) {
+        let grown;
+        let map = match &self.source {
+            Source::Packed(packed) => return packed.fetch(offsets),
+            Source::Map(map) => map,
+            Source::File(growing) => {
+                grown = growing.mapped();
+                &grown
+            }
+        };
+        if map.is_empty() {
             return;
         }
         let length = length.min(MAX_FETCHED);
-        // A byte of each line, and the bit that says whether it was checked.
+        // Of each line a byte, of the last one the last; and the bit that says whether the record was checked.
         let touch = |offset: u32| {
-            let record = window.bytes.get(offset as usize..offset as usize + length).unwrap_or_default();
-            let (lines, rest) = record.as_chunks::<LINE>();
-            let of_rest = rest.first().zip(rest.last()).map_or(0, |(first, last)| first ^ last);
-            let touched = lines.iter().fold(of_rest, |all, line| all ^ line[0]);
+            let (at, end) = (offset as usize, map.len().min(offset as usize + length));
+            let (lines, rest) = map.get(at..end).unwrap_or_default().as_chunks::<LINE>();
+            let first = rest.first().copied().unwrap_or_default();
+            let last = end.checked_sub(1).and_then(|last| map.get(last)).copied().unwrap_or_default();
+            let touched = lines.iter().fold(first ^ last, |all, line| all ^ line[0]);
             std::hint::black_box((touched, self.checked.holds(offset)));
         };
         let mut first = offsets.clone().take(PROBED);

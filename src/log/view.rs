@@ -397,19 +397,29 @@ impl View {
         Ok(segments)
     }
 
-    /// Whether any of these ids may have its place in the log. `false` is certain, and found out for all of them at once.
+    /// Whether any of these ids may have its place in the log. `false` is certain; each part in memory is asked for all of them
+    /// at once.
     pub(crate) fn may_know(&self, ids: impl Iterator<Item = Uuid> + Clone) -> Result<bool, ReadError> {
         for part in self.recent.iter().rev() {
             let may = match part {
                 Part::Memory(part) => part.index.read().holds_any(ids.clone()),
-                Part::Sealed(_) => ids.clone().next().is_some(),
+                Part::Sealed(part) => self.sealed_may_know(part, ids.clone())?,
             };
             if may {
                 return Ok(true);
             }
         }
-        for id in ids.filter(|_| self.directory.last() > 0) {
+        for id in ids {
             if !self.id_segments(id)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn sealed_may_know(&self, part: &SealedPart, ids: impl Iterator<Item = Uuid>) -> Result<bool, ReadError> {
+        for id in ids {
+            if part.index.ids_hashed(self.hash().id(id))?.next().is_some() {
                 return Ok(true);
             }
         }

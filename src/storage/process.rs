@@ -23,6 +23,16 @@ impl Process {
         }
     }
 
+    /// The one that calls, told by its number alone.
+    #[cfg(test)]
+    pub(super) fn without_mark() -> Self {
+        Self {
+            id: std::process::id(),
+            #[cfg(target_os = "linux")]
+            mark: None,
+        }
+    }
+
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.id

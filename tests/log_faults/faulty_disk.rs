@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use atlas::storage::{Disk, DiskFile, MemoryDisk};
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub(crate) struct Faults {
     pub(crate) no_new_files: AtomicBool,
     /// Bytes by which files may still grow.
     pub(crate) room: AtomicI64,
+    /// Bytes that were written.
+    pub(crate) written: AtomicU64,
 }
 
 impl FaultyDisk {
@@ -36,6 +38,7 @@ impl FaultyDisk {
             write_lingers: AtomicBool::new(false),
             no_new_files: AtomicBool::new(false),
             room: AtomicI64::new(i64::MAX / 2),
+            written: AtomicU64::new(0),
         };
         Self { inner: MemoryDisk::new(), faults: Arc::new(faults) }
     }
@@ -108,6 +111,7 @@ impl DiskFile for FaultyFile {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.faults.room.fetch_sub(grows, Ordering::SeqCst);
+        self.faults.written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         self.inner.write_at(offset, bytes)
     }
     fn set_len(&self, length: u64) -> io::Result<()> {

@@ -157,3 +157,27 @@ impl Scan<'_> {
         before - self.rest.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_that_ends_a_text_is_found_wherever_it_stands() {
+        for end in [b'"', b'\\', 0, 0x1f] {
+            for beside in [0x20, 0x21, 0x22, 0x23, 0x5b, 0x5c, 0x5d, 0x7f, 0x80, 0x81, 0xa2, 0xdc, 0xff] {
+                for at in 0..20 {
+                    let mut text = [b'a'; 28];
+                    text[at] = end;
+                    text[at + 1] = beside;
+                    if at > 0 && !matches!(beside, b'"' | b'\\') {
+                        text[at - 1] = beside;
+                    }
+                    let mut scan = Scan { rest: &text };
+                    assert_eq!(scan.text().is_some(), end == b'"', "{end} {beside} {at}");
+                    assert_eq!(scan.rest.len(), text.len() - at - 1, "{end} {beside} {at}");
+                }
+            }
+        }
+    }
+}

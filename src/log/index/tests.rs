@@ -123,3 +123,23 @@ fn sorted_tables_are_searched_right() {
         assert_eq!(found as usize, rows.partition_point(|row| *row < probe));
     }
 }
+
+#[test]
+fn ids_are_found_whatever_their_order_and_kind() {
+    let v7 = |millis: u64, rest: u64| Uuid::from_u128(u128::from(millis) << 80 | 7 << 76 | 2 << 62 | u128::from(rest));
+    // Out of order, from the far future, of no version, and above all of version 7.
+    let ids = [v7(50, 3), v7(40, 9), v7(1 << 40, 1), Uuid::from_u128(55), v7(50, 2), Uuid::from_u128(u128::MAX >> 1)];
+    let others = [v7(50, 4), v7((1 << 40) + 1, 0), v7(1 << 40, 0), Uuid::from_u128(66), Uuid::from_u128(u128::MAX)];
+    let mut index = colliding(1, 1, 0);
+    for (number, id) in ids.into_iter().enumerate() {
+        let (offset, version) = (10_000 + number as u32 * 100, 6 + number as u64);
+        let (correlation_id, causation_id) = (None, None);
+        let new = NewEvent { offset, stream: 0, type_symbol: 2, version, id, correlation_id, causation_id };
+        index.push_event(&new).unwrap();
+        for (before, id) in ids[..=number].iter().enumerate() {
+            assert_eq!(index.find_id(*id).collect::<Vec<_>>(), [10 + before as u32], "{id}");
+        }
+        assert!(!index.holds_any(ids[number + 1..].iter().chain(&others).copied()));
+        assert!(index.holds_any(others.iter().chain([&id]).copied()));
+    }
+}

@@ -65,7 +65,7 @@ impl Cursor {
         self.found = None;
         let end = part.end(Horizon::Durable);
         self.part = Some(InPart {
-            usual_length: (end / part.events(Horizon::Durable).max(1)) as usize,
+            usual_length: (end.saturating_sub(part.start().offset()) / part.events(Horizon::Durable).max(1)) as usize,
             first_position: part.first_position(),
             end,
             types: part.types(),
@@ -101,10 +101,10 @@ impl Cursor {
         }
     }
 
-    /// Has the memory behind events fetched that come next, where they are in the map that it reads.
+    /// Has the memory behind events fetched that come next.
     pub(crate) fn fetch(&self, rows: &[EventRow]) {
         if let Some(inside) = &self.part {
-            inside.part.segment().fetch(rows.iter().map(|row| row.offset), inside.usual_length, &self.window);
+            inside.part.segment().fetch(rows.iter().map(|row| row.offset), inside.usual_length);
         }
     }
 

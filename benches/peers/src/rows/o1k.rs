@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::Context;
 use super::loaded::check;
 use crate::limit::Walk;
-use crate::peer::Result;
+use crate::peer::{Result, Rows};
 use crate::sample::{Plan, Subject, interleave};
 use crate::seen::{Seen, of_stream};
 use crate::table::{Line, Must, Unit};
@@ -31,7 +31,7 @@ pub fn run(context: &mut Context) -> Result<Vec<Line>> {
         Ok(Some(vec![start.elapsed().as_secs_f64() * 1e3]))
     })];
     let mut dirs = Vec::new();
-    for kind in context.reading() {
+    for kind in context.kinds.iter().filter(|kind| kind.rows == Rows::All) {
         context.progress.say(format!("O1K filling {}", kind.name));
         let dir = context.dir.join(format!("O1K-{}", kind.name));
         fill_and_kill(kind.name, &dir, number + 1, context)?;
