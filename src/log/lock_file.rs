@@ -9,7 +9,8 @@
 //! 32  CRC of bytes 0..32                                                      4
 //! ```
 //!
-//! It is not synced with each commit: after a power loss it may be older than the log, never newer. Its name is durable
+//! It is not synced with each commit: after a power loss it may be older than the log, never newer. So what stands before its
+//! durable end was synced, and a recovery need not write it again. Its name is durable
 //! before the first segment is created, so no crash leaves segments without it. A later format has another digit in its
 //! magic, and its CRC at the same place over the same bytes.
 

@@ -23,7 +23,8 @@ pub enum OpenMode {
     /// Alone, to read and append.
     #[default]
     Write,
-    /// To read what is durable, also what becomes so later; takes no lock and writes nothing.
+    /// To read what is durable, also what becomes so later; takes no lock and writes nothing. After a power loss the newest
+    /// events may not be seen before the directory was opened for writing once.
     Read,
     /// To read all that is whole of a log that is damaged; takes no lock and writes nothing. What is missing is said by
     /// [`EventStore::losses`](super::EventStore::losses). Reads every byte of the log first. Of a log that another

@@ -138,7 +138,8 @@ impl EventStore {
 
     /// Opens the store in `dir` for reading, also while another process of this machine holds it. Takes no lock and writes
     /// nothing. Each call sees what is durable by then, and subscriptions go on with what the other process appends; an
-    /// iterator keeps to what it began with.
+    /// iterator keeps to what it began with. Where no process holds the directory since a power loss, the newest events may
+    /// not be seen before one opens it for writing, which recovers them.
     ///
     /// # Errors
     /// As [`open_options`](Self::open_options), but for being held.

@@ -34,6 +34,8 @@ pub(crate) struct SealedSegments {
 struct OpenParts {
     parts: HashMap<u32, (Part, u64)>,
     clock: u64,
+    /// How often a file was replaced by another.
+    replaced: u64,
 }
 
 impl OpenParts {
@@ -85,7 +87,7 @@ impl SealedSegments {
 
     /// The sealed segment `number`, opened where it isn't yet.
     pub(crate) fn get(&self, number: u32) -> Result<Part, ReadError> {
-        {
+        let replaced = {
             let mut open = self.open.lock();
             open.clock += 1;
             let now = open.clock;
@@ -93,9 +95,15 @@ impl SealedSegments {
                 *used = now;
                 return Ok(part.clone());
             }
-        }
+            open.replaced
+        };
         let part = self.open(number)?;
-        self.open.lock().insert(number, part.clone(), self.max_open);
+        let mut open = self.open.lock();
+        // Or a file might be kept open, and on the disk, that another stands in place of by now.
+        if open.replaced == replaced {
+            open.insert(number, part.clone(), self.max_open);
+        }
+        drop(open);
         Ok(part)
     }
 
@@ -184,7 +192,9 @@ impl SealedSegments {
 
     /// Has a segment's file opened anew when it is next read: another stands in its place.
     pub(crate) fn close(&self, number: u32) {
-        self.open.lock().parts.remove(&number);
+        let mut open = self.open.lock();
+        open.replaced += 1;
+        open.parts.remove(&number);
     }
 
     /// Takes in a segment that was sealed just now.

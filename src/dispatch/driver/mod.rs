@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::HashMap as FastMap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -84,7 +84,7 @@ pub(super) struct Driver {
     sleeper_number: u64,
     /// Deliveries that are handed out again at a time.
     given_back: BTreeSet<(i64, u64, usize)>,
-    watches: HashMap<u64, Vec<Watch>>,
+    watches: FastMap<u64, Vec<Watch>>,
     /// Watched events to look at.
     touched: BTreeSet<u64>,
     /// Something has changed since all watches were last looked at.
@@ -167,7 +167,7 @@ impl Driver {
             sleepers: BTreeMap::new(),
             sleeper_number: 0,
             given_back: BTreeSet::new(),
-            watches: HashMap::new(),
+            watches: FastMap::new(),
             touched: BTreeSet::new(),
             moved: false,
             questions: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hashbrown::HashMap;
+use hashbrown::HashMap as FastMap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -29,7 +29,7 @@ const LIMITS_DELAY_MICROS: i64 = 500_000;
 
 /// How much each queue holds and is about to hold.
 #[derive(Debug, Default)]
-pub(super) struct Rooms(HashMap<(Scope, Name), Room>);
+pub(super) struct Rooms(FastMap<(Scope, Name), Room>);
 
 #[derive(Debug, Default)]
 struct Room {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashMap;
+use hashbrown::HashMap as FastMap;
 
 use super::super::open_event::Slot;
 use crate::event::{Name, Scope};
@@ -33,7 +33,7 @@ struct Group {
 /// One line.
 #[derive(Debug)]
 pub(super) struct Line {
-    groups: HashMap<HandlerKey, Group>,
+    groups: FastMap<HandlerKey, Group>,
     /// Handlers with deliveries that may start.
     rotation: VecDeque<HandlerKey>,
     running: usize,
@@ -42,7 +42,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(running_per_handler: usize) -> Self {
-        Self { groups: HashMap::new(), rotation: VecDeque::new(), running: 0, running_per_handler }
+        Self { groups: FastMap::new(), rotation: VecDeque::new(), running: 0, running_per_handler }
     }
 
     pub(super) fn running(&self) -> usize {

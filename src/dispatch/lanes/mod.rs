@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(super) use blocked::Blocked;
 pub use blocked::Obstacle;
-use hashbrown::HashMap;
+use hashbrown::HashMap as FastMap;
 pub(super) use line::Class;
 use line::{HandlerKey, Line};
 use memory::{Dirt, Window};
@@ -74,20 +74,20 @@ pub(super) struct Lanes<S> {
     shelf: S,
     bounds: Bounds,
     events: ByPosition<u64, OpenEvent>,
-    lanes: HashMap<LaneKey, BTreeSet<u64>>,
+    lanes: FastMap<LaneKey, BTreeSet<u64>>,
     functions: Line,
     queues: Line,
     /// Attempts of functions that have returned and whose ends aren't on record.
     returned: usize,
-    scopes: HashMap<Scope, Window>,
+    scopes: FastMap<Scope, Window>,
     /// Scopes with overflow, served in turn.
     overflowing: VecDeque<Scope>,
     /// Retries in memory: due time, position, slot.
     waiting: BTreeSet<(i64, u64, usize)>,
     /// How many open deliveries of each handler are set aside.
-    aside: HashMap<HandlerKey, u64>,
-    full: HashMap<(Scope, Name), BTreeSet<(u64, usize)>>,
-    full_aside: HashMap<(Scope, Name), FullHandlers>,
+    aside: FastMap<HandlerKey, u64>,
+    full: FastMap<(Scope, Name), BTreeSet<(u64, usize)>>,
+    full_aside: FastMap<(Scope, Name), FullHandlers>,
     /// Reserved while they weren't in memory.
     reserved: BTreeSet<(u64, usize)>,
     /// Over all scopes.
@@ -106,7 +106,7 @@ impl<S: Shelf> Lanes<S> {
     /// A scheduler over what the shelf holds: all of that is taken in, as overflow, by [`refill`](Self::refill). It hands
     /// out attempts from [`serve`](Self::serve) on: once all that is on record has come in.
     pub(super) fn new(mut shelf: S, bounds: Bounds, last: u64) -> Result<Self, S::Error> {
-        let mut scopes = HashMap::new();
+        let mut scopes = FastMap::new();
         let mut overflowing = VecDeque::new();
         for scope in shelf.scopes()? {
             scopes.insert(scope.clone(), Window::overflowing());
@@ -116,16 +116,16 @@ impl<S: Shelf> Lanes<S> {
             shelf,
             bounds,
             events: ByPosition::default(),
-            lanes: HashMap::new(),
+            lanes: FastMap::new(),
             functions: Line::new(bounds.running_per_handler),
             queues: Line::new(usize::MAX),
             returned: 0,
             scopes,
             overflowing,
             waiting: BTreeSet::new(),
-            aside: HashMap::new(),
-            full: HashMap::new(),
-            full_aside: HashMap::new(),
+            aside: FastMap::new(),
+            full: FastMap::new(),
+            full_aside: FastMap::new(),
             reserved: BTreeSet::new(),
             dirt: Dirt::default(),
             serving: false,

@@ -274,7 +274,8 @@ impl PackedFile {
         self.rows(from, to, salt).map_err(|failure| {
             match failure {
                 UnpackFailure::Damaged(page) => {
-                    UnpackFailure::Damaged(DamagedPage { until: self.readable_from(page), ..page })
+                    let until = self.readable_after(usize::max(page.offset as usize, from) / PAGE);
+                    UnpackFailure::Damaged(DamagedPage { until, ..page })
                 }
                 other => other,
             }
@@ -282,9 +283,9 @@ impl PackedFile {
         })
     }
 
-    /// Where the first row begins behind a damaged page, or the next damaged page does.
-    fn readable_from(&self, damaged: DamagedPage) -> u32 {
-        for number in damaged.offset as usize / PAGE + 1..pages_of(self.head.plain_len) {
+    /// Where the first row begins behind a page, or the next damaged page does.
+    fn readable_after(&self, page: usize) -> u32 {
+        for number in page + 1..pages_of(self.head.plain_len) {
             match self.page(number).map(|page| span(&page)) {
                 Ok(None) => {}
                 Ok(Some((first, _))) => return (number * PAGE + first) as u32,
