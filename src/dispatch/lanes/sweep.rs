@@ -21,7 +21,10 @@ impl<S: Shelf> Lanes<S> {
             let waiting = self.waiting_slots(position)?;
             let Some(event) = self.events.get(&position) else { continue };
             let behind = |index: &usize| self.behind_in_lane(&event.lane(event.slots.get(*index)?), position);
-            to_look_at.extend(waiting.iter().filter_map(behind));
+            // One that an operator has in hand doesn't wait, but what is behind it may wait for what is before it.
+            let in_hand = |(index, slot): (usize, &Slot)| (slot.run == Run::Reserved && !slot.head).then_some(index);
+            let in_hand: Vec<usize> = event.slots.iter().enumerate().filter_map(in_hand).collect();
+            to_look_at.extend(waiting.iter().chain(&in_hand).filter_map(behind));
             if waiting.len() == event.slots.iter().filter(|slot| slot.is_open()).count() {
                 idle.push(position);
             } else if !self.is_stuck(event)

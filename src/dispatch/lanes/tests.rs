@@ -580,3 +580,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_sweep_finds_what_is_behind_a_delivery_that_an_operator_has_in_hand() {
+    let mut world = World::new();
+    let first_handler = [(true, false), (false, false), (false, false), (false, false)];
+    (0..3).for_each(|_| world.apply(Op::Event(1, 1, first_handler)));
+    world.apply(Op::Fold(3));
+    world.apply(Op::Start);
+    // The first is parked, and the second about to be dropped: the third waits for the first.
+    world.end(0, 0);
+    while world.fold_one() {}
+    assert!(matches!(world.lanes.reserve(&scope(1), 2, "a").unwrap(), Reserved::Kept(_)));
+    world.sweep();
+    assert_eq!(world.lanes.events.keys().collect::<Vec<_>>(), [&2]);
+}
