@@ -64,6 +64,8 @@ fn setup_append(per_commit: usize) -> (Place, Vec<Append>) {
     let mut events = Events::of(&place.world.environment);
     // Whatever grows once grows here.
     place.store.append(events.append(per_commit)).expect("the append succeeds");
+    // Commits look at `LOCK` itself as long as the directory has changed within a second.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
     let calls = (10_000 / per_commit).min(500);
     (place, (0..calls).map(|_| events.append(per_commit)).collect())
 }
