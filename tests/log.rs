@@ -101,6 +101,32 @@ fn an_id_is_used_once_per_scope() {
     assert!(matches!(store.append(twice), Err(AppendError::RepeatedId { .. })));
 }
 
+#[test]
+fn numbers_of_many_digits_are_told_apart_where_an_id_is_repeated() {
+    let store = store();
+    let append = |number: u128, data: &str| {
+        let event = event("s").id(Uuid::from_u128(number)).json(data.to_owned());
+        store.append(Append::to(&scope()).event(event))
+    };
+    let pairs = [
+        (r#"{"a":123456789012345678901}"#, r#"{ "a": 123456789012345678902 }"#),
+        (r#"{"n":1,"b":[0.1]}"#, r#"{"n":1,"b":[0.1000000000000000055511151231257827]}"#),
+        (r#"{"t":"\"1","a":-12345678901234567890}"#, r#"{"a":-12345678901234567891,"t":"\"1"}"#),
+    ];
+    for (number, (first, other)) in pairs.into_iter().enumerate() {
+        let number = number as u128 + 1;
+        append(number, first).unwrap();
+        assert!(append(number, &first.replace(',', " , ")).unwrap().repeated, "{first}");
+        let refused = append(number, other);
+        assert!(matches!(refused, Err(AppendError::IdReused { field: "data", .. })), "{other}: {refused:?}");
+    }
+    // Digits in a text are no number, and the order of keys doesn't count.
+    let text = r#"{"a":"1234567890123456789012","b":98765432109876543210,"c":11111111111111111111}"#;
+    append(9, text).unwrap();
+    let turned = r#"{"c":11111111111111111111,"b":98765432109876543210,"a":"1234567890123456789012"}"#;
+    assert!(append(9, turned).unwrap().repeated);
+}
+
 /// Ids made when they are recorded are looked for in the segments of that time; the engine makes such.
 #[test]
 fn an_id_that_was_just_made_is_known_in_sealed_segments_too() {
