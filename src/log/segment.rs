@@ -43,6 +43,7 @@ const MAX_FETCHED: usize = 1 << 10;
 const LINE: usize = 64;
 /// How many records tell whether those that come next are in memory.
 const PROBED: usize = 4;
+
 /// One segment, open for reading.
 #[derive(Debug)]
 pub(crate) struct Segment {
