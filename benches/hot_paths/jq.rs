@@ -1,7 +1,7 @@
 //! Guards and transforms: an event read for expressions once, then a guard and a transform over it.
 
 use atlas::log::{Append, EventStore, RecordedEvent};
-use atlas::routing::{Expression, Input};
+use atlas::routing::{Constants, Expression, Input};
 use atlas::{Event, Scope};
 use criterion::Criterion;
 
@@ -20,10 +20,12 @@ fn event() -> RecordedEvent {
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("jq");
     let event = event();
-    let input = Input::of(&event).expect("the event can be read");
+    let input = Input::of(&event, &Constants::default()).expect("the event can be read");
     let guard = Expression::compile(GUARD).expect("the guard compiles");
     let transform = Expression::compile(TRANSFORM).expect("the transform compiles");
-    group.bench_function("input", |bencher| bencher.iter(|| Input::of(&event).expect("the event can be read")));
+    group.bench_function("input", |bencher| {
+        bencher.iter(|| Input::of(&event, &Constants::default()).expect("the event can be read"))
+    });
     group.bench_function("guard", |bencher| {
         bencher.iter(|| assert!(guard.first_is_true(&input).expect("the guard runs")));
     });

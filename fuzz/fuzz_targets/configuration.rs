@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use arbitrary::Arbitrary;
-use atlas::config::{Fault, MAX_HANDLERS, fuzzing, read_types};
-use atlas::routing::{Expression, Input, MAX_OUTPUT_BYTES, MAX_OUTPUTS};
+use atlas::config::{Fault, MAX_HANDLERS, fuzzing};
+use atlas::routing::{Constants, Expression, Input, MAX_OUTPUT_BYTES, MAX_OUTPUTS};
 use libfuzzer_sys::fuzz_target;
 
 const ENVELOPE: &str = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","type":"LOAN_OFFER_SENT_COMPLETE_1",
@@ -26,6 +26,7 @@ enum File<'a> {
     },
     Types(&'a [u8]),
     Queues(&'a [u8]),
+    Constants(&'a [u8]),
     Tree(&'a [u8]),
     Path([&'a str; 5]),
 }
@@ -81,10 +82,14 @@ fuzz_target!(|file: File<'_>| {
             );
             document(text.as_bytes());
         }
-        File::Types(bytes) => match read_types("file", bytes) {
-            Ok(_) => {}
-            Err(atlas::config::ConfigError::Faults(wrong)) => faults(bytes, &wrong),
-            Err(other) => panic!("{other}"),
+        File::Types(bytes) => {
+            if let Err(wrong) = fuzzing::types("file", bytes) {
+                faults(bytes, &wrong);
+            }
+        }
+        File::Constants(bytes) => match fuzzing::constants("file", bytes) {
+            Ok(json) => drop(Constants::from_json(json.as_bytes())),
+            Err(wrong) => faults(bytes, &wrong),
         },
         File::Queues(bytes) => {
             if let Err(wrong) = fuzzing::queues("file", bytes) {

@@ -1,5 +1,6 @@
 //! How a store is opened: functions, options, and the rooms put together.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,13 +12,14 @@ use crate::config::{Bindings, Catalog};
 use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError};
 use crate::error::Error;
 use crate::log::{self, EventStore};
-use crate::routing::{Router, check_expression};
+use crate::routing::{Router, Upcaster, check_expression};
 use crate::storage::{Environment, RealDisk};
 
 /// How a store is opened.
 #[derive(Debug)]
 pub struct Builder {
     functions: Functions,
+    upcasters: BTreeMap<String, Upcaster>,
     log_options: log::Options,
     dispatch_options: dispatch::Options,
     serve: bool,
@@ -28,6 +30,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             functions: Functions::default(),
+            upcasters: BTreeMap::new(),
             log_options: log::Options::default(),
             dispatch_options: dispatch::Options::default(),
             serve: true,
@@ -55,6 +58,18 @@ impl Builder {
     #[must_use]
     pub fn log_options(mut self, options: log::Options) -> Self {
         self.log_options = options;
+        self
+    }
+
+    /// Registers a function that lifts data of an event type to the next version, under the name that `types.json` gives
+    /// it: `{"upcast": {"function": NAME}}`.
+    #[must_use]
+    pub fn upcast(
+        mut self,
+        name: impl Into<String>,
+        lift: impl Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.upcasters.insert(name.into(), Upcaster::new(lift));
         self
     }
 
@@ -131,7 +146,7 @@ impl Builder {
         let mut names = self.functions.names().map(str::to_owned).peekable();
         let functions = names.peek().is_some().then(|| names.collect());
         let catalog = Catalog::open(&store, Bindings { functions }, check_expression)?;
-        let router = Router::new(catalog.clone());
+        let router = Router::with_upcasters(catalog.clone(), self.upcasters);
         let close_within = self.dispatch_options.close_within;
         let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };
         let serve = self.serve && !self.read_only;

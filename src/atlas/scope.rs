@@ -57,7 +57,7 @@ impl ScopeHandle {
     /// after that doesn't take the event back.
     ///
     /// # Errors
-    /// [`Error::Route`] where the event has no configuration, [`Error::Append`], [`Error::Dispatch`] while history is
+    /// [`Error::Route`] where the event has no configuration or its data break the schema of its type, [`Error::Append`], [`Error::Dispatch`] while history is
     /// imported; nothing is written then but where that says so.
     pub fn ingest(&self, event: Event) -> impl Future<Output = Result<Receipt, Error>> + Send + use<> {
         let this = self.clone();
@@ -90,7 +90,7 @@ impl ScopeHandle {
             };
             event.revision = match known {
                 Some(known) => known.revision(),
-                None => Some(self.atlas.0.router.route(scope, event.stated_variant(), event.event_type())?.revision),
+                None => Some(self.atlas.0.router.admit(scope, event)?.revision),
             };
             revisions.push(event.revision);
         }

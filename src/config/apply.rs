@@ -2,13 +2,13 @@
 
 use redb::{ReadableTable, WriteTransaction};
 
+use super::declaration::TypeDeclaration;
 use super::document::DocumentId;
 use super::fault::ConfigError;
-use super::records::{Record, RevisionContent};
-use super::root_files::TypeDeclaration;
+use super::records::{By, Placed, Record, Revision};
 use super::tables::{
     CONTENTS, DOCUMENTS, HISTORY, NUMBERS, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree, StoredType,
-    TREES, TYPES, decode, encode, failed,
+    TREES, TYPES, WHOLES, decode, encode, failed,
 };
 use crate::event::Name;
 use crate::log::RoomRecord;
@@ -23,17 +23,15 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Resu
             documents.insert(DocumentId::of(&bytes).0, &bytes[..]).map_err(failed)?;
             Ok(false)
         }
-        Record::Revision { number, actor, content } => {
-            apply_revision(transaction, record, number, actor, &content)?;
+        Record::Revision(revision) => {
+            apply_revision(transaction, record, &revision)?;
             Ok(false)
         }
-        Record::Activation { actor, trees, added } => {
+        Record::Activation { by, trees, added } => {
             for (tree, revision) in trees {
                 let tree = tree.to_string();
                 set_tree(transaction, &tree, |stored| stored.active = Some(revision))?;
-                let change =
-                    StoredChange { activated: true, revision, recorded_at: record.recorded_at, actor: actor.clone() };
-                put_change(transaction, &tree, record, &change)?;
+                put_change(transaction, &tree, record, true, revision, &by)?;
             }
             for (application, declaration) in added {
                 declare(transaction, record, &application, declaration)?;
@@ -44,7 +42,7 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Resu
             for declaration in types {
                 declare(transaction, record, &application, declaration)?;
             }
-            Ok(false)
+            Ok(true)
         }
         Record::Retired { application, types, .. } => {
             let mut table = transaction.open_table(TYPES).map_err(failed)?;
@@ -61,26 +59,34 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Resu
     }
 }
 
-fn apply_revision(
-    transaction: &WriteTransaction,
-    record: &RoomRecord,
-    number: u32,
-    actor: Option<String>,
-    content: &RevisionContent,
-) -> Result<(), ConfigError> {
-    let tree = content.tree.to_string();
+fn apply_revision(transaction: &WriteTransaction, record: &RoomRecord, revision: &Revision) -> Result<(), ConfigError> {
+    let (number, tree) = (revision.number, revision.tree.to_string());
+    let mut documents = transaction.open_table(DOCUMENTS).map_err(failed)?;
+    for bytes in &revision.inline {
+        documents.insert(DocumentId::of(bytes).0, &bytes[..]).map_err(failed)?;
+    }
     let mut routes = transaction.open_table(ROUTES).map_err(failed)?;
-    for (event_type, id) in &content.documents {
-        routes.insert((number, event_type.as_str()), id.0).map_err(failed)?;
+    for (event_type, Placed { id, path }) in &revision.documents {
+        let value = [&id.0[..], path.as_deref().unwrap_or_default().as_bytes()].concat();
+        routes.insert((number, event_type.as_str()), value.as_slice()).map_err(failed)?;
+    }
+    for event_type in &revision.removed {
+        routes.insert((number, event_type.as_str()), [].as_slice()).map_err(failed)?;
+    }
+    if revision.base.is_none() {
+        let mut wholes = transaction.open_table(WHOLES).map_err(failed)?;
+        wholes.insert(revision.tree.application().as_str(), number).map_err(failed)?;
     }
     let mut contents = transaction.open_table(CONTENTS).map_err(failed)?;
-    contents.insert((tree.as_str(), content.hash()), number).map_err(failed)?;
+    contents.insert((tree.as_str(), revision.identity), number).map_err(failed)?;
     let stored = StoredRevision {
         tree: tree.clone(),
         recorded_at: record.recorded_at,
-        actor: actor.clone(),
-        types: content.types.iter().map(|t| (t.event_type.to_string(), t.description.clone())).collect(),
-        queues: content.queues.iter().map(|(name, options)| (name.to_string(), options.max_depth)).collect(),
+        actor: revision.by.actor.clone(),
+        reason: revision.by.reason.clone(),
+        extends: revision.extends.as_ref().map(ToString::to_string),
+        base: revision.base,
+        files: revision.files.iter().map(|(path, id)| (path.clone(), id.0)).collect(),
     };
     let mut revisions = transaction.open_table(REVISIONS).map_err(failed)?;
     revisions.insert(number, encode(&stored)?.as_slice()).map_err(failed)?;
@@ -88,8 +94,7 @@ fn apply_revision(
     let newest = numbers.get("revisions").map_err(failed)?.map_or(0, |value| value.value());
     numbers.insert("revisions", newest.max(u64::from(number))).map_err(failed)?;
     set_tree(transaction, &tree, |stored| stored.latest = number)?;
-    let change = StoredChange { activated: false, revision: number, recorded_at: record.recorded_at, actor };
-    put_change(transaction, &tree, record, &change)
+    put_change(transaction, &tree, record, false, number, &revision.by)
 }
 
 fn set_tree(
@@ -105,18 +110,23 @@ fn set_tree(
     Ok(())
 }
 
+/// Adds to a tree's history. One append may hold several changes of a tree, in the order of their addresses.
 fn put_change(
     transaction: &WriteTransaction,
     tree: &str,
     record: &RoomRecord,
-    change: &StoredChange,
+    activated: bool,
+    revision: u32,
+    by: &By,
 ) -> Result<(), ConfigError> {
     let mut history = transaction.open_table(HISTORY).map_err(failed)?;
-    history.insert((tree, record.address.to_u64()), encode(change)?.as_slice()).map_err(failed)?;
+    let (recorded_at, By { actor, reason }) = (record.recorded_at, by.clone());
+    let change = StoredChange { activated, revision, recorded_at, actor, reason };
+    history.insert((tree, record.address.to_u64()), encode(&change)?.as_slice()).map_err(failed)?;
     Ok(())
 }
 
-/// Adds a type to the catalogue; one that is known stays as it is, but for a description that it lacks.
+/// Adds a type to the catalogue; one that is known keeps what the declaration doesn't say, and its description.
 fn declare(
     transaction: &WriteTransaction,
     record: &RoomRecord,
@@ -124,11 +134,17 @@ fn declare(
     declaration: TypeDeclaration,
 ) -> Result<(), ConfigError> {
     let mut types = transaction.open_table(TYPES).map_err(failed)?;
-    let key = (application.as_str(), declaration.event_type.as_str());
+    let TypeDeclaration { event_type, description, schema, upcast } = declaration;
+    let key = (application.as_str(), event_type.as_str());
     let stored = types.get(key).map_err(failed)?.map(|value| decode::<StoredType>("types", value.value()));
     let stored = match stored.transpose()? {
-        Some(known) => StoredType { description: known.description.or(declaration.description), ..known },
-        None => StoredType { description: declaration.description, declared_at: record.recorded_at, retired_at: None },
+        Some(known) => StoredType {
+            description: known.description.or(description),
+            schema: schema.or(known.schema),
+            upcast: upcast.or(known.upcast),
+            ..known
+        },
+        None => StoredType { description, schema, upcast, declared_at: record.recorded_at, retired_at: None },
     };
     types.insert(key, encode(&stored)?.as_slice()).map_err(failed)?;
     Ok(())

@@ -5,7 +5,7 @@ use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, Value};
 
 use super::derived::Derived;
 use super::fault::ConfigError;
-use super::tables::{CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, failed};
+use super::tables::{CONTENTS, DOCUMENTS, FILE, HISTORY, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, WHOLES, failed};
 use crate::log::{EventStore, Reflected};
 use crate::storage::{Disk, MemoryDisk};
 
@@ -27,6 +27,7 @@ pub(crate) fn differing_table(copy: &dyn Disk, store: &EventStore) -> Result<Opt
         .or(differ(&found, &expected, DOCUMENTS, "documents")?)
         .or(differ(&found, &expected, REVISIONS, "revisions")?)
         .or(differ(&found, &expected, ROUTES, "routes")?)
+        .or(differ(&found, &expected, WHOLES, "wholes")?)
         .or(differ(&found, &expected, CONTENTS, "contents")?)
         .or(differ(&found, &expected, TREES, "trees")?)
         .or(differ(&found, &expected, HISTORY, "history")?)

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::declaration::TypeDeclaration;
 use super::fault::Gap;
 use super::nearest::nearest;
-use super::root_files::TypeDeclaration;
 use crate::event::{EventType, Name, TreeScope};
 
 /// A type that the catalogue of an application knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
-    pub(super) description: Option<String>,
+    pub(super) declaration: TypeDeclaration,
     pub(super) retired: bool,
 }
 
@@ -32,18 +32,21 @@ pub(super) struct Candidate {
 pub(super) struct Proof {
     /// The types that enter the catalogue with the activation.
     pub(super) added: Vec<(Name, TypeDeclaration)>,
+    /// Known types that are declared with another schema or upcast.
+    pub(super) changed: Vec<(Name, TypeDeclaration)>,
     /// Documents and declarations of retired types, as text.
     pub(super) warnings: Vec<String>,
 }
 
-/// Proves candidates of one application complete. `others` are the application's active trees that are not among them.
-pub(super) fn prove(
+/// Proves candidates of one application complete. `lacking` are the application's active trees that are not among them
+/// and lack one of some types, which are new; it is asked only where there are such.
+pub(super) fn prove<E>(
     application: &Name,
     catalogue: &Catalogue,
     candidates: &[&Candidate],
-    others: &[(TreeScope, BTreeSet<EventType>)],
-) -> Result<Proof, Vec<Gap>> {
-    let mut proof = Proof::default();
+    lacking: impl FnOnce(&[&EventType]) -> Result<Vec<(TreeScope, EventType)>, E>,
+) -> Result<Result<Proof, Vec<Gap>>, E> {
+    let (mut proof, mut gaps) = (Proof::default(), Vec::new());
     let retired = |event_type: &EventType| catalogue.get(event_type).is_some_and(|known| known.retired);
     let mut required: BTreeSet<&EventType> =
         catalogue.iter().filter(|(_, known)| !known.retired).map(|(event_type, _)| event_type).collect();
@@ -55,10 +58,18 @@ pub(super) fn prove(
                 proof.warnings.push(warning);
             } else if required.insert(&declaration.event_type) {
                 proof.added.push((application.clone(), declaration.clone()));
+            } else {
+                match proof.added.iter().find(|(_, added)| added.event_type == declaration.event_type) {
+                    Some((_, added)) if declaration.says_other_than(added) => {
+                        let (tree, event_type) = (candidate.tree.clone(), declaration.event_type.clone());
+                        gaps.push(Gap::Contradicted { tree, event_type });
+                    }
+                    Some(_) => {}
+                    None => proof.changed.extend(changed(application, catalogue, declaration)),
+                }
             }
         }
     }
-    let mut gaps = Vec::new();
     for candidate in candidates {
         let missing: Vec<&EventType> =
             required.iter().copied().filter(|event_type| !candidate.documents.contains_key(*event_type)).collect();
@@ -83,17 +94,28 @@ pub(super) fn prove(
             proof.warnings.push(format!("{}: a document for the retired type {}", candidate.tree, named(event_type)));
         }
     }
-    for (tree, documents) in others {
-        for (_, added) in proof.added.iter().filter(|(_, added)| !documents.contains(&added.event_type)) {
-            gaps.push(Gap::Lacking { tree: tree.clone(), event_type: added.event_type.clone() });
-        }
+    if !proof.added.is_empty() {
+        let added: Vec<&EventType> = proof.added.iter().map(|(_, declaration)| &declaration.event_type).collect();
+        let gap = |(tree, event_type)| Gap::Lacking { tree, event_type };
+        gaps.extend(lacking(&added)?.into_iter().map(gap));
     }
-    if gaps.is_empty() { Ok(proof) } else { Err(gaps) }
+    Ok(if gaps.is_empty() { Ok(proof) } else { Err(gaps) })
+}
+
+/// A known type that is declared with another schema or upcast than it has.
+fn changed(
+    application: &Name,
+    catalogue: &Catalogue,
+    declaration: &TypeDeclaration,
+) -> Option<(Name, TypeDeclaration)> {
+    let known = &catalogue.get(&declaration.event_type)?.declaration;
+    declaration.says_other_than(known).then(|| (application.clone(), declaration.clone()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::declaration::Upcast;
     use proptest::prelude::*;
 
     fn event_type(text: &str) -> EventType {
@@ -104,12 +126,29 @@ mod tests {
         Candidate {
             tree: tree.parse().unwrap(),
             documents: documents.iter().map(|t| (event_type(t), None)).collect(),
-            types: types.iter().map(|t| TypeDeclaration { event_type: event_type(t), description: None }).collect(),
+            types: types.iter().map(|t| TypeDeclaration::of(event_type(t))).collect(),
         }
     }
 
     fn known(types: &[(&str, bool)]) -> Catalogue {
-        types.iter().map(|(t, retired)| (event_type(t), Known { description: None, retired: *retired })).collect()
+        let known = |t: &str, retired| Known { declaration: TypeDeclaration::of(event_type(t)), retired };
+        types.iter().map(|(t, retired)| (event_type(t), known(t, *retired))).collect()
+    }
+
+    /// Proves candidates beside other trees, of which the types that they have documents for are known.
+    fn prove(
+        catalogue: &Catalogue,
+        candidates: &[&Candidate],
+        others: &[(TreeScope, BTreeSet<EventType>)],
+    ) -> Result<Proof, Vec<Gap>> {
+        let lacking = |added: &[&EventType]| {
+            let lack = |(tree, has): &(TreeScope, BTreeSet<EventType>)| {
+                let lacked = added.iter().filter(|t| !has.contains(**t));
+                lacked.map(|t| (tree.clone(), (*t).clone())).collect::<Vec<_>>()
+            };
+            Ok::<_, ()>(others.iter().flat_map(lack).collect())
+        };
+        super::prove(&loans(), catalogue, candidates, lacking).unwrap()
     }
 
     fn loans() -> Name {
@@ -123,7 +162,7 @@ mod tests {
         for file in tree.documents.values_mut() {
             *file = Some("1/instore/txn_finalize/uperst_transaction_discounts/complete.json".to_owned());
         }
-        let gaps = prove(&loans(), &catalogue, &[&tree], &[]).unwrap_err();
+        let gaps = prove(&catalogue, &[&tree], &[]).unwrap_err();
         let missing = gaps[0].to_string();
         assert!(missing.contains("no document for type INSTORE_TXNFINALIZE_UPSERTTRANSACTIONDISCOUNTS_COMPLETE_1"));
         assert!(missing.contains("near miss: INSTORE_TXNFINALIZE_UPERSTTRANSACTIONDISCOUNTS_COMPLETE_1 (1/instore/"));
@@ -134,19 +173,36 @@ mod tests {
     fn a_new_type_needs_a_document_in_every_active_tree() {
         let (catalogue, tree) = (known(&[]), candidate("a/loans", &["A_B_C_D_1"], &["A_B_C_D_1"]));
         let others = [("b/loans".parse().unwrap(), BTreeSet::new())];
-        let gaps = prove(&loans(), &catalogue, &[&tree], &others).unwrap_err();
+        let gaps = prove(&catalogue, &[&tree], &others).unwrap_err();
         assert!(matches!(&gaps[..], [Gap::Lacking { tree, event_type }]
             if tree.to_string() == "b/loans" && event_type.as_str() == "A_B_C_D_1"));
         let both = candidate("b/loans", &["A_B_C_D_1"], &[]);
-        assert_eq!(prove(&loans(), &catalogue, &[&tree, &both], &[]).unwrap().added.len(), 1);
+        assert_eq!(prove(&catalogue, &[&tree, &both], &[]).unwrap().added.len(), 1);
     }
 
     #[test]
     fn documents_of_retired_types_only_warn() {
         let catalogue = known(&[("A_B_C_D_1", true)]);
         let tree = candidate("a/loans", &["A_B_C_D_1"], &["A_B_C_D_1"]);
-        let proof = prove(&loans(), &catalogue, &[&tree], &[]).unwrap();
+        let proof = prove(&catalogue, &[&tree], &[]).unwrap();
         assert_eq!((proof.added.len(), proof.warnings.len()), (0, 2));
+    }
+
+    #[test]
+    fn trees_that_are_activated_together_declare_a_type_alike() {
+        let schema = |name: &str| TypeDeclaration {
+            upcast: Some(Upcast::Jq(name.to_owned())),
+            ..TypeDeclaration::of(event_type("A_B_C_D_2"))
+        };
+        let mut trees = ["a/loans", "b/loans"].map(|tree| candidate(tree, &["A_B_C_D_2"], &[]));
+        trees[0].types.push(schema(".data"));
+        trees[1].types.push(schema(".data"));
+        assert_eq!(prove(&known(&[]), &trees.each_ref(), &[]).unwrap().added.len(), 1);
+        trees[1].types[0] = schema(".");
+        let gaps = prove(&known(&[]), &trees.each_ref(), &[]).unwrap_err();
+        assert!(matches!(&gaps[..], [Gap::Contradicted { tree, .. }] if tree.to_string() == "b/loans"), "{gaps:?}");
+        let proof = prove(&known(&[("A_B_C_D_2", false)]), &[&trees[0]], &[]).unwrap();
+        assert_eq!((proof.added.len(), proof.changed.len()), (0, 1));
     }
 
     proptest! {
@@ -161,15 +217,15 @@ mod tests {
         ) {
             let named = |n: &u8| format!("T{n}_B_C_D_1");
             let strings = |set: &BTreeSet<u8>| set.iter().map(named).collect::<Vec<_>>();
-            let catalogue: Catalogue = declared.iter()
-                .map(|n| (event_type(&named(n)), Known { description: None, retired: false })).collect();
+            let names: Vec<String> = declared.iter().map(named).collect();
+            let catalogue = known(&names.iter().map(|name| (name.as_str(), false)).collect::<Vec<_>>());
             let trees: Vec<Candidate> = candidates.iter().enumerate().map(|(i, (documents, types))| {
                 let (documents, types) = (strings(documents), strings(types));
                 candidate(&format!("t{i}/loans"), &documents.iter().map(String::as_str).collect::<Vec<_>>(),
                     &types.iter().map(String::as_str).collect::<Vec<_>>())
             }).collect();
             let others = [("o/loans".parse().unwrap(), other.iter().map(|n| event_type(&named(n))).collect())];
-            let proof = prove(&loans(), &catalogue, &trees.iter().collect::<Vec<_>>(), &others);
+            let proof = prove(&catalogue, &trees.iter().collect::<Vec<_>>(), &others);
             let new: BTreeSet<u8> =
                 candidates.iter().flat_map(|(_, types)| types).filter(|n| !declared.contains(n)).copied().collect();
             let required: BTreeSet<u8> = declared.union(&new).copied().collect();

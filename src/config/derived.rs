@@ -1,26 +1,15 @@
 //! `catalog.redb`: what the configuration records of the log add up to, kept so that opening needn't read them all again.
 //! Each transaction stores the address of the last record that it reflects, and what the log was up to there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use bytes::Bytes;
 use parking_lot::RwLock;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 
 use super::apply::apply;
-use super::completeness::{Catalogue, Known};
-use super::document::{DocumentId, QueueOptions};
 use super::fault::ConfigError;
-use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
-use super::records::RevisionContent;
-use super::root_files::TypeDeclaration;
-use super::snapshot::{Active, Snapshot};
 use super::tables::{
-    CONTENTS, DOCUMENTS, FILE, HISTORY, LOG, NUMBERS, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree,
-    StoredType, TREES, TYPES, damaged, decode, encode, failed, name, word,
+    CONTENTS, DOCUMENTS, FILE, HISTORY, LAYOUT, LOG, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, WHOLES, damaged, decode,
+    encode, failed,
 };
-use crate::event::{EventType, Name, TreeScope};
 use crate::log::{Address, EventStore, ReadError, RecordKind, Reflected, Standing};
 use crate::storage::{Disk, Environment, Fence, MemoryDisk, make_database_anew, open_database, open_or_make_anew};
 
@@ -45,7 +34,12 @@ impl Derived {
             return Self::open_on(&MemoryDisk::new());
         }
         let (disk, fence) = (environment.disk.as_ref(), store.fence());
-        let derived = Self::of(open_or_make_anew(disk, FILE, CACHE_BYTES, fence)?)?;
+        let mut derived = Self::of(open_or_make_anew(disk, FILE, CACHE_BYTES, fence)?)?;
+        if derived.number("layout")? != Some(LAYOUT) {
+            tracing::info!(file = FILE, "makes a derived database anew: another version of Atlas wrote it");
+            derived.close();
+            derived = Self::of(make_database_anew(disk, FILE, CACHE_BYTES, fence)?)?;
+        }
         let Some(reflected) = derived.reflected()? else { return Ok(derived) };
         match store.standing_of(&reflected)? {
             Standing::OfThisLog => Ok(derived),
@@ -82,11 +76,12 @@ impl Derived {
             return Ok(());
         }
         self.write(|transaction| {
-            transaction.open_table(NUMBERS).map_err(failed)?;
+            transaction.open_table(NUMBERS).map_err(failed)?.insert("layout", LAYOUT).map_err(failed)?;
             transaction.open_table(LOG).map_err(failed)?;
             transaction.open_table(DOCUMENTS).map_err(failed)?;
             transaction.open_table(REVISIONS).map_err(failed)?;
             transaction.open_table(ROUTES).map_err(failed)?;
+            transaction.open_table(WHOLES).map_err(failed)?;
             transaction.open_table(CONTENTS).map_err(failed)?;
             transaction.open_table(TREES).map_err(failed)?;
             transaction.open_table(HISTORY).map_err(failed)?;
@@ -183,164 +178,9 @@ impl Derived {
             })?;
         }
     }
-
-    /// What is active, as routing needs it.
-    pub(super) fn snapshot(&self, generation: u64) -> Result<Snapshot, ConfigError> {
-        let read = self.read()?;
-        let trees = read.open_table(TREES).map_err(failed)?;
-        let revisions = read.open_table(REVISIONS).map_err(failed)?;
-        let mut snapshot = Snapshot { generation, ..Snapshot::default() };
-        for entry in trees.iter().map_err(failed)? {
-            let (tree, stored) = entry.map_err(failed)?;
-            let Some(revision) = decode::<StoredTree>("trees", stored.value())?.active else { continue };
-            let stored = revisions.get(revision).map_err(failed)?;
-            let stored = stored.ok_or_else(|| damaged("revisions", "an active revision that is missing"))?;
-            let queues = Arc::new(queues(decode::<StoredRevision>("revisions", stored.value())?.queues)?);
-            snapshot.active.insert(word("trees", tree.value())?, Active { revision, queues });
-        }
-        let types = read.open_table(TYPES).map_err(failed)?;
-        for entry in types.iter().map_err(failed)? {
-            let (key, stored) = entry.map_err(failed)?;
-            if decode::<StoredType>("types", stored.value())?.retired_at.is_some() {
-                let (application, event_type) = key.value();
-                snapshot.retired.insert((name("types", application)?, event_type.to_owned()));
-            }
-        }
-        Ok(snapshot)
-    }
-
-    /// The revision of `tree` with this content, where there is one.
-    pub(super) fn revision_of(&self, content: &RevisionContent) -> Result<Option<u32>, ConfigError> {
-        let read = self.read()?;
-        let contents = read.open_table(CONTENTS).map_err(failed)?;
-        let found = contents.get((content.tree.to_string().as_str(), content.hash())).map_err(failed)?;
-        Ok(found.map(|value| value.value()))
-    }
-
-    /// A document's bytes.
-    pub(super) fn document(&self, id: DocumentId) -> Result<Option<Bytes>, ConfigError> {
-        let read = self.read()?;
-        let documents = read.open_table(DOCUMENTS).map_err(failed)?;
-        let found = documents.get(id.0).map_err(failed)?;
-        Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
-    }
-
-    /// The document of a type in a revision.
-    pub(super) fn route(&self, revision: u32, event_type: &str) -> Result<Option<DocumentId>, ConfigError> {
-        let read = self.read()?;
-        let routes = read.open_table(ROUTES).map_err(failed)?;
-        Ok(routes.get((revision, event_type)).map_err(failed)?.map(|value| DocumentId(value.value())))
-    }
-
-    /// All documents of a revision.
-    pub(super) fn routes(&self, revision: u32) -> Result<BTreeMap<EventType, DocumentId>, ConfigError> {
-        let read = self.read()?;
-        let routes = read.open_table(ROUTES).map_err(failed)?;
-        let mut found = BTreeMap::new();
-        for entry in routes.range((revision, "")..).map_err(failed)? {
-            let (key, id) = entry.map_err(failed)?;
-            let (of, event_type) = key.value();
-            if of != revision {
-                break;
-            }
-            found.insert(word("routes", event_type)?, DocumentId(id.value()));
-        }
-        Ok(found)
-    }
-
-    /// The event types that have a document in a revision.
-    pub(super) fn types_of(&self, revision: u32) -> Result<BTreeSet<EventType>, ConfigError> {
-        Ok(self.routes(revision)?.into_keys().collect())
-    }
-
-    /// What is known of a revision.
-    pub(super) fn revision(&self, revision: u32) -> Result<Option<RevisionInfo>, ConfigError> {
-        let read = self.read()?;
-        let revisions = read.open_table(REVISIONS).map_err(failed)?;
-        let Some(stored) = revisions.get(revision).map_err(failed)? else { return Ok(None) };
-        let stored = decode::<StoredRevision>("revisions", stored.value())?;
-        let declaration = |(text, description): (String, Option<String>)| {
-            Ok(TypeDeclaration { event_type: word("revisions", &text)?, description })
-        };
-        Ok(Some(RevisionInfo {
-            revision,
-            tree: word("revisions", &stored.tree)?,
-            recorded_at: stored.recorded_at,
-            actor: stored.actor,
-            types: stored.types.into_iter().map(declaration).collect::<Result<_, ConfigError>>()?,
-            queues: queues(stored.queues)?,
-        }))
-    }
-
-    /// A tree's state, where it has been imported.
-    pub(super) fn tree(&self, tree: &TreeScope) -> Result<Option<TreeInfo>, ConfigError> {
-        let read = self.read()?;
-        let trees = read.open_table(TREES).map_err(failed)?;
-        let Some(stored) = trees.get(tree.to_string().as_str()).map_err(failed)? else { return Ok(None) };
-        let StoredTree { active, latest } = decode("trees", stored.value())?;
-        Ok(Some(TreeInfo { tree: tree.clone(), active, latest }))
-    }
-
-    /// All trees, by name.
-    pub(super) fn trees(&self) -> Result<Vec<TreeInfo>, ConfigError> {
-        let read = self.read()?;
-        let trees = read.open_table(TREES).map_err(failed)?;
-        let mut found = Vec::new();
-        for entry in trees.iter().map_err(failed)? {
-            let (tree, stored) = entry.map_err(failed)?;
-            let StoredTree { active, latest } = decode("trees", stored.value())?;
-            found.push(TreeInfo { tree: word("trees", tree.value())?, active, latest });
-        }
-        Ok(found)
-    }
-
-    /// What happened to a tree, oldest first.
-    pub(super) fn history(&self, tree: &TreeScope) -> Result<Vec<HistoryEntry>, ConfigError> {
-        let read = self.read()?;
-        let history = read.open_table(HISTORY).map_err(failed)?;
-        let tree = tree.to_string();
-        let mut found = Vec::new();
-        for entry in history.range((tree.as_str(), 0)..=(tree.as_str(), u64::MAX)).map_err(failed)? {
-            let (_, stored) = entry.map_err(failed)?;
-            let StoredChange { activated, revision, recorded_at, actor } = decode("history", stored.value())?;
-            let what = if activated { What::Activated } else { What::Imported };
-            found.push(HistoryEntry { what, revision, recorded_at, actor });
-        }
-        Ok(found)
-    }
-
-    /// The catalogue of an application, by type.
-    pub(super) fn types(&self, application: &Name) -> Result<Vec<TypeInfo>, ConfigError> {
-        let read = self.read()?;
-        let types = read.open_table(TYPES).map_err(failed)?;
-        let mut found = Vec::new();
-        for entry in types.range((application.as_str(), "")..).map_err(failed)? {
-            let (key, stored) = entry.map_err(failed)?;
-            let (of, event_type) = key.value();
-            if of != application.as_str() {
-                break;
-            }
-            let StoredType { description, declared_at, retired_at } = decode("types", stored.value())?;
-            found.push(TypeInfo { event_type: word("types", event_type)?, description, declared_at, retired_at });
-        }
-        Ok(found)
-    }
-
-    /// The catalogue of an application, as the proof of completeness needs it.
-    pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
-        let known = |info: TypeInfo| {
-            (info.event_type, Known { description: info.description, retired: info.retired_at.is_some() })
-        };
-        Ok(self.types(application)?.into_iter().map(known).collect())
-    }
 }
 
 /// An address behind the beginning of the record at `record`, in the same frame.
 fn behind(record: Address) -> Address {
     Address::from_u64(record.to_u64().saturating_add(1))
-}
-
-fn queues(stored: Vec<(String, Option<u64>)>) -> Result<BTreeMap<Name, QueueOptions>, ConfigError> {
-    let options = |(text, max_depth): (String, _)| Ok((name("revisions", &text)?, QueueOptions { max_depth }));
-    stored.into_iter().map(options).collect()
 }

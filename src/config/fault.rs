@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::constants::Constants;
+use super::document::DocumentId;
 use crate::event::{EventType, Name, TreeScope};
 use crate::log::{AppendError, ReadError};
 use crate::storage::DatabaseError;
@@ -42,8 +44,9 @@ pub(crate) struct ExpressionFault {
     pub(crate) expected: String,
 }
 
-/// Checks a guard or a transform. The language belongs to routing, which stands above this room and passes its check down.
-pub(crate) type ExpressionCheck = fn(&str) -> Result<(), ExpressionFault>;
+/// Checks a guard or a transform, which may use these constants; any where they aren't known. The language belongs to
+/// routing, which stands above this room and passes its check down.
+pub(crate) type ExpressionCheck = fn(&str, Option<&Constants>) -> Result<(), ExpressionFault>;
 
 /// One reason why trees can't be activated: the proof of completeness fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +77,31 @@ pub enum Gap {
         /// The type.
         event_type: EventType,
     },
+    /// Two trees that are activated together declare a new type in different ways.
+    Contradicted {
+        /// The second tree.
+        tree: TreeScope,
+        /// The type.
+        event_type: EventType,
+    },
+    /// A known type is declared with a schema that doesn't accept all that its schema accepts.
+    Incompatible {
+        /// The application.
+        application: Name,
+        /// The type.
+        event_type: EventType,
+        /// Where in the schema, and what is stricter there.
+        what: String,
+    },
+    /// A type is lifted from the version before, which the catalogue doesn't have.
+    Upcast {
+        /// The application.
+        application: Name,
+        /// The type.
+        event_type: EventType,
+        /// The type that is missing; `None` for a first version, which nothing comes before.
+        before: Option<EventType>,
+    },
 }
 
 impl fmt::Display for Gap {
@@ -96,6 +124,27 @@ impl fmt::Display for Gap {
             Self::Lacking { tree, event_type } => {
                 write!(f, "{tree}: this active tree has no document for the new type {event_type}; ")?;
                 f.write_str("expected a revision of it with one in the same activation")
+            }
+            Self::Contradicted { tree, event_type } => {
+                write!(
+                    f,
+                    "{tree}: types.json declares {event_type} with another schema or upcast than another tree of "
+                )?;
+                f.write_str("this activation; expected the same")
+            }
+            Self::Incompatible { application, event_type, what } => {
+                write!(
+                    f,
+                    "{application}: the schema of {event_type} is stricter than the one that is in use: {what}; "
+                )?;
+                f.write_str("expected one that accepts as much, or a type with the next version")
+            }
+            Self::Upcast { application, event_type, before: Some(before) } => {
+                write!(f, "{application}: {event_type} has an upcast, from {before}, which is not in the catalogue; ")?;
+                f.write_str("expected that type, or no upcast")
+            }
+            Self::Upcast { application, event_type, before: None } => {
+                write!(f, "{application}: {event_type} has an upcast and is of the first version; expected none")
             }
         }
     }
@@ -153,6 +202,42 @@ pub enum ConfigError {
         revision: u32,
         /// The newest that it has, as words.
         known: String,
+    },
+    /// The active revision is not the one that the change expects: somebody else was quicker.
+    #[error("{tree}: {found}; expected {expected}: somebody else changed it; look at `config history`")]
+    Changed {
+        /// The tree.
+        tree: TreeScope,
+        /// What is active, in words.
+        found: String,
+        /// What was expected, in words.
+        expected: String,
+    },
+    /// An upcast that is declared can't be run.
+    #[error("the upcast of {event_type}: {what}; expected {expected}")]
+    Upcast {
+        /// The type.
+        event_type: EventType,
+        /// What is wrong.
+        what: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A schema that was declared can't be used.
+    #[error("schema {document}: {what}")]
+    Schema {
+        /// The schema's text.
+        document: DocumentId,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+    /// Nothing was active before the revision that is.
+    #[error("{tree} can't be rolled back: {what}; expected one that was activated before")]
+    NothingBefore {
+        /// The tree.
+        tree: TreeScope,
+        /// Why, in words.
+        what: &'static str,
     },
     /// One tree stands twice in one activation.
     #[error("{tree} stands twice in one activation; expected each tree once")]

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{Document, QueueOptions};
 use super::fault::Fault;
 use super::parse_document::{self, Surroundings};
+use super::types_file::{self, Declarations};
 use super::{root_files, tree};
 use crate::event::{EventType, Name};
 use crate::routing::check_expression;
@@ -26,7 +27,23 @@ pub fn queues(file: &str, bytes: &[u8]) -> Result<Queues, Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn tree(file: &str, bytes: &[u8]) -> Result<(), Vec<Fault>> {
-    root_files::tree(file, bytes)
+    root_files::tree(file, bytes).map(drop)
+}
+
+/// `constants.json`, as one JSON object.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn constants(file: &str, bytes: &[u8]) -> Result<String, Vec<Fault>> {
+    root_files::constants(file, bytes).map(|constants| constants.to_json())
+}
+
+/// `types.json`, without files of schemas.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn types(file: &str, bytes: &[u8]) -> Result<Declarations, Vec<Fault>> {
+    types_file::read(file, bytes, &BTreeMap::new(), Some(check_expression))
 }
 
 /// A document, as an import reads it.
@@ -39,7 +56,11 @@ pub fn document(
     queues: &Queues,
     functions: Option<&BTreeSet<String>>,
 ) -> Result<Document, Vec<Fault>> {
-    parse_document::check(file, bytes, Surroundings { expressions: check_expression, queues, functions })
+    parse_document::check(
+        file,
+        bytes,
+        Surroundings { expressions: check_expression, queues: Some(queues), functions, constants: None },
+    )
 }
 
 /// A document, as it is read again after it was imported.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::declaration::{SchemaRef, TypeDeclaration, Upcast};
 use super::document::{DocumentId, QueueOptions};
-use super::root_files::TypeDeclaration;
 use crate::event::{EventType, Name, TreeScope};
 
 /// A tree that has been imported.
@@ -30,13 +30,24 @@ pub struct RevisionInfo {
     pub recorded_at: i64,
     /// Who imported it, where that was stated.
     pub actor: Option<String>,
-    /// The types that it declares.
-    pub types: Vec<TypeDeclaration>,
-    /// Its queues.
-    pub queues: BTreeMap<Name, QueueOptions>,
+    /// Why, where that was stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The tree that it extends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<TreeScope>,
+    /// The revision of that tree that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended: Option<u32>,
+    /// The revision whose documents it has, but for those it says itself.
+    #[serde(skip)]
+    pub(super) base: Option<u32>,
+    /// Its files that are no documents of a type.
+    #[serde(skip)]
+    pub(super) files: BTreeMap<String, DocumentId>,
 }
 
-/// A revision with its documents.
+/// A revision with all that it says, and what it takes from the trees that it extends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
     /// The revision.
@@ -44,8 +55,18 @@ pub struct Shown {
     pub revision: RevisionInfo,
     /// Whether it is the active one of its tree.
     pub active: bool,
+    /// The types that it declares.
+    pub types: Vec<TypeDeclaration>,
+    /// Its queues.
+    pub queues: BTreeMap<Name, QueueOptions>,
+    /// Its constants: the JSON text of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub constants: BTreeMap<String, String>,
     /// The document of each event type.
     pub documents: BTreeMap<EventType, DocumentId>,
+    /// The file of each document.
+    #[serde(skip)]
+    pub files: BTreeMap<EventType, String>,
 }
 
 /// What happened to a tree.
@@ -69,6 +90,9 @@ pub struct HistoryEntry {
     pub recorded_at: i64,
     /// Who did it, where that was stated.
     pub actor: Option<String>,
+    /// Why, where that was stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A type of an application's catalogue.
@@ -79,6 +103,12 @@ pub struct TypeInfo {
     pub event_type: EventType,
     /// What it means, for people.
     pub description: Option<String>,
+    /// The schema that its data follow, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaRef>,
+    /// How data of the version before are lifted to this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upcast: Option<Upcast>,
     /// When it was declared, in microseconds since the Unix epoch.
     pub declared_at: i64,
     /// When it was retired, where it was.

@@ -121,9 +121,9 @@ mod tests {
         let written = init(&dir.path().join("new"), lines.as_bytes()).unwrap();
         assert_eq!((written.events, written.types.len(), written.application.as_str()), (2, 2, "loans"));
         assert!(dir.path().join("new/1/loan/offer/sent/complete.json").is_file());
-        let tree = tree::read(&dir.path().join("new"), |_| Ok(()), None).unwrap();
+        let tree = tree::read(&dir.path().join("new"), tree::ALONE).unwrap();
         assert_eq!(tree.documents.keys().cloned().collect::<Vec<_>>(), written.types);
-        assert_eq!(tree.types.len(), 2);
+        assert_eq!(tree.declarations.types.len(), 2);
         let again = init(&dir.path().join("new"), lines.as_bytes()).unwrap_err();
         assert!(matches!(again, ConfigError::NotEmpty { .. }));
     }

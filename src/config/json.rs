@@ -11,6 +11,8 @@ pub const MAX_DEPTH: usize = 32;
 pub(super) struct Node {
     /// In bytes from the start of the file.
     pub(super) offset: usize,
+    /// Where it ends.
+    pub(super) end: usize,
     pub(super) value: Value,
 }
 
@@ -104,6 +106,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// A value as it is written.
+    pub(super) fn slice(&self, node: &Node) -> &'a str {
+        self.text.get(node.offset..node.end).unwrap_or_default()
+    }
+
     /// Where byte `decoded` of the string at `offset` stands in the file: escapes take more room there.
     pub(super) fn inside_string(&self, offset: usize, decoded: usize) -> usize {
         let mut parser = Parser { text: self.text, at: offset + 1, repeated: Vec::new() };
@@ -190,7 +197,7 @@ impl Parser<'_> {
                 }
             }
         };
-        Ok(Node { offset, value })
+        Ok(Node { offset, end: self.at, value })
     }
 
     fn object(&mut self, depth: usize) -> Parsed<Value> {

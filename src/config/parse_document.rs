@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::constants::Constants;
 use super::document::{
     DEFAULT_TIMEOUT, DEFAULT_WEIGHT, Document, HandlerSpec, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
@@ -26,10 +27,12 @@ const MAX_FUNCTION_LEN: usize = 255;
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) expressions: ExpressionCheck,
-    /// The tree's queues.
-    pub(super) queues: &'a BTreeMap<Name, QueueOptions>,
+    /// The tree's queues; `None` where they aren't known.
+    pub(super) queues: Option<&'a BTreeMap<Name, QueueOptions>>,
     /// The host's functions; `None` where there is no host.
     pub(super) functions: Option<&'a BTreeSet<String>>,
+    /// The tree's constants; `None` where they aren't known.
+    pub(super) constants: Option<&'a Constants>,
 }
 
 /// Reads a document and checks it against its surroundings.
@@ -49,6 +52,15 @@ fn read(file: &str, bytes: &[u8], surroundings: Option<Surroundings<'_>>) -> Res
         Some(document) if source.faults.is_empty() => Ok(document),
         _ => Err(source.faults),
     }
+}
+
+/// The line that each handler of a document begins on, in the order of the file; nothing of what is no document.
+pub(super) fn handler_lines(bytes: &[u8]) -> Vec<u32> {
+    let Ok(mut source) = Source::new("document", bytes) else { return Vec::new() };
+    let Some(Node { value: Value::Object(entries), .. }) = source.parse() else { return Vec::new() };
+    let handlers = entries.iter().find(|(key, _)| key.text == "handlers");
+    let Some((_, Node { value: Value::Array(handlers), .. })) = handlers else { return Vec::new() };
+    handlers.iter().map(|handler| source.fault_at(handler.offset, "", "").line).collect()
 }
 
 struct Reader<'r, 'a> {
@@ -131,7 +143,8 @@ impl Reader<'_, '_> {
     /// A guard or a transform; a fault in it has its place in this file.
     fn expression(&mut self, node: &Node, key: &str) -> Option<String> {
         let text = string(self.source, node, key)?;
-        if let Some(Err(fault)) = self.surroundings.map(|surroundings| (surroundings.expressions)(text)) {
+        let checked = self.surroundings.map(|around| (around.expressions)(text, around.constants));
+        if let Some(Err(fault)) = checked {
             let offset = self.source.inside_string(node.offset, fault.offset);
             self.source.fault(offset, format!("{key}: {}", fault.what), fault.expected);
         }
@@ -180,10 +193,10 @@ impl Reader<'_, '_> {
     fn queue(&mut self, node: &Node) -> Option<Target> {
         let text = string(self.source, node, "queue")?;
         let queue = name(self.source, node.offset, "queue", text)?;
-        if let Some(surroundings) = self.surroundings
-            && !surroundings.queues.contains_key(&queue)
+        if let Some(queues) = self.surroundings.and_then(|surroundings| surroundings.queues)
+            && !queues.contains_key(&queue)
         {
-            let expected = match nearest(text, surroundings.queues.keys().map(Name::as_str)) {
+            let expected = match nearest(text, queues.keys().map(Name::as_str)) {
                 Some(near) => format!("a queue of queues.json (did you mean {near:?}?)"),
                 None => "a queue of queues.json".to_owned(),
             };
@@ -247,7 +260,7 @@ mod tests {
     use crate::config::fault::ExpressionFault;
     use proptest::prelude::*;
 
-    fn expressions(source: &str) -> Result<(), ExpressionFault> {
+    fn expressions(source: &str, _: Option<&Constants>) -> Result<(), ExpressionFault> {
         match source.find('!') {
             Some(offset) => Err(ExpressionFault { offset, what: "a !".into(), expected: "none".into() }),
             None => Ok(()),
@@ -257,7 +270,8 @@ mod tests {
     fn faults(text: &str) -> Vec<String> {
         let queues = BTreeMap::from([(Name::parse("queue", "mail").unwrap(), QueueOptions::default())]);
         let functions = BTreeSet::from(["scoring.score".to_owned()]);
-        let surroundings = Surroundings { expressions, queues: &queues, functions: Some(&functions) };
+        let surroundings =
+            Surroundings { expressions, queues: Some(&queues), functions: Some(&functions), constants: None };
         match check("f.json", text.as_bytes(), surroundings) {
             Ok(_) => Vec::new(),
             Err(faults) => faults.iter().map(ToString::to_string).collect(),

@@ -1,72 +1,101 @@
 //! The records of the log that hold configuration, byte by byte. Little-endian; a text or a list has its length in front,
-//! as u32. Every body begins with the format version (u8, 1) and what it is (u8):
+//! as u32; what may be absent has a byte 0 or 1 in front. Every body begins with the format version (u8) and what it is
+//! (u8). Version 2 is what is written; version 1 is read as well.
 //!
 //! | what | key | body |
 //! |---|---|---|
-//! | 1 document | `doc:<SHA-256>` | its bytes, as in the file |
-//! | 2 revision | `rev:<number>` | number u32, actor, then its content: tree, base (reserved: absent), documents (type, SHA-256), types to declare (type, description), queues (name, max_depth u64 where present) |
-//! | 3 activation | `act` | actor, trees (tree, revision u32), types added (application, type, description) |
-//! | 4 types declared | `types:<application>` | actor, application, types (type, description) |
+//! | 1 document | `doc:<SHA-256>` | its bytes, as in the file; of root files and schemas too |
+//! | 2 revision | `rev:<number>` | number u32, actor, reason, tree, identity (32 bytes), extends (tree), base (u32), documents (type, SHA-256, path where it isn't the canonical one), types removed from the base, other files (path, SHA-256) |
+//! | 3 activation | `act` | actor, reason, trees (tree, revision u32), types added (application, declaration) |
+//! | 4 types declared | `types:<application>` | actor, application, declarations |
 //! | 5 types retired | `types:<application>` | actor, application, types |
 //!
-//! What may be absent has a byte 0 or 1 in front.
+//! A declaration is a type, a description, and a schema: its format (u8: 1 JSON Schema, 2 Avro), SHA-256 of its text, the
+//! name in it; and an upcast (u8: 1 jq, 2 function; a text).
+//!
+//! Of version 1: no reasons; a revision is number, actor, tree, base (always absent), documents (type, SHA-256), types to
+//! declare, queues (name, max_depth u64); a declaration is a type and a description.
 
-use std::collections::BTreeMap;
+mod decode;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::document::{DocumentId, QueueOptions};
-use super::root_files::TypeDeclaration;
+use super::declaration::{SchemaRef, TypeDeclaration, Upcast};
+use super::document::DocumentId;
 use crate::event::{EventType, Name, TreeScope};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A record of configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Record {
     Document(Bytes),
-    Revision { number: u32, actor: Option<String>, content: RevisionContent },
-    Activation { actor: Option<String>, trees: Vec<(TreeScope, u32)>, added: Vec<(Name, TypeDeclaration)> },
+    Revision(Box<Revision>),
+    Activation { by: By, trees: Vec<(TreeScope, u32)>, added: Vec<(Name, TypeDeclaration)> },
     Declared { actor: Option<String>, application: Name, types: Vec<TypeDeclaration> },
     Retired { actor: Option<String>, application: Name, types: Vec<EventType> },
 }
 
-/// What a revision says: the same content for the same tree is the same revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RevisionContent {
-    pub(super) tree: TreeScope,
-    pub(super) documents: BTreeMap<EventType, DocumentId>,
-    pub(super) types: Vec<TypeDeclaration>,
-    pub(super) queues: BTreeMap<Name, QueueOptions>,
+/// Who did something, and why, where they say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct By {
+    pub(super) actor: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
-impl RevisionContent {
-    /// A hash of all of it.
-    pub(super) fn hash(&self) -> [u8; 32] {
-        let mut out = Vec::new();
-        self.write(&mut out);
-        Sha256::digest(&out).into()
-    }
+/// A revision: the documents of another one but for what it says itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Revision {
+    pub(super) number: u32,
+    pub(super) by: By,
+    pub(super) tree: TreeScope,
+    /// What its author wrote, as a hash: the same content for the same tree is the same revision.
+    pub(super) identity: [u8; 32],
+    /// The tree that its author has it extend; `base` is a revision of that one then.
+    pub(super) extends: Option<TreeScope>,
+    /// The revision whose documents it has, but for those below. Without `extends` it only saves space.
+    pub(super) base: Option<u32>,
+    pub(super) documents: BTreeMap<EventType, Placed>,
+    /// Types of the base that it has no document for.
+    pub(super) removed: BTreeSet<EventType>,
+    /// Files that are no documents of a type, by path.
+    pub(super) files: BTreeMap<String, DocumentId>,
+    /// Files that stand in the record itself, as in version 1.
+    pub(super) inline: Vec<Bytes>,
+}
 
-    fn write(&self, out: &mut Vec<u8>) {
-        put_text(out, &self.tree.to_string());
-        out.push(0);
-        put_len(out, self.documents.len());
-        for (event_type, id) in &self.documents {
-            put_text(out, event_type.as_str());
-            out.extend_from_slice(&id.0);
-        }
-        put_types(out, &self.types);
-        put_len(out, self.queues.len());
-        for (name, options) in &self.queues {
-            put_text(out, name.as_str());
-            out.push(u8::from(options.max_depth.is_some()));
-            if let Some(max_depth) = options.max_depth {
-                out.extend_from_slice(&max_depth.to_le_bytes());
-            }
-        }
+/// A document in a tree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Placed {
+    pub(super) id: DocumentId,
+    /// Its file, where its folders are spelled otherwise than in lower case.
+    pub(super) path: Option<String>,
+}
+
+/// What the author of a tree wrote, as a hash.
+pub(super) fn identity(
+    tree: &TreeScope,
+    extends: Option<(&TreeScope, u32)>,
+    documents: &BTreeMap<EventType, Placed>,
+    files: &BTreeMap<String, DocumentId>,
+) -> [u8; 32] {
+    let mut out = Vec::new();
+    put_text(&mut out, &tree.to_string());
+    out.push(u8::from(extends.is_some()));
+    if let Some((tree, revision)) = extends {
+        put_text(&mut out, &tree.to_string());
+        out.extend_from_slice(&revision.to_le_bytes());
     }
+    put_len(&mut out, documents.len());
+    for (event_type, placed) in documents {
+        put_text(&mut out, event_type.as_str());
+        out.extend_from_slice(&placed.id.0);
+    }
+    put_files(&mut out, files);
+    Sha256::digest(&out).into()
 }
 
 impl Record {
@@ -74,7 +103,7 @@ impl Record {
     pub(super) fn key(&self) -> String {
         match self {
             Self::Document(bytes) => format!("doc:{}", DocumentId::of(bytes)),
-            Self::Revision { number, .. } => format!("rev:{number}"),
+            Self::Revision(revision) => format!("rev:{}", revision.number),
             Self::Activation { .. } => "act".to_owned(),
             Self::Declared { application, .. } | Self::Retired { application, .. } => format!("types:{application}"),
         }
@@ -88,15 +117,13 @@ impl Record {
                 out.push(1);
                 out.extend_from_slice(bytes);
             }
-            Self::Revision { number, actor, content } => {
+            Self::Revision(revision) => {
                 out.push(2);
-                out.extend_from_slice(&number.to_le_bytes());
-                put_optional(&mut out, actor.as_deref());
-                content.write(&mut out);
+                revision.write(&mut out);
             }
-            Self::Activation { actor, trees, added } => {
+            Self::Activation { by, trees, added } => {
                 out.push(3);
-                put_optional(&mut out, actor.as_deref());
+                put_by(&mut out, by);
                 put_len(&mut out, trees.len());
                 for (tree, revision) in trees {
                     put_text(&mut out, &tree.to_string());
@@ -112,7 +139,8 @@ impl Record {
                 out.push(4);
                 put_optional(&mut out, actor.as_deref());
                 put_text(&mut out, application.as_str());
-                put_types(&mut out, types);
+                put_len(&mut out, types.len());
+                types.iter().for_each(|declaration| put_type(&mut out, declaration));
             }
             Self::Retired { actor, application, types } => {
                 out.push(5);
@@ -124,43 +152,30 @@ impl Record {
         }
         out
     }
-
-    /// Reads a body.
-    pub(super) fn decode(body: &Bytes) -> Result<Self, &'static str> {
-        let mut input = Input(body);
-        match input.u8() {
-            Some(VERSION) => {}
-            Some(_) => return Err("a configuration record of a newer format version"),
-            None => return Err(CUT),
-        }
-        let record = match input.u8().ok_or(CUT)? {
-            1 => return Ok(Self::Document(body.slice(2..))),
-            2 => {
-                let number = input.u32().ok_or(CUT)?;
-                let actor = input.optional()?;
-                Self::Revision { number, actor, content: input.content()? }
-            }
-            3 => Self::Activation {
-                actor: input.optional()?,
-                trees: input.list(|input| Ok((input.word()?, input.u32().ok_or(CUT)?)))?,
-                added: input.list(|input| Ok((input.name()?, input.declaration()?)))?,
-            },
-            4 => Self::Declared {
-                actor: input.optional()?,
-                application: input.name()?,
-                types: input.list(Input::declaration)?,
-            },
-            5 => {
-                Self::Retired { actor: input.optional()?, application: input.name()?, types: input.list(Input::word)? }
-            }
-            _ => return Err("a configuration record of an unknown sort"),
-        };
-        if input.0.is_empty() { Ok(record) } else { Err("a configuration record with bytes behind its end") }
-    }
 }
 
-const CUT: &str = "a configuration record that is cut short";
-const WORD: &str = "a configuration record with a word that is not well formed";
+impl Revision {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.number.to_le_bytes());
+        put_by(out, &self.by);
+        put_text(out, &self.tree.to_string());
+        out.extend_from_slice(&self.identity);
+        put_optional(out, self.extends.as_ref().map(ToString::to_string).as_deref());
+        out.push(u8::from(self.base.is_some()));
+        if let Some(base) = self.base {
+            out.extend_from_slice(&base.to_le_bytes());
+        }
+        put_len(out, self.documents.len());
+        for (event_type, Placed { id, path }) in &self.documents {
+            put_text(out, event_type.as_str());
+            out.extend_from_slice(&id.0);
+            put_optional(out, path.as_deref());
+        }
+        put_len(out, self.removed.len());
+        self.removed.iter().for_each(|event_type| put_text(out, event_type.as_str()));
+        put_files(out, &self.files);
+    }
+}
 
 fn put_len(out: &mut Vec<u8>, length: usize) {
     // Trees, files and names are bounded far below 4 GiB.
@@ -179,166 +194,40 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
+fn put_by(out: &mut Vec<u8>, by: &By) {
+    put_optional(out, by.actor.as_deref());
+    put_optional(out, by.reason.as_deref());
+}
+
+fn put_files(out: &mut Vec<u8>, files: &BTreeMap<String, DocumentId>) {
+    put_len(out, files.len());
+    for (path, id) in files {
+        put_text(out, path);
+        out.extend_from_slice(&id.0);
+    }
+}
+
 fn put_type(out: &mut Vec<u8>, declaration: &TypeDeclaration) {
     put_text(out, declaration.event_type.as_str());
     put_optional(out, declaration.description.as_deref());
-}
-
-fn put_types(out: &mut Vec<u8>, types: &[TypeDeclaration]) {
-    put_len(out, types.len());
-    types.iter().for_each(|declaration| put_type(out, declaration));
-}
-
-/// The rest of a body.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn take(&mut self, length: usize) -> Option<&[u8]> {
-        let (head, tail) = self.0.split_at_checked(length)?;
-        self.0 = tail;
-        Some(head)
+    out.push(u8::from(declaration.schema.is_some()));
+    if let Some(SchemaRef { format, document, name }) = &declaration.schema {
+        out.push(format.number());
+        out.extend_from_slice(&document.0);
+        put_optional(out, name.as_deref());
     }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn text(&mut self) -> Result<&str, &'static str> {
-        let length = self.u32().ok_or(CUT)?;
-        let bytes = self.take(usize::try_from(length).map_err(|_| CUT)?).ok_or(CUT)?;
-        std::str::from_utf8(bytes).map_err(|_| WORD)
-    }
-
-    fn word<T: std::str::FromStr>(&mut self) -> Result<T, &'static str> {
-        self.text()?.parse().map_err(|_| WORD)
-    }
-
-    fn name(&mut self) -> Result<Name, &'static str> {
-        Name::parse("name", self.text()?).map_err(|_| WORD)
-    }
-
-    fn optional(&mut self) -> Result<Option<String>, &'static str> {
-        match self.u8().ok_or(CUT)? {
-            0 => Ok(None),
-            _ => Ok(Some(self.text()?.to_owned())),
-        }
-    }
-
-    fn declaration(&mut self) -> Result<TypeDeclaration, &'static str> {
-        Ok(TypeDeclaration { event_type: self.word()?, description: self.optional()? })
-    }
-
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> Result<T, &'static str>) -> Result<Vec<T>, &'static str> {
-        let count = self.u32().ok_or(CUT)?;
-        // Grows as items are found: a damaged count must not ask for memory.
-        let mut items = Vec::new();
-        for _ in 0..count {
-            items.push(item(self)?);
-        }
-        Ok(items)
-    }
-
-    fn content(&mut self) -> Result<RevisionContent, &'static str> {
-        let tree = self.word()?;
-        if self.optional()?.is_some() {
-            return Err("a revision with a base, which this version doesn't read");
-        }
-        let documents = self.list(|input| Ok((input.word()?, DocumentId(input.array().ok_or(CUT)?))))?;
-        let types = self.list(Self::declaration)?;
-        let queues = self.list(|input| {
-            let name = input.name()?;
-            let max_depth = match input.u8().ok_or(CUT)? {
-                0 => None,
-                _ => Some(u64::from_le_bytes(input.array().ok_or(CUT)?)),
+    match &declaration.upcast {
+        None => out.push(0),
+        Some(upcast) => {
+            let (number, text) = match upcast {
+                Upcast::Jq(text) => (1, text),
+                Upcast::Function(text) => (2, text),
             };
-            Ok((name, QueueOptions { max_depth }))
-        })?;
-        Ok(RevisionContent {
-            tree,
-            documents: documents.into_iter().collect(),
-            types,
-            queues: queues.into_iter().collect(),
-        })
+            out.push(number);
+            put_text(out, text);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn examples() -> Vec<Record> {
-        let declaration =
-            |text: &str| TypeDeclaration { event_type: text.parse().unwrap(), description: Some("d".to_owned()) };
-        let application = Name::parse("application", "loans").unwrap();
-        vec![
-            Record::Document(Bytes::from_static(b"{\"handlers\": []}")),
-            Record::Revision {
-                number: 7,
-                actor: Some("desk 7".to_owned()),
-                content: RevisionContent {
-                    tree: "_/loans/pilot".parse().unwrap(),
-                    documents: BTreeMap::from([("A_B_C_D_1".parse().unwrap(), DocumentId::of(b"x"))]),
-                    types: vec![declaration("A_B_C_D_1")],
-                    queues: BTreeMap::from([
-                        (Name::parse("queue", "letters").unwrap(), QueueOptions { max_depth: Some(9) }),
-                        (Name::parse("queue", "mail").unwrap(), QueueOptions::default()),
-                    ]),
-                },
-            },
-            Record::Activation {
-                actor: None,
-                trees: vec![("bank/loans".parse().unwrap(), 7)],
-                added: vec![(application.clone(), declaration("A_B_C_D_1"))],
-            },
-            Record::Declared { actor: None, application: application.clone(), types: vec![declaration("A_B_C_D_2")] },
-            Record::Retired { actor: None, application, types: vec!["A_B_C_D_2".parse().unwrap()] },
-        ]
-    }
-
-    #[test]
-    fn records_round_trip_and_every_cut_is_found() {
-        for record in examples() {
-            let body = Bytes::from(record.encode());
-            assert_eq!(Record::decode(&body).unwrap(), record);
-            if !matches!(record, Record::Document(_)) {
-                for cut in 0..body.len() {
-                    assert!(Record::decode(&body.slice(..cut)).is_err(), "{record:?} cut at {cut}");
-                }
-                assert!(Record::decode(&[&body[..], b"x"].concat().into()).is_err());
-            }
-        }
-    }
-
-    /// The bytes are part of the log's format: a change here is a change of the format.
-    #[test]
-    fn the_bytes_stay_as_they_are() {
-        let hex = |record: &Record| record.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let examples = examples();
-        assert_eq!(
-            hex(&examples[2]),
-            "01030001000000\
-             0a00000062616e6b2f6c6f616e7307000000\
-             01000000050000006c6f616e7309000000415f425f435f445f31010100000064"
-        );
-        assert_eq!(hex(&examples[4]), "010500050000006c6f616e730100000009000000415f425f435f445f32");
-        assert_eq!(examples[1].key(), "rev:7");
-        assert_eq!(examples[3].key(), "types:loans");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..80), what in 0u8..7) {
-            bytes.splice(0..0, [1, what]);
-            let _ = Record::decode(&bytes.into());
-        }
-    }
-}
+mod tests;

@@ -50,6 +50,12 @@ pub struct Activated {
     pub repeated: bool,
     /// The types that entered the catalogue.
     pub types_added: Vec<EventType>,
+    /// Known types of which more is known now, such as a newer schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types_changed: Vec<EventType>,
+    /// Trees that still extend an older revision of one that was activated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dependents: Vec<TreeScope>,
     /// What is odd and yet accepted: documents of retired types.
     pub warnings: Vec<String>,
 }
@@ -59,6 +65,9 @@ pub struct Activated {
 pub struct Declared {
     /// The types that entered the catalogue.
     pub added: Vec<EventType>,
+    /// Known types of which more is known now, such as a newer schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<EventType>,
     /// How many were known already.
     pub known: usize,
 }

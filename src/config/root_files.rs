@@ -1,79 +1,14 @@
-//! The files at the root of a tree: `types.json`, `queues.json`, and those that are not supported yet.
+//! The files at the root of a tree that say what holds for all of it: `queues.json`, `constants.json`, `tree.json`.
+//! `types.json` is read by `types_file`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::constants::{self, Constants, MAX_CONSTANTS};
 use super::document::QueueOptions;
-use super::fault::{ConfigError, Fault};
+use super::fault::Fault;
 use super::json::{Source, Value};
-use super::read::{integer, name, object, string, unsupported, vocabulary, wrong_kind};
-use crate::event::{EventType, Name};
-
-/// An event type that is declared for an application.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct TypeDeclaration {
-    /// The type.
-    #[serde(rename = "type")]
-    pub event_type: EventType,
-    /// What it means, for people.
-    pub description: Option<String>,
-}
-
-/// Reads `types.json`: an array of types, or of objects with `type` and `description`.
-pub(super) fn types(file: &str, bytes: &[u8]) -> Result<Vec<TypeDeclaration>, Vec<Fault>> {
-    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
-    let mut declarations = Vec::new();
-    if let Some(node) = source.parse() {
-        let mut known = BTreeSet::new();
-        let Value::Array(items) = &node.value else {
-            wrong_kind(&mut source, &node, "the list of types", "an array of event types");
-            return Err(source.faults);
-        };
-        for item in items {
-            let (text, offset, description) = match &item.value {
-                Value::String(text) => (text.as_str(), item.offset, None),
-                Value::Object(_) => {
-                    let Some(entries) = object(&mut source, item, "a type", &["type", "description", "schema"]) else {
-                        continue;
-                    };
-                    if let Some((key, _)) = entries.0.iter().find(|(key, _)| key.text == "schema") {
-                        unsupported(&mut source, key.offset, "the key \"schema\"");
-                    }
-                    let description = entries.get("description").and_then(|n| string(&mut source, n, "description"));
-                    let Some(node) = entries.get("type") else {
-                        let expected = "\"type\": TYPE_FLOW_OPERATION_RESULT_VERSION";
-                        source.fault(item.offset, "the key \"type\" is missing", expected);
-                        continue;
-                    };
-                    let Some(text) = string(&mut source, node, "type") else { continue };
-                    (text, node.offset, description)
-                }
-                _ => {
-                    wrong_kind(&mut source, item, "a type", "a string or an object with \"type\"");
-                    continue;
-                }
-            };
-            match text.parse::<EventType>() {
-                Ok(event_type) => {
-                    if !known.insert(event_type.clone()) {
-                        source.fault(offset, format!("the type {event_type} stands twice"), "each type once");
-                    }
-                    declarations.push(TypeDeclaration { event_type, description: description.map(str::to_owned) });
-                }
-                Err(error) => vocabulary(&mut source, offset, &error),
-            }
-        }
-    }
-    if source.faults.is_empty() { Ok(declarations) } else { Err(source.faults) }
-}
-
-/// Reads a file that declares event types, as `types.json` of a tree does: an array of types, or of objects with `type`
-/// and `description`. `file` is what errors call it.
-///
-/// # Errors
-/// [`ConfigError::Faults`], with all that is wrong.
-pub fn read_types(file: &str, bytes: &[u8]) -> Result<Vec<TypeDeclaration>, ConfigError> {
-    types(file, bytes).map_err(ConfigError::Faults)
-}
+use super::read::{array, integer, name, object, string, unsupported, vocabulary, wrong_kind};
+use crate::event::{EventType, Name, TreeScope};
 
 /// Reads `queues.json`: an object of names and options.
 pub(super) fn queues(file: &str, bytes: &[u8]) -> Result<BTreeMap<Name, QueueOptions>, Vec<Fault>> {
@@ -96,18 +31,84 @@ pub(super) fn queues(file: &str, bytes: &[u8]) -> Result<BTreeMap<Name, QueueOpt
     if source.faults.is_empty() { Ok(queues) } else { Err(source.faults) }
 }
 
-/// Reads `tree.json`, whose keys are not supported yet: only `{}` is accepted.
-pub(super) fn tree(file: &str, bytes: &[u8]) -> Result<(), Vec<Fault>> {
-    const KEYS: [&str; 3] = ["extends", "remove", "keyframes"];
+/// Reads `constants.json`: an object of names and values.
+pub(super) fn constants(file: &str, bytes: &[u8]) -> Result<Constants, Vec<Fault>> {
     let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
-    if let Some(node) = source.parse()
-        && let Some(entries) = object(&mut source, &node, "the tree", &KEYS)
-    {
-        for (key, _) in entries.0.iter().filter(|(key, _)| KEYS.contains(&key.text.as_str())) {
-            unsupported(&mut source, key.offset, &format!("the key {:?}", key.text));
+    let mut constants = Constants::default();
+    if let Some(node) = source.parse() {
+        let Value::Object(entries) = &node.value else {
+            wrong_kind(&mut source, &node, "the list of constants", "an object of names and values");
+            return Err(source.faults);
+        };
+        if entries.len() > MAX_CONSTANTS {
+            let what = format!("there are {} constants", entries.len());
+            source.fault(node.offset, what, format!("at most MAX_CONSTANTS = {MAX_CONSTANTS}"));
+        }
+        for (key, node) in entries {
+            if constants::is_name(&key.text) {
+                constants.0.insert(key.text.clone(), source.slice(node).to_owned());
+            } else {
+                let what = format!("{:?} can't be the name of a constant", crate::event::excerpt(&key.text));
+                source.fault(key.offset, what, "1 to 64 letters, digits and underscores, such as region");
+            }
         }
     }
-    if source.faults.is_empty() { Ok(()) } else { Err(source.faults) }
+    if source.faults.is_empty() { Ok(constants) } else { Err(source.faults) }
+}
+
+/// What `tree.json` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TreeFile {
+    /// The tree that this one extends, and what to say where that can't be.
+    pub(super) extends: Option<(TreeScope, Fault)>,
+    /// Types of that tree which this one has no document for, and what to say where it has none either.
+    pub(super) remove: BTreeMap<EventType, Fault>,
+}
+
+/// Reads `tree.json`.
+pub(super) fn tree(file: &str, bytes: &[u8]) -> Result<TreeFile, Vec<Fault>> {
+    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
+    let mut found = TreeFile::default();
+    if let Some(node) = source.parse()
+        && let Some(entries) = object(&mut source, &node, "the tree", &["extends", "remove", "keyframes"])
+    {
+        if let Some((key, _)) = entries.0.iter().find(|(key, _)| key.text == "keyframes") {
+            unsupported(&mut source, key.offset, "the key \"keyframes\"");
+        }
+        if let Some(node) = entries.get("extends")
+            && let Some(text) = string(&mut source, node, "extends")
+        {
+            match text.parse() {
+                Ok(tree) => found.extends = Some((tree, source.fault_at(node.offset, "", ""))),
+                Err(error) => vocabulary(&mut source, node.offset, &error),
+            }
+        }
+        if let Some(node) = entries.get("remove") {
+            if entries.get("extends").is_none() {
+                source.fault(node.offset, "there is \"remove\" and no \"extends\"", "the tree to remove types from");
+            }
+            for item in array(&mut source, node, "remove").unwrap_or_default() {
+                let Some(text) = string(&mut source, item, "a type") else { continue };
+                match text.parse::<EventType>() {
+                    Ok(event_type) => {
+                        let fault = source.fault_at(item.offset, "", "");
+                        if found.remove.insert(event_type.clone(), fault).is_some() {
+                            source.fault(item.offset, format!("the type {event_type} stands twice"), "each type once");
+                        }
+                    }
+                    Err(error) => vocabulary(&mut source, item.offset, &error),
+                }
+            }
+        }
+    }
+    if source.faults.is_empty() { Ok(found) } else { Err(source.faults) }
+}
+
+impl TreeFile {
+    /// The types to remove.
+    pub(super) fn removed(&self) -> BTreeSet<EventType> {
+        self.remove.keys().cloned().collect()
+    }
 }
 
 #[cfg(test)]
@@ -119,27 +120,6 @@ mod tests {
     }
 
     #[test]
-    fn types_are_names_or_objects() {
-        let read = types("types.json", br#"["A_B_C_D_1", {"type": "A_B_C_D_2", "description": "second"}]"#).unwrap();
-        assert_eq!(read[1].description.as_deref(), Some("second"));
-        let faults = lines(types(
-            "types.json",
-            br#"["A_B_C_1", {"type": "A_B_C_D_1", "schema": {}}, {"tpye": "x"}, 1, "A_B_C_D_1", "A_B_C_d_1"]"#,
-        ));
-        for expected in [
-            "1:2: event type \"A_B_C_1\" has 4 parts; expected five parts",
-            "1:35: the key \"schema\" is not supported yet",
-            "1:51: unknown key \"tpye\" in a type; expected one of type, description, schema (did you mean \"type\"?)",
-            "1:50: the key \"type\" is missing",
-            "1:65: a type is a number",
-            "1:68: the type A_B_C_D_1 stands twice",
-            "1:81: the result part \"d\"",
-        ] {
-            assert!(faults.contains(expected), "{expected}\nnot in\n{faults}");
-        }
-    }
-
-    #[test]
     fn queues_have_options() {
         let read = queues("queues.json", br#"{"mail": {}, "letters": {"max_depth": 5}}"#).unwrap();
         assert_eq!(read.values().map(|q| q.max_depth).collect::<Vec<_>>(), [Some(5), None]);
@@ -148,9 +128,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_said() {
-        assert!(tree("tree.json", b"{}").is_ok());
-        assert!(lines(tree("tree.json", br#"{"extends": "_/loans"}"#)).contains("\"extends\" is not supported yet"));
-        assert!(lines(tree("tree.json", br#"{"extend": "_/loans"}"#)).contains("did you mean \"extends\""));
+    fn constants_are_kept_as_written() {
+        let read = constants("constants.json", br#"{"region": "eu", "limit": 1.10, "desks": [ 1, {"a":2} ]}"#).unwrap();
+        assert_eq!(read.to_json(), r#"{"desks":[ 1, {"a":2} ],"limit":1.10,"region":"eu"}"#);
+        let faults = lines(constants("constants.json", br#"{"a b": 1, "2": 1, "a": 1, "a": 2}"#));
+        assert_eq!(faults.lines().count(), 3, "{faults}");
+        assert!(lines(constants("constants.json", b"[]")).contains("the list of constants is an array"));
+    }
+
+    #[test]
+    fn a_tree_extends_another() {
+        assert_eq!(tree("tree.json", b"{}").unwrap(), TreeFile::default());
+        let read = tree("tree.json", br#"{"extends": "_/loans", "remove": ["A_B_C_D_1"]}"#).unwrap();
+        assert_eq!(read.extends.unwrap().0.to_string(), "_/loans");
+        assert_eq!(read.remove.len(), 1);
+        let faults = lines(tree("tree.json", br#"{"extends": "loans", "remove": ["A_B", "A_B_C_D_1", "A_B_C_D_1"]}"#));
+        assert_eq!(faults.lines().count(), 3, "{faults}");
+        for (text, expected) in [
+            (r#"{"remove": []}"#, "there is \"remove\" and no \"extends\""),
+            (r#"{"extend": "_/loans"}"#, "did you mean \"extends\""),
+            (r#"{"keyframes": {}}"#, "\"keyframes\" is not supported yet"),
+        ] {
+            assert!(lines(tree("tree.json", text.as_bytes())).contains(expected), "{expected}");
+        }
     }
 }

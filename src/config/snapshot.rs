@@ -1,9 +1,10 @@
 //! What routing asks on every event, in memory: which revision of which tree is active. A snapshot never changes; an
 //! activation puts another in its place.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::declaration::{SchemaRef, Upcast};
 use super::document::QueueOptions;
 use crate::event::{Name, Scope, TreeScope};
 
@@ -12,6 +13,8 @@ use crate::event::{Name, Scope, TreeScope};
 pub(super) struct Active {
     pub(super) revision: u32,
     pub(super) queues: Arc<BTreeMap<Name, QueueOptions>>,
+    /// The tree that it extends, and the revision of that one.
+    pub(super) extends: Option<(TreeScope, u32)>,
 }
 
 /// The active configuration at one moment.
@@ -19,11 +22,22 @@ pub(super) struct Active {
 pub(crate) struct Snapshot {
     /// Grows with every change of what is active or retired.
     pub(super) generation: u64,
-    pub(super) active: HashMap<TreeScope, Active>,
+    active: HashMap<TreeScope, Active>,
+    /// The variants of a tenant's (or the default tenant's) active trees of an application; `None`: the tree of none.
+    variants: HashMap<(Option<Name>, Name), BTreeSet<Option<Name>>>,
     pub(super) retired: HashSet<(Name, String)>,
+    /// The types that have a schema.
+    pub(super) schemas: HashMap<(Name, String), SchemaRef>,
+    /// The types that data of the version before are lifted to.
+    pub(super) upcasts: HashMap<(Name, String), Upcast>,
 }
 
 impl Snapshot {
+    /// Nothing is active.
+    pub(super) fn new(generation: u64) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
     /// A number that changes with each activation.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
@@ -44,21 +58,54 @@ impl Snapshot {
         !self.retired.is_empty() && self.retired.contains(&(application.clone(), event_type.to_owned()))
     }
 
+    /// The schema of a type, where it has one.
+    pub(crate) fn schema(&self, application: &Name, event_type: &str) -> Option<&SchemaRef> {
+        if self.schemas.is_empty() {
+            return None;
+        }
+        self.schemas.get(&(application.clone(), event_type.to_owned()))
+    }
+
+    /// How data of the version before are lifted to a type, where they are.
+    pub(crate) fn upcast(&self, application: &Name, event_type: &str) -> Option<&Upcast> {
+        self.upcasts.get(&(application.clone(), event_type.to_owned()))
+    }
+
+    /// Adds an active tree.
+    pub(super) fn add(&mut self, tree: TreeScope, active: Active) {
+        let whose = (tree.tenant().cloned(), tree.application().clone());
+        self.variants.entry(whose).or_default().insert(tree.variant().cloned());
+        self.active.insert(tree, active);
+    }
+
+    /// The active trees of an application.
+    pub(super) fn of_application(&self, application: &Name) -> impl Iterator<Item = (&TreeScope, &Active)> {
+        self.active.iter().filter(move |(tree, _)| tree.application() == application)
+    }
+
+    /// The active trees that serve a scope: its own before default trees, those of no variant first.
+    fn serving(&self, scope: &Scope) -> impl Iterator<Item = &Active> {
+        let application = scope.application();
+        [Some(scope.tenant()), None].into_iter().flat_map(move |tenant| {
+            let variants = self.variants.get(&(tenant.cloned(), application.clone()));
+            variants.into_iter().flatten().filter_map(move |variant| {
+                self.active.get(&TreeScope::new(tenant.cloned(), application.clone(), variant.clone()))
+            })
+        })
+    }
+
     /// The queues of a scope: those of all active trees that serve it, of its own before those of default trees.
     pub(super) fn queues(&self, scope: &Scope) -> BTreeMap<Name, QueueOptions> {
-        let mut serving: Vec<(&TreeScope, &Active)> = self
-            .active
-            .iter()
-            .filter(|(tree, _)| {
-                tree.application() == scope.application() && tree.tenant().is_none_or(|tenant| tenant == scope.tenant())
-            })
-            .collect();
-        serving.sort_by_key(|(tree, _)| (tree.tenant().is_none(), tree.variant().cloned()));
         let mut queues = BTreeMap::new();
-        for (name, options) in serving.into_iter().flat_map(|(_, active)| active.queues.iter()) {
+        for (name, options) in self.serving(scope).flat_map(|active| active.queues.iter()) {
             queues.entry(name.clone()).or_insert(*options);
         }
         queues
+    }
+
+    /// One queue of a scope.
+    pub(super) fn queue(&self, scope: &Scope, name: &str) -> Option<QueueOptions> {
+        self.serving(scope).find_map(|active| active.queues.get(name).copied())
     }
 }
 
@@ -80,7 +127,7 @@ mod tests {
             ("other/loans", 4, vec![queue("theirs", None)]),
         ] {
             let queues = Arc::new(queues.into_iter().collect());
-            snapshot.active.insert(tree.parse().unwrap(), Active { revision, queues });
+            snapshot.add(tree.parse().unwrap(), Active { revision, queues, extends: None });
         }
         let scope = |text: &str| text.parse::<Scope>().unwrap();
         let pilot = Name::parse("variant", "pilot").unwrap();
@@ -93,5 +140,7 @@ mod tests {
         assert_eq!(names("bank/loans"), ["audit", "mail", "pilot"]);
         assert_eq!(names("third/loans"), ["audit", "mail"]);
         assert_eq!(snapshot.queues(&scope("bank/loans"))[&queue("mail", None).0].max_depth, Some(5));
+        assert_eq!(snapshot.queue(&scope("bank/loans"), "mail").unwrap().max_depth, Some(5));
+        assert!(snapshot.queue(&scope("third/loans"), "pilot").is_none());
     }
 }

@@ -4,6 +4,7 @@ use redb::TableDefinition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::declaration::{SchemaRef, Upcast};
 use super::fault::ConfigError;
 use crate::event::Name;
 use crate::storage::DatabaseError;
@@ -11,21 +12,26 @@ use crate::storage::DatabaseError;
 /// The file.
 pub(super) const FILE: &str = "catalog.redb";
 /// The version in front of every value.
-const VALUE_VERSION: u8 = 1;
+const VALUE_VERSION: u8 = 2;
+/// What the tables are like. A file with another number is made anew.
+pub(super) const LAYOUT: u64 = 2;
 /// The largest value that is decoded, in bytes.
 const MAX_VALUE: usize = 64 << 20;
 
-/// `applied`, `revisions`, `generation` -> a number.
+/// `layout`, `applied`, `revisions` -> a number.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// `applied` -> the fingerprint of the log up to that record, which is held.
 pub(super) const LOG: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("log");
-/// SHA-256 -> the document's bytes.
+/// SHA-256 -> the bytes of a document, a root file or a schema.
 pub(super) const DOCUMENTS: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("documents");
 /// Revision -> [`StoredRevision`].
 pub(super) const REVISIONS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("revisions");
-/// Revision and event type -> SHA-256 of the document.
-pub(super) const ROUTES: TableDefinition<'_, (u32, &str), [u8; 32]> = TableDefinition::new("routes");
-/// Tree and hash of the content -> revision.
+/// Revision and event type -> SHA-256 of the document, then its path where that isn't the canonical one; nothing where the
+/// revision has none and its base has. What isn't here is as in the base.
+pub(super) const ROUTES: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("routes");
+/// Application -> the newest revision without a base.
+pub(super) const WHOLES: TableDefinition<'_, &str, u32> = TableDefinition::new("wholes");
+/// Tree and identity of the content -> revision.
 pub(super) const CONTENTS: TableDefinition<'_, (&str, [u8; 32]), u32> = TableDefinition::new("contents");
 /// Tree -> [`StoredTree`].
 pub(super) const TREES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("trees");
@@ -34,13 +40,15 @@ pub(super) const HISTORY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinit
 /// Application and event type -> [`StoredType`].
 pub(super) const TYPES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("types");
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredRevision {
     pub(super) tree: String,
     pub(super) recorded_at: i64,
     pub(super) actor: Option<String>,
-    pub(super) types: Vec<(String, Option<String>)>,
-    pub(super) queues: Vec<(String, Option<u64>)>,
+    pub(super) reason: Option<String>,
+    pub(super) extends: Option<String>,
+    pub(super) base: Option<u32>,
+    pub(super) files: Vec<(String, [u8; 32])>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -55,11 +63,14 @@ pub(super) struct StoredChange {
     pub(super) revision: u32,
     pub(super) recorded_at: i64,
     pub(super) actor: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredType {
     pub(super) description: Option<String>,
+    pub(super) schema: Option<SchemaRef>,
+    pub(super) upcast: Option<Upcast>,
     pub(super) declared_at: i64,
     pub(super) retired_at: Option<i64>,
 }

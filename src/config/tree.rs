@@ -5,11 +5,14 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::constants::Constants;
 use super::document::{Document, DocumentId, MAX_FILE_LEN, QueueOptions, Target};
 use super::fault::{ConfigError, ExpressionCheck, Fault};
 use super::parse_document::{self, Surroundings};
-use super::root_files::{self, TypeDeclaration};
-use crate::event::{EventType, Name, excerpt};
+use super::records::Placed;
+use super::root_files::{self, TreeFile};
+use super::types_file::{self, Declarations, SCHEMAS};
+use crate::event::{EventType, Name, TreeScope, excerpt};
 
 /// The most files and folders that a tree may have.
 pub const MAX_TREE_FILES: usize = 100_000;
@@ -17,11 +20,21 @@ pub const MAX_TREE_FILES: usize = 100_000;
 pub const MAX_TREE_BYTES: u64 = 256 << 20;
 
 /// A tree whose files are well formed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Tree {
+    /// Its own documents.
     pub(super) documents: BTreeMap<EventType, TreeDocument>,
-    pub(super) types: Vec<TypeDeclaration>,
+    /// Those of the tree that it extends, but for what it has itself or removes.
+    pub(super) inherited: BTreeMap<EventType, Placed>,
+    pub(super) removed: BTreeSet<EventType>,
+    pub(super) declarations: Declarations,
+    /// The tree that it extends, with the revision it was read beside, and what to say where that can't be.
+    pub(super) extends: Option<(TreeScope, u32, Fault)>,
+    /// Its queues and constants, with those of the tree that it extends.
     pub(super) queues: BTreeMap<Name, QueueOptions>,
+    pub(super) constants: Constants,
+    /// All other files, by path.
+    pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
 /// A document of a tree.
@@ -34,8 +47,30 @@ pub(super) struct TreeDocument {
     pub(super) document: Document,
 }
 
+/// What a tree that extends another takes from it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Base {
+    pub(super) revision: u32,
+    pub(super) documents: BTreeMap<EventType, Placed>,
+    pub(super) queues: BTreeMap<Name, QueueOptions>,
+    pub(super) constants: Constants,
+}
+
+/// What a tree is read beside.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    pub(super) expressions: ExpressionCheck,
+    /// The host's functions; `None` where there is no host.
+    pub(super) functions: Option<&'a BTreeSet<String>>,
+    /// The trees that may be extended; `None` where they aren't known, and what depends on them isn't checked.
+    pub(super) bases: Option<&'a Bases<'a>>,
+}
+
+/// What trees have to give to those that extend them.
+pub(super) type Bases<'a> = dyn Fn(&TreeScope) -> Result<Option<Base>, ConfigError> + 'a;
+
 impl Tree {
-    /// The functions that handlers call, each with the types whose documents do.
+    /// The functions that its own handlers call, each with the types whose documents do.
     pub(super) fn functions(&self) -> BTreeMap<&str, Vec<&EventType>> {
         let mut functions: BTreeMap<&str, Vec<&EventType>> = BTreeMap::new();
         for (event_type, document) in &self.documents {
@@ -50,47 +85,46 @@ impl Tree {
         }
         functions
     }
+
+    /// Its own documents, by name and place.
+    pub(super) fn placed(&self) -> BTreeMap<EventType, Placed> {
+        let placed = |(event_type, document): (&EventType, &TreeDocument)| {
+            let path = (document.file != canonical_path(event_type)).then(|| document.file.clone());
+            (event_type.clone(), Placed { id: document.id, path })
+        };
+        self.documents.iter().map(placed).collect()
+    }
+
+    /// The type of each document that it has, its own or not, with the file of its own.
+    pub(super) fn types(&self) -> BTreeMap<EventType, Option<String>> {
+        let inherited = self.inherited.keys().map(|event_type| (event_type.clone(), None));
+        let own = self.documents.iter().map(|(event_type, own)| (event_type.clone(), Some(own.file.clone())));
+        inherited.chain(own).collect()
+    }
 }
+
+/// Where the document of a type stands in a tree whose folders are in lower case.
+pub(super) fn canonical_path(event_type: &EventType) -> String {
+    let [kind, flow, operation, result, version] = event_type.parts().map(str::to_ascii_lowercase);
+    format!("{version}/{kind}/{flow}/{operation}/{result}.json")
+}
+
+/// Files that are read, by path.
+type Found = Vec<(Vec<String>, Vec<u8>)>;
 
 /// Reads the tree in `folder`.
 ///
 /// # Errors
 /// [`ConfigError::Faults`] with everything that is wrong in it; [`ConfigError::Io`] where the folder itself can't be read.
-pub(super) fn read(
-    folder: &Path,
-    expressions: ExpressionCheck,
-    functions: Option<&BTreeSet<String>>,
-) -> Result<Tree, ConfigError> {
+pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigError> {
     let root = folder.canonicalize().map_err(ConfigError::io(folder))?;
     let mut walk = Walk { root, found: 0, bytes: 0, files: Vec::new(), faults: Vec::new() };
     walk.folder(&walk.root.clone(), &mut Vec::new()).map_err(ConfigError::io(folder))?;
     let Walk { files, mut faults, .. } = walk;
-    let mut tree = Tree { documents: BTreeMap::new(), types: Vec::new(), queues: BTreeMap::new() };
-    let mut queues_known = true;
-    for (path, bytes) in files.iter().filter(|(path, _)| path.len() == 1) {
-        let file = path.join("/");
-        let wrong = match file.as_str() {
-            "types.json" => root_files::types(&file, bytes).map(|types| tree.types = types).err(),
-            "queues.json" => match root_files::queues(&file, bytes) {
-                Ok(queues) => {
-                    tree.queues = queues;
-                    None
-                }
-                Err(wrong) => {
-                    queues_known = false;
-                    Some(wrong)
-                }
-            },
-            "tree.json" => root_files::tree(&file, bytes).err(),
-            "constants.json" | "schedules.json" => {
-                Some(vec![fault(&file, format!("{file} is not supported yet"), "a tree without it")])
-            }
-            _ => Some(vec![stray(path)]),
-        };
-        faults.extend(wrong.into_iter().flatten());
-    }
-    let queues = std::mem::take(&mut tree.queues);
-    for (path, bytes) in files.into_iter().filter(|(path, _)| path.len() != 1) {
+    let is_document = |path: &[String]| path.len() != 1 && path.first().is_none_or(|first| first != SCHEMAS);
+    let (documents, others): (Found, Found) = files.into_iter().partition(|(path, _)| is_document(path));
+    let (mut tree, shared) = of_all(others, beside, &mut faults)?;
+    for (path, bytes) in documents {
         let file = path.join("/");
         let event_type = match type_of(&path) {
             Ok(event_type) => event_type,
@@ -99,13 +133,16 @@ pub(super) fn read(
                 continue;
             }
         };
-        let surroundings = Surroundings { expressions, queues: &queues, functions };
+        let surroundings = Surroundings {
+            expressions: beside.expressions,
+            queues: shared.queues.as_ref(),
+            functions: beside.functions,
+            constants: shared.constants.as_ref(),
+        };
         let document = match parse_document::check(&file, &bytes, surroundings) {
             Ok(document) => document,
             Err(wrong) => {
-                // Without queues.json every queue would look unknown.
-                let known = |fault: &Fault| queues_known || !fault.what.starts_with("unknown queue");
-                faults.extend(wrong.into_iter().filter(known));
+                faults.extend(wrong);
                 continue;
             }
         };
@@ -115,14 +152,102 @@ pub(super) fn read(
             continue;
         }
         let id = DocumentId::of(&bytes);
+        tree.inherited.remove(&event_type);
         tree.documents.insert(event_type, TreeDocument { file, bytes, id, document });
     }
-    tree.queues = queues;
     if faults.is_empty() {
+        tree.queues = shared.queues.unwrap_or_default();
+        tree.constants = shared.constants.unwrap_or_default();
         return Ok(tree);
     }
     faults.sort();
     Err(ConfigError::Faults(faults))
+}
+
+/// What holds for all documents of a tree; `None` where it can't be known, as a file is faulty.
+struct Shared {
+    queues: Option<BTreeMap<Name, QueueOptions>>,
+    constants: Option<Constants>,
+}
+
+/// Reads the files that are no documents.
+fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<(Tree, Shared), ConfigError> {
+    let mut tree = Tree::default();
+    let mut shared = Shared { queues: Some(BTreeMap::new()), constants: Some(Constants::default()) };
+    let mut said = TreeFile::default();
+    let named: Vec<(String, &[u8])> = others.iter().map(|(path, bytes)| (path.join("/"), bytes.as_slice())).collect();
+    let schemas = named.iter().filter(|(file, _)| file.contains('/')).map(|(file, b)| (file.as_str(), *b)).collect();
+    for (file, bytes) in named.iter().filter(|(file, _)| !file.contains('/')) {
+        let wrong = match file.as_str() {
+            "types.json" => types_file::read(file, bytes, &schemas, Some(beside.expressions))
+                .map(|declarations| tree.declarations = declarations)
+                .err(),
+            "queues.json" => {
+                let (queues, wrong) = split(root_files::queues(file, bytes));
+                shared.queues = queues;
+                wrong
+            }
+            "constants.json" => {
+                let (constants, wrong) = split(root_files::constants(file, bytes));
+                shared.constants = constants;
+                wrong
+            }
+            "tree.json" => root_files::tree(file, bytes).map(|found| said = found).err(),
+            "schedules.json" => Some(vec![fault(file, format!("{file} is not supported yet"), "a tree without it")]),
+            _ => Some(vec![stray(std::slice::from_ref(file))]),
+        };
+        faults.extend(wrong.into_iter().flatten());
+    }
+    tree.removed = said.removed();
+    if let Some((extended, place)) = said.extends {
+        match beside.bases {
+            None => shared = Shared { queues: None, constants: None },
+            Some(bases) => match bases(&extended)? {
+                Some(base) => inherit(&mut tree, &mut shared, &said.remove, base, extended, place, faults),
+                None => {
+                    shared = Shared { queues: None, constants: None };
+                    let what = format!("the tree {extended} that this one extends is not imported");
+                    faults.push(Fault { what, expected: "a tree of the store".to_owned(), ..place });
+                }
+            },
+        }
+    }
+    tree.files = others.into_iter().map(|(path, bytes)| (path.join("/"), bytes)).collect();
+    Ok((tree, shared))
+}
+
+fn split<T>(read: Result<T, Vec<Fault>>) -> (Option<T>, Option<Vec<Fault>>) {
+    match read {
+        Ok(read) => (Some(read), None),
+        Err(wrong) => (None, Some(wrong)),
+    }
+}
+
+/// Takes from the base what the tree doesn't say itself.
+fn inherit(
+    tree: &mut Tree,
+    shared: &mut Shared,
+    remove: &BTreeMap<EventType, Fault>,
+    base: Base,
+    extended: TreeScope,
+    place: Fault,
+    faults: &mut Vec<Fault>,
+) {
+    let Base { revision, documents, queues, constants } = base;
+    for (event_type, place) in remove {
+        if !documents.contains_key(event_type) {
+            let what = format!("{extended}, revision {revision}, has no document for {event_type}");
+            faults.push(Fault { what, expected: "a type of the tree that is extended".to_owned(), ..place.clone() });
+        }
+    }
+    if let Some(own) = &mut shared.queues {
+        for (queue, options) in queues {
+            own.entry(queue).or_insert(options);
+        }
+    }
+    shared.constants = shared.constants.take().map(|own| own.over(&constants));
+    tree.inherited = documents.into_iter().filter(|(event_type, _)| !remove.contains_key(event_type)).collect();
+    tree.extends = Some((extended, revision, place));
 }
 
 fn fault(file: &str, what: impl Into<String>, expected: impl Into<String>) -> Fault {
@@ -130,7 +255,8 @@ fn fault(file: &str, what: impl Into<String>, expected: impl Into<String>) -> Fa
 }
 
 fn stray(path: &[String]) -> Fault {
-    let expected = "<version>/<type>/<flow>/<operation>/<result>.json, types.json, queues.json or tree.json";
+    let expected = "<version>/<type>/<flow>/<operation>/<result>.json, schemas/<file>, types.json, queues.json, \
+                    constants.json or tree.json";
     fault(&path.join("/"), "this file has no place in a tree", expected)
 }
 
@@ -208,6 +334,10 @@ impl Walk {
                 self.faults.push(fault("connections", "connections/ is not supported yet", "a tree without it"));
                 return Ok(());
             }
+            if path.len() > 1 && path.first().is_some_and(|name| name == SCHEMAS) {
+                self.faults.push(fault(&file(), "schemas/ has a folder in it", "files alone"));
+                return Ok(());
+            }
             if path.len() > 4 {
                 let expected = "folders for version, type, flow and operation, and a file for the result";
                 self.faults.push(fault(&file(), "the folder is nested too deep", expected));
@@ -245,6 +375,10 @@ impl Walk {
     }
 }
 
+/// Beside nothing at all, for tests.
+#[cfg(test)]
+pub(super) const ALONE: Beside<'static> = Beside { expressions: |_, _| Ok(()), functions: None, bases: None };
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,7 +390,7 @@ mod tests {
     }
 
     fn faults(root: &Path) -> Vec<String> {
-        match read(root, |_| Ok(()), None) {
+        match read(root, ALONE) {
             Err(ConfigError::Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
@@ -271,13 +405,15 @@ mod tests {
         write(dir.path(), "types.json", "[\"A_B_C_D_1\"]");
         write(dir.path(), "queues.json", "{\"mail\": {}}");
         write(dir.path(), "tree.json", "{}");
-        let tree = read(dir.path(), |_| Ok(()), None).unwrap();
+        let tree = read(dir.path(), ALONE).unwrap();
         assert_eq!(
             tree.documents.keys().map(EventType::as_str).collect::<Vec<_>>(),
             ["INSTORE_TXNFINALIZE_UPSERTIT_COMPLETE_1"]
         );
-        assert_eq!((tree.types.len(), tree.queues.len()), (1, 1));
-        assert!(matches!(read(&dir.path().join("none"), |_| Ok(()), None), Err(ConfigError::Io { .. })));
+        assert_eq!((tree.declarations.types.len(), tree.files.len()), (1, 3));
+        let path = "1/instore/txn_finalize/upsert_it/complete.json";
+        assert_eq!(tree.placed().into_values().next().unwrap().path.as_deref(), Some(path));
+        assert!(matches!(read(&dir.path().join("none"), ALONE), Err(ConfigError::Io { .. })));
     }
 
     #[test]
@@ -297,7 +433,7 @@ mod tests {
         write(root, "1/a/b/c/d/e.json", EMPTY);
         write(root, "1/a/b/c/big.json", vec![b' '; MAX_FILE_LEN as usize + 1]);
         write(root, "1/a/b/c/bad.json", "{\"handlers\": [{\"name\": \"x\", \"target\": {\"queue\": \"q\"}}]}");
-        write(root, "constants.json", "{}");
+        write(root, "schemas/deep/a.json", "{}");
         write(root, "schedules.json", "{}");
         write(root, "connections/x.json", "{}");
         write(root, "readme.md", "hello");
@@ -316,7 +452,7 @@ mod tests {
             "1/a/b/c/d:1:1: the folder is nested too deep",
             "1/a/b/c/big.json:1:1: the file is 1048577 bytes; expected at most MAX_FILE_LEN",
             "1/a/b/c/bad.json:1:49: unknown queue \"q\"",
-            "constants.json:1:1: constants.json is not supported yet",
+            "schemas/deep:1:1: schemas/ has a folder in it",
             "schedules.json:1:1: schedules.json is not supported yet",
             "connections:1:1: connections/ is not supported yet",
             "readme.md:1:1: this file has no place in a tree",

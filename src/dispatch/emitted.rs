@@ -78,12 +78,10 @@ pub(super) fn prepare(
         if let Some((field, _)) = stated.into_iter().find(|(_, stated)| *stated) {
             return Err(EmitError::Stated { number, field });
         }
-        let plan = router
-            .route(cause.scope(), cause.variant(), event.event_type())
-            .map_err(|source| EmitError::Route { number, source })?;
+        event.variant = cause.variant().map(str::to_owned);
+        let plan = router.admit(cause.scope(), &event).map_err(|source| EmitError::Route { number, source })?;
         event.revision = Some(plan.revision);
         event.id = Some(derived_id(cause, handler, call, number));
-        event.variant = cause.variant().map(str::to_owned);
         event.correlation_id = Some(cause.correlation_id());
         event.causation_id = Some(cause.id());
         event.actor = cause.actor().map(str::to_owned);

@@ -11,7 +11,7 @@ use super::context::{Context, Job};
 use super::record::{Calls, DeliveryRecord, delivery_key};
 use super::{HandlerError, Outcome};
 use crate::log::{Append, RecordKind, RecordedEvent};
-use crate::routing::{Handler, Input};
+use crate::routing::{Constants, Handler, Input};
 
 /// A delivery's calls, ready to be made.
 #[derive(Debug)]
@@ -69,7 +69,8 @@ pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, H
     let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
     let fatal = |what: &str, error: &dyn std::error::Error| Ok(Err(HandlerError::Fatal(format!("{what}: {error}"))));
     // Nothing is shared with what panics, so nothing is left halfway.
-    let data = match catch_unwind(AssertUnwindSafe(|| outputs(handler, &event, job.guard_failed))) {
+    let data = match catch_unwind(AssertUnwindSafe(|| outputs(handler, &job.plan.constants, &event, job.guard_failed)))
+    {
         Ok(Ok(data)) => data,
         Ok(Err((what, error))) => return fatal(what, &*error),
         Err(_) => return Ok(Err(HandlerError::Fatal("working out the data panicked".to_owned()))),
@@ -89,8 +90,8 @@ pub(super) fn prepare(context: &Context, job: &Job) -> Result<Result<Prepared, H
 
 type Fault = (&'static str, Box<dyn std::error::Error>);
 
-fn outputs(handler: &Handler, event: &RecordedEvent, guard_failed: bool) -> Result<Data, Fault> {
-    let input = || Input::of(event).map_err(|error| -> Fault { ("the envelope", error.into()) });
+fn outputs(handler: &Handler, constants: &Constants, event: &RecordedEvent, guard_failed: bool) -> Result<Data, Fault> {
+    let input = || Input::of(event, constants).map_err(|error| -> Fault { ("the envelope", error.into()) });
     if guard_failed && let Some(when) = &handler.when {
         // Asked again for the error alone, which was not kept.
         when.first_is_true(&input()?).map_err(|error| -> Fault { ("when", error.into()) })?;

@@ -133,12 +133,12 @@ impl<'a> StatusReader<'a> {
         let mut own = Own { deliveries: Vec::new(), skipped: Vec::new() };
         let Some(plan) = self.plan(event)? else { return Ok(own) };
         let mut input = None;
-        for handler in &plan.handlers {
+        for handler in plan.handlers.iter() {
             let records = self.records(event, &handler.name)?;
             if records.is_empty()
                 && let Some(when) = &handler.when
             {
-                let input = input.get_or_insert_with(|| Input::of(event));
+                let input = input.get_or_insert_with(|| Input::of(event, &plan.constants));
                 if let Ok(Ok(false)) = input.as_ref().map(|input| when.first_is_true(input)) {
                     own.skipped.push(handler.name.clone());
                     continue;

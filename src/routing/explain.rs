@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 
+use super::expression::Input;
 use super::plan::Plan;
 use super::router::{RouteError, Router};
+use super::trial::Trial;
 use crate::config::{Document, DocumentId, HandlerSpec, Target};
 use crate::event::{Name, Scope, TreeScope};
+use crate::log::RecordedEvent;
 
 /// Why an event has the plan it has.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// The event type.
     #[serde(rename = "type")]
@@ -21,6 +24,8 @@ pub struct Explanation {
     pub revision: u32,
     /// The document in it.
     pub document: DocumentId,
+    /// The document's file in the tree.
+    pub file: String,
     /// What the document says about the type.
     pub description: Option<String>,
     /// The handlers by weight, then by name.
@@ -37,13 +42,18 @@ pub struct Tried {
 }
 
 /// A handler of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ExplainedHandler {
     /// The handler with all defaults filled in.
     #[serde(flatten)]
     pub spec: HandlerSpec,
     /// Whether its target can be called here: a queue always can, a function where the host has it.
     pub bound: bool,
+    /// The line of the document that it begins on, from 1.
+    pub line: u32,
+    /// What it does with the recorded event that is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 impl Router {
@@ -59,20 +69,30 @@ impl Router {
         self.explanation(&plan, event_type, TreeScope::candidates(scope, variant.as_ref()).map(tried).collect())
     }
 
-    /// Explains how an event was routed that was recorded with `revision`.
+    /// Explains how a recorded event was routed by the revision that it states, with each guard's result and each
+    /// transform's outputs.
     ///
     /// # Errors
     /// As [`plan_of`](Self::plan_of).
-    pub fn explain_recorded(&self, revision: u32, event_type: &str) -> Result<Explanation, RouteError> {
-        let plan = self.plan_of(revision, event_type)?;
-        self.explanation(&plan, event_type, Vec::new())
+    pub fn explain_recorded(&self, event: &RecordedEvent, revision: u32) -> Result<Explanation, RouteError> {
+        let plan = self.plan_of(revision, event.event_type())?;
+        let mut explanation = self.explanation(&plan, event.event_type(), Vec::new())?;
+        let input = Input::of(event, &plan.constants);
+        for (explained, handler) in explanation.handlers.iter_mut().zip(plan.handlers.iter()) {
+            explained.trial = Some(Trial::of(handler, &input));
+        }
+        Ok(explanation)
     }
 
     fn explanation(&self, plan: &Plan, event_type: &str, tried: Vec<Tried>) -> Result<Explanation, RouteError> {
         let document = self.catalog().parsed(plan.document)?;
-        let Document { description, mut handlers } = (*document).clone();
-        handlers.sort_by(|a, b| (a.weight, &a.name).cmp(&(b.weight, &b.name)));
-        let explained = |spec: HandlerSpec| ExplainedHandler {
+        let lines = self.catalog().handler_lines(plan.document)?;
+        let Document { description, handlers } = (*document).clone();
+        let mut handlers: Vec<(HandlerSpec, u32)> = handlers.into_iter().zip(lines).collect();
+        handlers.sort_by(|(a, _), (b, _)| (a.weight, &a.name).cmp(&(b.weight, &b.name)));
+        let explained = |(spec, line): (HandlerSpec, u32)| ExplainedHandler {
+            line,
+            trial: None,
             bound: match &spec.target {
                 Target::Function(function) => self.catalog().is_bound(function),
                 Target::Queue(_) => true,
@@ -85,6 +105,7 @@ impl Router {
             tree: plan.tree.clone(),
             revision: plan.revision,
             document: plan.document,
+            file: self.catalog().file_of(plan.revision, event_type)?.unwrap_or_default(),
             description,
             handlers: handlers.into_iter().map(explained).collect(),
         })

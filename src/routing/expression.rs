@@ -10,10 +10,10 @@ use jaq_json::Val;
 use thiserror::Error;
 
 use super::jq::meter::{Counted, Meter, Running};
-use super::jq::rewrite::Rewriter;
+use super::jq::rewrite::{CONSTANTS, Rewriter};
 use super::jq::syntax::{self, Wrong};
 use super::jq::{functions, json, stack};
-use crate::config::ExpressionFault;
+use crate::config::{self, ExpressionFault};
 use crate::event::excerpt;
 use crate::log::RecordedEvent;
 
@@ -70,24 +70,61 @@ pub enum ExpressionError {
 
 /// An event's envelope as expressions see it, read once for all expressions of its handlers. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Input(Val);
+pub struct Input {
+    envelope: Val,
+    constants: Val,
+}
+
+/// The constants of a tree as expressions see them, `$const`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Constants(Val);
+
+impl Constants {
+    /// Constants given as the text of a JSON object.
+    ///
+    /// # Errors
+    /// [`ExpressionError::Input`] where it is no JSON, or as for [`Input::of`].
+    pub fn from_json(json: &[u8]) -> Result<Self, ExpressionError> {
+        json::parse(json).map(Self).map_err(|why| ExpressionError::Input { why })
+    }
+}
+
+impl Default for Constants {
+    fn default() -> Self {
+        Self(Val::Obj(Default::default()))
+    }
+}
 
 impl Input {
-    /// The envelope of a recorded event.
+    /// The envelope of a recorded event, beside the constants of the tree that it is routed by.
     ///
     /// # Errors
     /// [`ExpressionError::Input`] where it holds a number of more than 1,000 digits, or text with half a surrogate pair.
-    pub fn of(event: &RecordedEvent) -> Result<Self, ExpressionError> {
+    pub fn of(event: &RecordedEvent, constants: &Constants) -> Result<Self, ExpressionError> {
         let json = serde_json::to_vec(&event.envelope()).map_err(|e| ExpressionError::Input { why: e.to_string() })?;
-        json::parse_valid(&json).map(Self).map_err(|why| ExpressionError::Input { why })
+        match json::parse_valid(&json) {
+            Ok(envelope) => Ok(Self { envelope, constants: constants.0.clone() }),
+            Err(why) => Err(ExpressionError::Input { why }),
+        }
     }
 
-    /// An envelope given as JSON text.
+    /// An envelope given as JSON text, without constants.
     ///
     /// # Errors
     /// [`ExpressionError::Input`] where it is no JSON or as for [`of`](Self::of).
     pub fn from_json(json: &[u8]) -> Result<Self, ExpressionError> {
-        json::parse(json).map(Self).map_err(|why| ExpressionError::Input { why })
+        match json::parse(json) {
+            Ok(envelope) => Ok(Self { envelope, constants: Constants::default().0 }),
+            Err(why) => Err(ExpressionError::Input { why }),
+        }
+    }
+}
+
+impl Input {
+    /// The same envelope beside other constants.
+    #[must_use]
+    pub fn beside(&self, constants: &Constants) -> Self {
+        Self { envelope: self.envelope.clone(), constants: constants.0.clone() }
     }
 }
 
@@ -112,23 +149,23 @@ impl std::fmt::Debug for Expression {
 ///
 /// # Errors
 /// What is wrong with it, with its place in the text.
-pub(crate) fn check_expression(source: &str) -> Result<(), ExpressionFault> {
+pub(crate) fn check_expression(source: &str, constants: Option<&config::Constants>) -> Result<(), ExpressionFault> {
     let fault = |wrong: Wrong| ExpressionFault { offset: wrong.offset, what: wrong.what, expected: wrong.expected };
-    compile(source).map(drop).map_err(fault)
+    compile(source, constants).map(drop).map_err(fault)
 }
 
-/// The compiled filter, and how deep the expression is.
-fn compile(source: &str) -> Result<(Filter<Counted>, usize), Wrong> {
-    let compiled = stack::run(source.len() > stack::SHORT, || compile_here(source));
+/// The compiled filter, and how deep the expression is. It may use these constants; any where they aren't known.
+fn compile(source: &str, constants: Option<&config::Constants>) -> Result<(Filter<Counted>, usize), Wrong> {
+    let compiled = stack::run(source.len() > stack::SHORT, || compile_here(source, constants));
     compiled.unwrap_or_else(|| Err(Wrong::new(0, "there is no thread to compile it on", "a host that can start one")))
 }
 
-fn compile_here(source: &str) -> Result<(Filter<Counted>, usize), Wrong> {
+fn compile_here(source: &str, constants: Option<&config::Constants>) -> Result<(Filter<Counted>, usize), Wrong> {
     /// No name of an expression has a space in it.
     const MAIN: &str = "the expression";
     let arena = Arena::default();
     let (term, depth) = syntax::parse(source)?;
-    let body = Rewriter { source, arena: &arena }.term(term)?;
+    let body = Rewriter { source, arena: &arena, constants }.term(term)?;
     let main = Def { name: MAIN, args: Vec::new(), body };
     let definitions = functions::needed(source).into_iter().chain([main]);
     let unreadable = || Wrong::new(0, "the expression can't be compiled", "jq");
@@ -137,7 +174,7 @@ fn compile_here(source: &str) -> Result<(Filter<Counted>, usize), Wrong> {
     let modules = Loader::new(definitions.chain([entry]))
         .load(&arena, File { code: call, path: () })
         .map_err(|_| unreadable())?;
-    let compiled = Compiler::default().with_funs(functions::filters()).compile(modules);
+    let compiled = Compiler::default().with_funs(functions::filters()).with_global_vars([CONSTANTS]).compile(modules);
     let compiled = compiled.map(|filter| (filter, depth));
     compiled.map_err(|errors| match errors.into_iter().flat_map(|(_, errors)| errors).next() {
         Some((name, undefined)) => {
@@ -166,7 +203,7 @@ impl Expression {
     /// [`ExpressionError::Invalid`]: no jq, a function that is not available, an unbound variable, or an expression that
     /// is too long or nested too deep.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
-        match compile(source) {
+        match compile(source, None) {
             Ok((filter, depth)) => Ok(Self(Arc::new(Compiled { source: source.into(), filter, depth }))),
             Err(Wrong { offset, what, expected }) => {
                 let (line, column) = place(source, offset);
@@ -238,8 +275,8 @@ impl Expression {
         mut each: impl FnMut(Val, &Self) -> Result<bool, ExpressionError>,
     ) -> Result<(), ExpressionError> {
         let lut = &self.0.filter.lut;
-        let context = Ctx::<Counted>::new(Running { lut, meter }, Vars::new([]));
-        for output in self.0.filter.id.run((context, envelope.0.clone())) {
+        let context = Ctx::<Counted>::new(Running { lut, meter }, Vars::new([envelope.constants.clone()]));
+        for output in self.0.filter.id.run((context, envelope.envelope.clone())) {
             if let Some(limit) = meter.exceeded() {
                 return Err(self.limit(limit.name, limit.value));
             }

@@ -1,8 +1,9 @@
 //! What a document comes to once its guards and transforms are compiled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::expression::{Expression, ExpressionError};
+use super::expression::{Constants, Expression, ExpressionError};
 use crate::config::{Document, DocumentId, OutOfAttempts, Retry, Target};
 use crate::event::{Name, TreeScope};
 
@@ -16,7 +17,9 @@ pub struct Plan {
     /// The document.
     pub document: DocumentId,
     /// The handlers by weight, then by name: the order of first attempts.
-    pub handlers: Vec<Handler>,
+    pub handlers: Arc<[Handler]>,
+    /// What `$const` is in their guards and transforms.
+    pub constants: Constants,
 }
 
 /// A handler, ready to be run.

@@ -1,18 +1,22 @@
 //! The router: which plan an event has. On the ingest path a look-up in a cache; else the catalog is asked, and what its
 //! document says is compiled.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use hashbrown::Equivalent;
 use parking_lot::RwLock;
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::cache::Cache;
-use super::expression::ExpressionError;
+use super::expression::{Constants, ExpressionError};
+use super::lift::Upcaster;
 use super::plan::{self, Handler, Plan};
-use crate::config::{Catalog, ConfigError, DocumentId, Snapshot, nearest};
+use crate::config::{Catalog, ConfigError, DocumentId, SchemaRef, Snapshot, Validator, Violation, nearest};
 use crate::event::{EventType, Name, Scope, TreeScope, VocabularyError, check_event_type};
+use crate::log::ReadError;
 
 /// The most memory that cached plans take, in bytes, by estimate; compiled documents take at most as much again.
 pub const MAX_CACHED_BYTES: usize = 64 << 20;
@@ -54,11 +58,41 @@ pub enum RouteError {
     /// The type or the variant is not well formed.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
+    /// The event's data break the schema of its type.
+    #[error(
+        "the data of {event_type} break its schema at {path:?}, rule {rule:?}: {found}; expected data that follow it",
+        path = .violation.path, rule = .violation.rule, found = .violation.found
+    )]
+    Schema {
+        /// The type.
+        event_type: String,
+        /// Where, which rule, and what was found.
+        violation: Violation,
+    },
+    /// An event's data can't be lifted to a later version of its type.
+    #[error("event {event} can't be lifted to {event_type}: {why}")]
+    Lift {
+        /// The event.
+        event: Uuid,
+        /// The type.
+        event_type: EventType,
+        /// Why.
+        why: String,
+    },
     /// An expression that was accepted at import no longer compiles.
     #[error("document {document}: {source}")]
     Expression {
         /// The document.
         document: DocumentId,
+        /// What is wrong.
+        #[source]
+        source: ExpressionError,
+    },
+    /// The constants of a revision can't be given to an expression.
+    #[error("constants of revision {revision}: {source}")]
+    Constants {
+        /// The revision.
+        revision: u32,
         /// What is wrong.
         #[source]
         source: ExpressionError,
@@ -72,6 +106,12 @@ pub enum RouteError {
     /// The catalog can't be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A thread that works on history ended early.
+    #[error("a thread of what-if ended early; expected it to go through its part of the log")]
+    Thread,
 }
 
 /// From scope and event type to a plan. Cheap to clone.
@@ -84,7 +124,13 @@ struct Inner {
     routes: RwLock<Routes>,
     plans: RwLock<Plans>,
     documents: RwLock<Cache<DocumentId, Arc<[Handler]>>>,
+    constants: RwLock<Cache<u32, Constants>>,
+    validators: Validators,
+    upcasters: BTreeMap<String, Upcaster>,
 }
+
+/// Compiled schemas.
+type Validators = RwLock<Cache<SchemaRef, Arc<Validator>>>;
 
 /// Plans by revision and event type: valid for ever.
 type Plans = Cache<(u32, Arc<str>), Arc<Plan>>;
@@ -135,16 +181,32 @@ impl Equivalent<(u32, Arc<str>)> for PlanQuery<'_> {
 impl Router {
     /// A router over a catalog.
     pub fn new(catalog: Catalog) -> Self {
+        Self::with_upcasters(catalog, BTreeMap::new())
+    }
+
+    /// A router over a catalog, with the functions by which the host lifts events.
+    pub fn with_upcasters(catalog: Catalog, upcasters: BTreeMap<String, Upcaster>) -> Self {
         Self(Arc::new(Inner {
+            upcasters,
             catalog,
             routes: RwLock::new(Routes { generation: 0, cache: Cache::new(MAX_CACHED_BYTES / 4) }),
             plans: RwLock::new(Cache::new(MAX_CACHED_BYTES / 4 * 3)),
             documents: RwLock::new(Cache::new(MAX_CACHED_BYTES)),
+            constants: RwLock::new(Cache::new(MAX_CACHED_BYTES / 8)),
+            validators: RwLock::new(Cache::new(MAX_CACHED_BYTES / 8)),
         }))
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.0.catalog
+    }
+
+    pub(super) fn upcaster(&self, name: &str) -> Option<&Upcaster> {
+        self.0.upcasters.get(name)
+    }
+
+    pub(super) fn validators(&self) -> &Validators {
+        &self.0.validators
     }
 
     /// The plan of an event of `scope`, `variant` and `event_type` by what is active now. The event is to be recorded with
@@ -226,14 +288,26 @@ impl Router {
             return Err(RouteError::NoDocument { event_type: event_type.to_owned(), tree, revision, near });
         };
         let handlers = self.compiled(document)?;
-        let weight = plan::weight(&[]) + 256 * handlers.len();
-        let plan = Arc::new(Plan { revision, tree, document, handlers: handlers.to_vec() });
-        inner.plans.write().insert((revision, event_type.into()), plan.clone(), weight);
+        let constants = self.constants(revision)?;
+        let plan = Arc::new(Plan { revision, tree, document, handlers, constants });
+        inner.plans.write().insert((revision, event_type.into()), plan.clone(), plan::weight(&[]));
         Ok(plan)
     }
 
+    /// The constants of a revision.
+    fn constants(&self, revision: u32) -> Result<Constants, RouteError> {
+        if let Some(constants) = self.0.constants.write().get(&revision) {
+            return Ok(constants);
+        }
+        let json = self.0.catalog.constants(revision)?.to_json();
+        let constants =
+            Constants::from_json(json.as_bytes()).map_err(|source| RouteError::Constants { revision, source })?;
+        self.0.constants.write().insert(revision, constants.clone(), 256 + 8 * json.len());
+        Ok(constants)
+    }
+
     /// The handlers of a document, compiled once for all trees that have it.
-    fn compiled(&self, document: DocumentId) -> Result<Arc<[Handler]>, RouteError> {
+    pub(super) fn compiled(&self, document: DocumentId) -> Result<Arc<[Handler]>, RouteError> {
         if let Some(handlers) = self.0.documents.write().get(&document) {
             return Ok(handlers);
         }

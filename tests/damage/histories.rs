@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use atlas::config::Declarations;
 use atlas::log::{Depth, Folds, OpenError};
 use atlas::storage::{Disk, Environment, MemoryDisk};
 use atlas::{Atlas, Error, Event};
@@ -285,7 +286,7 @@ fn databases_that_tell_nothing_are_in_nobodys_way() {
         }
         runtime().block_on(async {
             let atlas = Atlas::builder().open_with(Environment::new(disk)).await.unwrap();
-            atlas.catalog().types_declare(loans().application(), &[]).unwrap();
+            atlas.catalog().types_declare(loans().application(), &Declarations::default()).unwrap();
             atlas.close().await.unwrap();
         });
     }

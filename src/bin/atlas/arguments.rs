@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     cascade, config, deliveries, explain, export, get, import, queue, rebuild, state, stats, status, stream, streams,
-    types, verify,
+    types, verify, what_if,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -60,6 +60,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Explain(explain::Arguments),
+    WhatIf(what_if::Arguments),
     Deliveries(deliveries::Arguments),
     Release(deliveries::release::Arguments),
     Drop(deliveries::drop::Arguments),

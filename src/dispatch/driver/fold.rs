@@ -49,10 +49,10 @@ impl Driver {
         let plan = self.context.plans.of(event.id(), revision, event.event_type())?;
         let mut slots = Vec::with_capacity(plan.handlers.len());
         let mut input = None;
-        for handler in &plan.handlers {
+        for handler in plan.handlers.iter() {
             let mut slot = self.context.plans.slot(handler);
             if let Some(when) = &handler.when {
-                let input = input.get_or_insert_with(|| Input::of(event));
+                let input = input.get_or_insert_with(|| Input::of(event, &plan.constants));
                 // A guard that panics must not take the thread with it, at this open and each that follows.
                 let guard = AssertUnwindSafe(|| input.as_ref().map(|input| when.first_is_true(input)));
                 match catch_unwind(guard) {

@@ -20,15 +20,20 @@ use jaq_core::path::{Opt, Part, Path};
 
 use super::functions;
 use super::syntax::Wrong;
-use crate::config::nearest;
+use crate::config::{Constants, nearest};
 
 type Expr<'s> = Term<&'s str>;
 type Rewritten<'s> = Result<Expr<'s>, Wrong>;
+
+/// The variable that holds the constants of a tree.
+pub(crate) const CONSTANTS: &str = "$const";
 
 /// Rewrites one expression; `arena` keeps the texts that the rewriting makes.
 pub(crate) struct Rewriter<'s> {
     pub(crate) source: &'s str,
     pub(crate) arena: &'s Arena,
+    /// The constants that there are; `None` where they aren't known.
+    pub(crate) constants: Option<&'s Constants>,
 }
 
 fn call<'s>(name: &'s str, arguments: Vec<Expr<'s>>) -> Expr<'s> {
@@ -172,6 +177,10 @@ impl<'s> Rewriter<'s> {
 
     fn pattern(&self, pattern: Pattern<&'s str>) -> Result<Pattern<&'s str>, Wrong> {
         Ok(match pattern {
+            Pattern::Var(name) if name == CONSTANTS => {
+                let expected = "another name; $const holds the constants of the tree";
+                return Err(Wrong::at(self.source, name, format!("the variable {name} can't be bound"), expected));
+            }
             Pattern::Var(name) => Pattern::Var(name),
             Pattern::Arr(inner) => {
                 Pattern::Arr(inner.into_iter().map(|pattern| self.pattern(pattern)).collect::<Result<_, _>>()?)
@@ -191,6 +200,11 @@ impl<'s> Rewriter<'s> {
     }
 
     fn path(&self, head: Expr<'s>, parts: Vec<(Part<Expr<'s>>, Opt)>) -> Rewritten<'s> {
+        if let (Term::Var(CONSTANTS), Some((Part::Index(Term::Str(None, name)), _))) = (&head, parts.first())
+            && let [StrPart::Str(name)] = name.as_slice()
+        {
+            self.constant(name)?;
+        }
         let mut term = self.term(head)?;
         let mut pending = Vec::new();
         for (part, opt) in parts {
@@ -208,6 +222,16 @@ impl<'s> Rewriter<'s> {
             pending.push((part, opt));
         }
         Ok(if pending.is_empty() { term } else { Term::Path(Box::new(term), Path(pending)) })
+    }
+
+    /// Checks the name of a constant.
+    fn constant(&self, name: &str) -> Result<(), Wrong> {
+        let Some(constants) = self.constants.filter(|constants| !constants.contains(name)) else { return Ok(()) };
+        let expected = match nearest(name, constants.names()) {
+            Some(near) => format!("a constant of constants.json (did you mean {near:?}?)"),
+            None => "a constant of constants.json".to_owned(),
+        };
+        Err(Wrong::at(self.source, name, format!("unknown constant {name:?}"), expected))
     }
 
     fn object(&self, entries: Vec<(Expr<'s>, Option<Expr<'s>>)>) -> Rewritten<'s> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use atlas::config::{HandlerSpec, OutOfAttempts, Target};
-use atlas::routing::{ExplainedHandler, Explanation};
+use atlas::routing::{ExplainedHandler, Explanation, Trial};
 use atlas::{Atlas, EventType, TreeScope, Uuid};
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use crate::commands::get::the_event;
 use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::table::{clipped, counted};
 
 /// Explain how a type, or a recorded event, is routed: tree, revision, document, handlers in their order
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SCOPE")]
     scope: Option<TreeScope>,
 }
+
+/// How much of the data of a call is shown, in characters.
+const DATA_SHOWN: usize = 200;
 
 #[derive(Serialize)]
 struct Explained<'a> {
@@ -57,7 +61,7 @@ fn explain_event(atlas: &Atlas, id: Uuid, tree: Option<&TreeScope>) -> Outcome<E
     let Some(revision) = event.revision() else {
         return Err(Failure::new(format!("event {id} was routed by no revision: it was imported as recorded history")));
     };
-    Ok(atlas.router().explain_recorded(revision, event.event_type())?)
+    Ok(atlas.router().explain_recorded(&event, revision)?)
 }
 
 fn explain_type(atlas: &Atlas, event_type: &str, tree: Option<&TreeScope>) -> Outcome<Explanation> {
@@ -83,18 +87,18 @@ fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
         output.line(output.paint.faint(format_args!("  tree {}: not active", tried.tree)))?;
     }
     output.line(format_args!("  tree {}, revision {}", explanation.tree, explanation.revision))?;
-    output.line(format_args!("  document {}", explanation.document))?;
+    output.line(format_args!("  document {}, {}", explanation.file, output.paint.faint(explanation.document)))?;
     if explanation.handlers.is_empty() {
         return output.line("  no handlers: an event of this type is Complete, Success when it is appended");
     }
     output.line("  handlers, in their order:")?;
     for handler in &explanation.handlers {
-        describe(handler, output)?;
+        describe(handler, &explanation.file, output)?;
     }
     Ok(())
 }
 
-fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
+fn describe(handler: &ExplainedHandler, file: &str, output: &mut Output) -> Outcome {
     let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } =
         &handler.spec;
     let called = match target {
@@ -103,7 +107,8 @@ fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
         Target::Function(function) => format!("function {function} ({})", output.paint.waiting("unbound here")),
         other => format!("{other:?}"),
     };
-    output.line(format_args!("  {weight:>5}  {} -> {called}", output.paint.heading(name)))?;
+    let place = output.paint.faint(format_args!("{file}:{}", handler.line));
+    output.line(format_args!("  {weight:>5}  {} -> {called}  {place}", output.paint.heading(name)))?;
     if let Some(when) = when {
         output.line(format_args!("         when {when}"))?;
     }
@@ -123,5 +128,16 @@ fn describe(handler: &ExplainedHandler, output: &mut Output) -> Outcome {
     if *stop_on_failure {
         output.line("         later handlers wait for its success")?;
     }
-    Ok(())
+    match &handler.trial {
+        None => Ok(()),
+        Some(Trial::Called(Some(calls))) => {
+            output.line(format_args!("         this event: {}", counted(calls.len() as u64, "call", "calls")))?;
+            calls
+                .iter()
+                .try_for_each(|data| output.line(format_args!("           {}", clipped(data.get(), DATA_SHOWN))))
+        }
+        Some(Trial::Failed { key, error }) => output.line(format_args!("         this event: {key} fails: {error}")),
+        Some(Trial::Called(None)) => output.line("         this event: one call, with the whole envelope"),
+        Some(Trial::Skipped) => output.line("         this event: skipped, as the guard says no"),
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) mod stream;
 pub(crate) mod streams;
 pub(crate) mod types;
 pub(crate) mod verify;
+pub(crate) mod what_if;
 
 use std::path::Path;
 
@@ -38,6 +39,7 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Queue(command) => queue::run(command, dir, output).await,
         Command::Config(command) => config::run(command, dir, output).await,
         Command::Explain(arguments) => explain::run(arguments, dir, output).await,
+        Command::WhatIf(arguments) => what_if::run(&arguments, dir, output).await,
         Command::Deliveries(arguments) => deliveries::run(arguments, dir, output).await,
         Command::Release(arguments) => deliveries::release::run(arguments, dir, output).await,
         Command::Drop(arguments) => deliveries::drop::run(arguments, dir, output).await,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas::config;
+use atlas::config::{self, ConfigError};
 use atlas::event::Name;
 use atlas::{EventType, Timestamp};
 use serde::Serialize;
@@ -93,10 +93,11 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
 
 async fn declare(arguments: &Declare, dir: &Path, output: &mut Output) -> Outcome {
     // Before the directory is made: a file that can't be used leaves nothing behind.
-    let name = arguments.file.display().to_string();
-    let bytes =
-        std::fs::read(&arguments.file).map_err(|error| Failure::at(&name, format_args!("cannot be read: {error}")))?;
-    let types = config::read_types(&name, &bytes).map_err(|error| Failure::Located(error.to_string()))?;
+    let types = config::read_types(&arguments.file).map_err(|error| match error {
+        ConfigError::Faults(_) => Failure::Located(error.to_string()),
+        ConfigError::Io { path, source } => Failure::at(path.display(), format_args!("cannot be read: {source}")),
+        other => other.into(),
+    })?;
     directory::work(dir, Opening::Create, async |atlas| {
         let declared = atlas.catalog().types_declare(&arguments.application, &types)?;
         if output.json {

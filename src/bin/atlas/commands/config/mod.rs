@@ -1,6 +1,7 @@
 //! `atlas config`: configuration trees.
 
 mod init;
+mod plan;
 mod revisions;
 mod stage;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use atlas::TreeScope;
-use atlas::config::{ConfigError, Unbound};
+use atlas::config::{ActivateOptions, Catalog, ConfigError, Unbound};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
@@ -25,9 +26,12 @@ pub(crate) enum Command {
     Init(Init),
     Import(Import),
     Check(Check),
-    Show(Show),
+    Plan(Plan),
     Activate(Activate),
+    Rollback(Rollback),
+    Show(Show),
     History(History),
+    Export(Export),
 }
 
 /// Write a first tree: types.json and a document with no handlers for each type in a file of events
@@ -59,6 +63,47 @@ pub(crate) struct Import {
     /// Activate it as well, if it is complete
     #[arg(long)]
     activate: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+/// Who does it, and why: recorded in the history.
+#[derive(Debug, clap::Args)]
+struct Why {
+    /// Who does it, for the history
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Why {
+    /// The catalog that records it.
+    fn of(&self, catalog: &Catalog) -> Catalog {
+        let catalog = self.actor.as_deref().map_or_else(|| catalog.clone(), |actor| catalog.with_actor(actor));
+        self.reason.as_deref().map_or_else(|| catalog.clone(), |reason| catalog.with_reason(reason))
+    }
+}
+
+/// Show what activating a revision, or a folder, would change; write nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exits with 0 whether anything would change or not.
+
+Examples:
+  atlas config plan --scope bank/loans                    the newest revision against the active one
+  atlas config plan --scope bank/loans --revision 3
+  atlas config plan tree --scope bank/loans               a folder against the active revision")]
+pub(crate) struct Plan {
+    /// The folder of a tree
+    folder: Option<PathBuf>,
+    /// Whose tree
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+    /// A revision of it, instead of the newest
+    #[arg(long, value_name = "REVISION", conflicts_with = "folder")]
+    revision: Option<u32>,
 }
 
 /// Check a tree and write nothing; with --scope also whether it could be activated
@@ -90,11 +135,65 @@ pub(crate) struct Show {
 #[command(after_help = "\
 Examples:
   atlas config activate bank/loans@3
-  atlas config activate bank/loans@3 other/loans@4        a new type enters both at once")]
+  atlas config activate bank/loans@3 other/loans@4        a new type enters both at once
+  atlas config activate bank/loans@3 --expect bank/loans@2
+  atlas config activate _/loans@7 --dependents            and all trees that extend it, made anew from it")]
 pub(crate) struct Activate {
     /// Which revision of which tree, SCOPE@REVISION
     #[arg(required = true, value_name = "SCOPE@REVISION")]
     trees: Vec<Staged>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How revisions are activated.
+#[derive(Debug, clap::Args)]
+struct How {
+    /// Refuse unless this revision of a tree is the active one, SCOPE@REVISION; SCOPE@0: unless none is
+    #[arg(long, value_name = "SCOPE@REVISION")]
+    expect: Vec<Staged>,
+    /// Make trees that extend one of these anew from it, and activate them as well
+    #[arg(long)]
+    dependents: bool,
+    #[command(flatten)]
+    why: Why,
+}
+
+impl How {
+    fn options(&self) -> ActivateOptions {
+        let expected = |staged: &Staged| (staged.tree.clone(), Some(staged.revision).filter(|revision| *revision > 0));
+        ActivateOptions { expected: self.expect.iter().map(expected).collect(), dependents: self.dependents }
+    }
+}
+
+/// Activate the revision of a tree that was active before
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atlas config rollback --scope bank/loans
+  atlas config rollback --scope bank/loans --to 2 --reason \"3 sends letters twice\"")]
+pub(crate) struct Rollback {
+    /// Whose tree
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+    /// One that was active at some time, instead of the last before the active one
+    #[arg(long, value_name = "REVISION")]
+    to: Option<u32>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Write a revision into a folder, byte for byte as it was imported
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// The folder to write; must be empty or not be there
+    folder: PathBuf,
+    /// Whose tree
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+    /// A revision of it, instead of the active one
+    #[arg(long, value_name = "REVISION")]
+    revision: Option<u32>,
 }
 
 /// List the revisions of a tree, and when each was staged and activated
@@ -126,14 +225,17 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Import(arguments) => stage::import(&arguments, dir, output).await,
         Command::Check(arguments) => stage::check(&arguments, dir, output).await,
+        Command::Plan(arguments) => plan::run(&arguments, dir, output).await,
         Command::Activate(arguments) => stage::activate(&arguments, dir, output).await,
+        Command::Rollback(arguments) => stage::rollback(&arguments, dir, output).await,
+        Command::Export(arguments) => revisions::export(&arguments, dir, output).await,
         Command::Show(arguments) => revisions::show(&arguments, dir, output).await,
         Command::History(arguments) => revisions::history(&arguments, dir, output).await,
     }
 }
 
 /// An error about the tree in `folder`: each fault begins with a path that an editor can open.
-fn about_tree(folder: &Path, error: ConfigError) -> Failure {
+pub(crate) fn about_tree(folder: &Path, error: ConfigError) -> Failure {
     let ConfigError::Faults(faults) = &error else {
         return error.into();
     };

@@ -1,4 +1,4 @@
-//! `atlas config show` and `history`: what is configured, and how it came to be.
+//! `atlas config show`, `history` and `export`: what is configured, and how it came to be.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +7,13 @@ use atlas::config::{Catalog, DocumentId, HistoryEntry, QueueOptions, Shown, What
 use atlas::event::Name;
 use atlas::{EventType, Timestamp, TreeScope};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::{History, Show};
+use super::{Export, History, Show};
 use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
-use crate::table::{Column, Table, joined};
+use crate::table::{Column, Table, counted, joined};
 
 #[derive(Serialize)]
 struct Revision<'a> {
@@ -21,7 +22,9 @@ struct Revision<'a> {
     active: bool,
     recorded_at: Timestamp,
     actor: Option<&'a str>,
+    extends: Option<&'a TreeScope>,
     queues: &'a BTreeMap<Name, QueueOptions>,
+    constants: BTreeMap<&'a str, &'a RawValue>,
     documents: BTreeMap<&'a EventType, Document<'a>>,
 }
 
@@ -46,14 +49,23 @@ pub(super) async fn show(arguments: &Show, dir: &Path, output: &mut Output) -> O
                 active: shown.active,
                 recorded_at: Timestamp::from_micros(shown.revision.recorded_at),
                 actor: shown.revision.actor.as_deref(),
-                queues: &shown.revision.queues,
+                extends: shown.revision.extends.as_ref(),
+                queues: &shown.queues,
+                constants: constants(&shown)?,
                 documents,
             });
         }
         let imported = Timestamp::from_micros(shown.revision.recorded_at);
         output.line(format_args!("{tree}: revision {revision}, active, imported {imported}"))?;
-        if !shown.revision.queues.is_empty() {
-            output.line(format_args!("queues: {}", joined(shown.revision.queues.keys())))?;
+        if let (Some(extends), Some(with)) = (&shown.revision.extends, shown.revision.extended) {
+            output.line(format_args!("extends {extends}, revision {with}"))?;
+        }
+        if !shown.constants.is_empty() {
+            let constants = shown.constants.iter().map(|(name, text)| format!("{name} = {text}"));
+            output.line(format_args!("constants: {}", joined(constants)))?;
+        }
+        if !shown.queues.is_empty() {
+            output.line(format_args!("queues: {}", joined(shown.queues.keys())))?;
         }
         let mut table = Table::new([Column::Text("TYPE"), Column::Text("DOCUMENT"), Column::Text("HANDLERS")]);
         for (event_type, document) in documents {
@@ -65,6 +77,14 @@ pub(super) async fn show(arguments: &Show, dir: &Path, output: &mut Output) -> O
         Ok(())
     })
     .await
+}
+
+fn constants(shown: &Shown) -> Outcome<BTreeMap<&str, &RawValue>> {
+    let mut constants = BTreeMap::new();
+    for (name, text) in &shown.constants {
+        constants.insert(name.as_str(), serde_json::from_str(text)?);
+    }
+    Ok(constants)
 }
 
 /// The documents of a revision, with the names of their handlers.
@@ -100,12 +120,33 @@ fn none_active(catalog: &Catalog, tree: &TreeScope) -> Outcome<Failure> {
     Ok(Failure::new(format!("there is no tree {tree}; expected one of those imported: {known}")))
 }
 
+pub(super) async fn export(arguments: &Export, dir: &Path, output: &mut Output) -> Outcome {
+    directory::work(dir, Opening::Existing, async |atlas| {
+        let (catalog, tree) = (atlas.catalog(), &arguments.scope);
+        let revision = match arguments.revision {
+            Some(revision) => revision,
+            None => match catalog.active(tree)? {
+                Some(active) => active,
+                None => return Err(none_active(catalog, tree)?),
+            },
+        };
+        let exported = catalog.export(tree, revision, &arguments.folder)?;
+        if output.json {
+            return output.json_line(&exported);
+        }
+        let files = counted(exported.files as u64, "file", "files");
+        output.line(format_args!("{}: revision {revision} of {tree}, {files}", arguments.folder.display()))
+    })
+    .await
+}
+
 #[derive(Serialize)]
 struct Entry<'a> {
     what: What,
     revision: u32,
     recorded_at: Timestamp,
     actor: Option<&'a str>,
+    reason: Option<&'a str>,
 }
 
 pub(super) async fn history(arguments: &History, dir: &Path, output: &mut Output) -> Outcome {
@@ -114,18 +155,25 @@ pub(super) async fn history(arguments: &History, dir: &Path, output: &mut Output
         let entry = |entry: &HistoryEntry| Timestamp::from_micros(entry.recorded_at);
         if output.json {
             return output.json_array(history.iter().map(|e| {
-                Ok(Entry { what: e.what, revision: e.revision, recorded_at: entry(e), actor: e.actor.as_deref() })
+                let (actor, reason) = (e.actor.as_deref(), e.reason.as_deref());
+                Ok(Entry { what: e.what, revision: e.revision, recorded_at: entry(e), actor, reason })
             }));
         }
-        let columns = [Column::Text("WHEN"), Column::Number("REVISION"), Column::Text("WHAT"), Column::Text("WHO")];
+        let columns = [
+            Column::Text("WHEN"),
+            Column::Number("REVISION"),
+            Column::Text("WHAT"),
+            Column::Text("WHO"),
+            Column::Text("WHY"),
+        ];
         let mut table = Table::new(columns);
         for e in &history {
             let what = match e.what {
                 What::Imported => "imported",
                 What::Activated => "activated",
             };
-            let who = e.actor.clone().unwrap_or_default();
-            table.row(output, [entry(e).to_string(), e.revision.to_string(), what.to_owned(), who])?;
+            let (who, why) = (e.actor.clone().unwrap_or_default(), e.reason.clone().unwrap_or_default());
+            table.row(output, [entry(e).to_string(), e.revision.to_string(), what.to_owned(), who, why])?;
         }
         if table.end(output)? == 0 {
             message(format_args!("{}: nothing was imported", arguments.scope));

@@ -7,11 +7,11 @@ use atlas::storage::{Environment, MemoryDisk};
 use atlas::{Atlas, EventType, TreeScope};
 use serde::Serialize;
 
-use super::{Activate, Check, Import, about_tree, added, say_unbound, say_warnings};
+use super::{Activate, Check, Import, Rollback, about_tree, added, say_unbound, say_warnings};
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::output::Output;
-use crate::table::counted;
+use crate::table::{counted, joined};
 
 #[derive(Serialize)]
 struct Staged<'a> {
@@ -26,6 +26,8 @@ struct Switch<'a> {
     trees: Vec<Tree<'a>>,
     repeated: bool,
     types_added: &'a [EventType],
+    types_changed: &'a [EventType],
+    dependents: &'a [TreeScope],
     warnings: &'a [String],
 }
 
@@ -47,6 +49,8 @@ impl<'a> Switch<'a> {
             trees: activated.trees.iter().map(tree).collect(),
             repeated: activated.repeated,
             types_added: &activated.types_added,
+            types_changed: &activated.types_changed,
+            dependents: &activated.dependents,
             warnings: &activated.warnings,
         }
     }
@@ -56,7 +60,8 @@ pub(super) async fn import(arguments: &Import, dir: &Path, output: &mut Output) 
     // Before the directory is made: a tree with faults, or one that can't be the first, leaves nothing behind.
     let first = (arguments.activate && !dir.exists()).then_some(&arguments.scope);
     on_its_own(&arguments.folder, first).await?;
-    directory::work(dir, Opening::Create, async |atlas| stage(atlas.catalog(), arguments, output)).await
+    directory::work(dir, Opening::Create, async |atlas| stage(&arguments.why.of(atlas.catalog()), arguments, output))
+        .await
 }
 
 fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome {
@@ -121,7 +126,17 @@ pub(super) async fn activate(arguments: &Activate, dir: &Path, output: &mut Outp
     directory::work(dir, Opening::Existing, async |atlas| {
         let trees: Vec<(TreeScope, u32)> =
             arguments.trees.iter().map(|staged| (staged.tree.clone(), staged.revision)).collect();
-        let activated = atlas.catalog().activate(&trees)?;
+        let catalog = arguments.how.why.of(atlas.catalog());
+        let activated = catalog.activate_with(&trees, &arguments.how.options())?;
+        if output.json { output.json_line(&Switch::of(&activated)) } else { tell(&activated, output) }
+    })
+    .await
+}
+
+pub(super) async fn rollback(arguments: &Rollback, dir: &Path, output: &mut Output) -> Outcome {
+    directory::work(dir, Opening::Existing, async |atlas| {
+        let catalog = arguments.how.why.of(atlas.catalog());
+        let activated = catalog.rollback(&arguments.scope, arguments.to, &arguments.how.options())?;
         if output.json { output.json_line(&Switch::of(&activated)) } else { tell(&activated, output) }
     })
     .await
@@ -138,6 +153,12 @@ fn tell(activated: &Activated, output: &mut Output) -> Outcome {
     }
     if !activated.types_added.is_empty() {
         output.line(added(&activated.types_added))?;
+    }
+    if !activated.types_changed.is_empty() {
+        output.line(format_args!("more is known of: {}", joined(&activated.types_changed)))?;
+    }
+    for tree in &activated.dependents {
+        output.line(format_args!("{tree} still extends an older revision; --dependents makes it anew"))?;
     }
     say_warnings(&activated.warnings, output)
 }

@@ -1,0 +1,357 @@
+//! What `catalog.redb` tells: documents, routes, revisions, trees, history, types.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableTable};
+
+use super::completeness::{Catalogue, Known};
+use super::constants::Constants;
+use super::declaration::TypeDeclaration;
+use super::derived::Derived;
+use super::document::{DocumentId, QueueOptions};
+use super::fault::ConfigError;
+use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
+use super::records::Placed;
+use super::root_files;
+use super::snapshot::{Active, Snapshot};
+use super::tables::{
+    CONTENTS, DOCUMENTS, HISTORY, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree, StoredType, TREES,
+    TYPES, WHOLES, damaged, decode, failed, name, word,
+};
+use super::tree::canonical_path;
+use super::types_file;
+use crate::event::{EventType, Name, TreeScope};
+
+/// The most revisions that one has its documents from, one behind the other: those of trees that extend each other, and one
+/// that saves space.
+pub(super) const MAX_BASES: usize = 17;
+
+/// Queues by name.
+pub(super) type Queues = BTreeMap<Name, QueueOptions>;
+
+impl Derived {
+    /// What is active, as routing needs it.
+    pub(super) fn snapshot(&self, generation: u64) -> Result<Snapshot, ConfigError> {
+        let read = self.read()?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let mut snapshot = Snapshot::new(generation);
+        let mut known = HashMap::new();
+        for entry in trees.iter().map_err(failed)? {
+            let (tree, state) = entry.map_err(failed)?;
+            let Some(revision) = decode::<StoredTree>("trees", state.value())?.active else { continue };
+            let queues = queues_memoized(&read, revision, &mut known)?;
+            let whose = stored(&read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
+            let extends = whose.extends.map(|tree| word::<TreeScope>("revisions", &tree)).transpose()?.zip(whose.base);
+            snapshot.add(word("trees", tree.value())?, Active { revision, queues, extends });
+        }
+        let types = read.open_table(TYPES).map_err(failed)?;
+        for entry in types.iter().map_err(failed)? {
+            let (key, stored) = entry.map_err(failed)?;
+            let StoredType { schema, upcast, retired_at, .. } = decode("types", stored.value())?;
+            let (application, event_type) = key.value();
+            if let Some(upcast) = upcast {
+                snapshot.upcasts.insert((name("types", application)?, event_type.to_owned()), upcast);
+            }
+            if retired_at.is_some() {
+                snapshot.retired.insert((name("types", application)?, event_type.to_owned()));
+            } else if let Some(schema) = schema {
+                snapshot.schemas.insert((name("types", application)?, event_type.to_owned()), schema);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The revision of a tree with this content, where there is one.
+    pub(super) fn revision_of(&self, tree: &TreeScope, identity: [u8; 32]) -> Result<Option<u32>, ConfigError> {
+        let read = self.read()?;
+        let contents = read.open_table(CONTENTS).map_err(failed)?;
+        let found = contents.get((tree.to_string().as_str(), identity)).map_err(failed)?;
+        Ok(found.map(|value| value.value()))
+    }
+
+    /// The bytes of a document, a root file or a schema.
+    pub(super) fn document(&self, id: DocumentId) -> Result<Option<Bytes>, ConfigError> {
+        document(&self.read()?, id)
+    }
+
+    /// The document of a type in a revision, and where it stands.
+    pub(super) fn route(&self, revision: u32, event_type: &str) -> Result<Option<Placed>, ConfigError> {
+        let read = self.read()?;
+        let routes = read.open_table(ROUTES).map_err(failed)?;
+        let mut next = Some(revision);
+        for _ in 0..MAX_BASES {
+            let Some(revision) = next else { return Ok(None) };
+            if let Some(value) = routes.get((revision, event_type)).map_err(failed)? {
+                return placed(value.value());
+            }
+            next = stored(&read, revision)?.and_then(|stored| stored.base);
+        }
+        Err(damaged("revisions", "a revision with too many bases"))
+    }
+
+    /// All documents of a revision.
+    pub(super) fn routes(&self, revision: u32) -> Result<BTreeMap<EventType, Placed>, ConfigError> {
+        let read = self.read()?;
+        let mut found = BTreeMap::new();
+        for revision in chain(&read, revision)?.into_iter().rev() {
+            for (event_type, place) in said(&read, revision)? {
+                match place {
+                    Some(place) => found.insert(event_type, place),
+                    None => found.remove(&event_type),
+                };
+            }
+        }
+        Ok(found)
+    }
+
+    /// The documents that the author of a revision wrote: those of its base only where the base is no tree that it extends.
+    pub(super) fn own_routes(&self, revision: u32) -> Result<BTreeMap<EventType, Placed>, ConfigError> {
+        let read = self.read()?;
+        match stored(&read, revision)? {
+            Some(StoredRevision { extends: Some(_), .. }) => {
+                let said = said(&read, revision)?;
+                Ok(said.into_iter().filter_map(|(event_type, place)| Some((event_type, place?))).collect())
+            }
+            _ => self.routes(revision),
+        }
+    }
+
+    /// The event types that have a document in a revision.
+    pub(super) fn types_of(&self, revision: u32) -> Result<BTreeSet<EventType>, ConfigError> {
+        Ok(self.routes(revision)?.into_keys().collect())
+    }
+
+    /// The newest revision of an application that has no base.
+    pub(super) fn whole_of(&self, application: &Name) -> Result<Option<u32>, ConfigError> {
+        let read = self.read()?;
+        let wholes = read.open_table(WHOLES).map_err(failed)?;
+        Ok(wholes.get(application.as_str()).map_err(failed)?.map(|value| value.value()))
+    }
+
+    /// The trees that a revision's tree extends, directly and behind that.
+    pub(super) fn extended_by(&self, revision: u32) -> Result<Vec<TreeScope>, ConfigError> {
+        let read = self.read()?;
+        let mut trees = Vec::new();
+        for revision in chain(&read, revision)? {
+            if let Some(tree) = stored(&read, revision)?.and_then(|stored| stored.extends) {
+                trees.push(word("revisions", &tree)?);
+            }
+        }
+        Ok(trees)
+    }
+
+    /// What is known of a revision.
+    pub(super) fn revision(&self, revision: u32) -> Result<Option<RevisionInfo>, ConfigError> {
+        let read = self.read()?;
+        let Some(stored) = stored(&read, revision)? else { return Ok(None) };
+        let extends = stored.extends.map(|tree| word::<TreeScope>("revisions", &tree)).transpose()?;
+        let extended = match &extends {
+            Some(_) => stored.base,
+            None => None,
+        };
+        Ok(Some(RevisionInfo {
+            revision,
+            tree: word("revisions", &stored.tree)?,
+            recorded_at: stored.recorded_at,
+            actor: stored.actor,
+            reason: stored.reason,
+            extends,
+            extended,
+            base: stored.base,
+            files: stored.files.into_iter().map(|(path, id)| (path, DocumentId(id))).collect(),
+        }))
+    }
+
+    /// The types that a revision declares.
+    pub(super) fn declarations(&self, info: &RevisionInfo) -> Result<Vec<TypeDeclaration>, ConfigError> {
+        let read = self.read()?;
+        let Some(id) = info.files.get("types.json") else { return Ok(Vec::new()) };
+        let bytes = file(&read, *id)?;
+        let mut schemas = Vec::new();
+        for (path, id) in info.files.iter().filter(|(path, _)| path.starts_with(types_file::SCHEMAS)) {
+            schemas.push((path.as_str(), file(&read, *id)?));
+        }
+        let schemas = schemas.iter().map(|(path, bytes)| (*path, &bytes[..])).collect();
+        let found = types_file::read("types.json", &bytes, &schemas, None);
+        found.map(|found| found.types).map_err(|_| damaged("documents", "types.json that can't be read"))
+    }
+
+    /// The queues of a revision: its own, and those of the trees that it extends.
+    pub(super) fn queues(&self, revision: u32) -> Result<Arc<Queues>, ConfigError> {
+        queues_memoized(&self.read()?, revision, &mut HashMap::new())
+    }
+
+    /// The constants of a revision: its own, and those of the trees that it extends.
+    pub(super) fn constants(&self, revision: u32) -> Result<Constants, ConfigError> {
+        let read = self.read()?;
+        let mut found = Constants::default();
+        for id in files_behind(&read, revision, "constants.json")? {
+            let read = root_files::constants("constants.json", &file(&read, id)?);
+            found = found.over(&read.map_err(|_| damaged("documents", "constants.json that can't be read"))?);
+        }
+        Ok(found)
+    }
+
+    /// A tree's state, where it has been imported.
+    pub(super) fn tree(&self, tree: &TreeScope) -> Result<Option<TreeInfo>, ConfigError> {
+        let read = self.read()?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let Some(stored) = trees.get(tree.to_string().as_str()).map_err(failed)? else { return Ok(None) };
+        let StoredTree { active, latest } = decode("trees", stored.value())?;
+        Ok(Some(TreeInfo { tree: tree.clone(), active, latest }))
+    }
+
+    /// All trees, by name.
+    pub(super) fn trees(&self) -> Result<Vec<TreeInfo>, ConfigError> {
+        let read = self.read()?;
+        let trees = read.open_table(TREES).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in trees.iter().map_err(failed)? {
+            let (tree, stored) = entry.map_err(failed)?;
+            let StoredTree { active, latest } = decode("trees", stored.value())?;
+            found.push(TreeInfo { tree: word("trees", tree.value())?, active, latest });
+        }
+        Ok(found)
+    }
+
+    /// What happened to a tree, oldest first.
+    pub(super) fn history(&self, tree: &TreeScope) -> Result<Vec<HistoryEntry>, ConfigError> {
+        let read = self.read()?;
+        let history = read.open_table(HISTORY).map_err(failed)?;
+        let tree = tree.to_string();
+        let mut found = Vec::new();
+        for entry in history.range((tree.as_str(), 0)..=(tree.as_str(), u64::MAX)).map_err(failed)? {
+            let (_, stored) = entry.map_err(failed)?;
+            let StoredChange { activated, revision, recorded_at, actor, reason } = decode("history", stored.value())?;
+            let what = if activated { What::Activated } else { What::Imported };
+            found.push(HistoryEntry { what, revision, recorded_at, actor, reason });
+        }
+        Ok(found)
+    }
+
+    /// The catalogue of an application, by type.
+    pub(super) fn types(&self, application: &Name) -> Result<Vec<TypeInfo>, ConfigError> {
+        let read = self.read()?;
+        let types = read.open_table(TYPES).map_err(failed)?;
+        let mut found = Vec::new();
+        for entry in types.range((application.as_str(), "")..).map_err(failed)? {
+            let (key, stored) = entry.map_err(failed)?;
+            let (of, event_type) = key.value();
+            if of != application.as_str() {
+                break;
+            }
+            let event_type = word("types", event_type)?;
+            let StoredType { description, schema, upcast, declared_at, retired_at } = decode("types", stored.value())?;
+            found.push(TypeInfo { event_type, description, schema, upcast, declared_at, retired_at });
+        }
+        Ok(found)
+    }
+
+    /// The catalogue of an application, as the proof of completeness needs it.
+    pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
+        let known = |info: TypeInfo| {
+            let TypeInfo { event_type, description, schema, upcast, retired_at, .. } = info;
+            let declaration = TypeDeclaration { event_type: event_type.clone(), description, schema, upcast };
+            (event_type, Known { declaration, retired: retired_at.is_some() })
+        };
+        Ok(self.types(application)?.into_iter().map(known).collect())
+    }
+}
+
+fn document(read: &ReadTransaction, id: DocumentId) -> Result<Option<Bytes>, ConfigError> {
+    let documents = read.open_table(DOCUMENTS).map_err(failed)?;
+    let found = documents.get(id.0).map_err(failed)?;
+    Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+}
+
+/// The bytes of a file that a revision names.
+fn file(read: &ReadTransaction, id: DocumentId) -> Result<Bytes, ConfigError> {
+    document(read, id)?.ok_or_else(|| damaged("documents", "a file that is missing"))
+}
+
+fn stored(read: &ReadTransaction, revision: u32) -> Result<Option<StoredRevision>, ConfigError> {
+    let revisions = read.open_table(REVISIONS).map_err(failed)?;
+    let stored = revisions.get(revision).map_err(failed)?;
+    stored.map(|stored| decode("revisions", stored.value())).transpose()
+}
+
+/// The revisions that one has its documents from, itself first.
+fn chain(read: &ReadTransaction, revision: u32) -> Result<Vec<u32>, ConfigError> {
+    let mut revisions = vec![revision];
+    let mut next = stored(read, revision)?.and_then(|stored| stored.base);
+    while let Some(revision) = next {
+        if revisions.len() > MAX_BASES {
+            return Err(damaged("revisions", "a revision with too many bases"));
+        }
+        revisions.push(revision);
+        next = stored(read, revision)?.and_then(|stored| stored.base);
+    }
+    Ok(revisions)
+}
+
+/// A file of a revision and of those that its tree extends, the nearest first.
+fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec<DocumentId>, ConfigError> {
+    let (mut found, mut next) = (Vec::new(), Some(revision));
+    for _ in 0..=MAX_BASES {
+        let Some(revision) = next else { return Ok(found) };
+        let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
+        found.extend(stored.files.iter().find(|(known, _)| known == path).map(|(_, id)| DocumentId(*id)));
+        next = stored.base.filter(|_| stored.extends.is_some());
+    }
+    Err(damaged("revisions", "a revision with too many bases"))
+}
+
+fn queues_memoized(
+    read: &ReadTransaction,
+    revision: u32,
+    known: &mut HashMap<Vec<DocumentId>, Arc<Queues>>,
+) -> Result<Arc<Queues>, ConfigError> {
+    let files = files_behind(read, revision, "queues.json")?;
+    if let Some(queues) = known.get(&files) {
+        return Ok(queues.clone());
+    }
+    let mut found = Queues::new();
+    for id in &files {
+        let queues = root_files::queues("queues.json", &file(read, *id)?);
+        for (queue, options) in queues.map_err(|_| damaged("documents", "queues.json that can't be read"))? {
+            found.entry(queue).or_insert(options);
+        }
+    }
+    let found = Arc::new(found);
+    known.insert(files, found.clone());
+    Ok(found)
+}
+
+/// What a revision says of its documents itself; `None`: it has none, though its base has.
+fn said(read: &ReadTransaction, revision: u32) -> Result<BTreeMap<EventType, Option<Placed>>, ConfigError> {
+    let routes = read.open_table(ROUTES).map_err(failed)?;
+    let mut found = BTreeMap::new();
+    for entry in routes.range((revision, "")..).map_err(failed)? {
+        let (key, value) = entry.map_err(failed)?;
+        let (of, event_type) = key.value();
+        if of != revision {
+            break;
+        }
+        found.insert(word("routes", event_type)?, placed(value.value())?);
+    }
+    Ok(found)
+}
+
+fn placed(value: &[u8]) -> Result<Option<Placed>, ConfigError> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = || damaged("routes", "a value that can't be decoded");
+    let (id, path) = value.split_first_chunk().ok_or_else(unreadable)?;
+    let path = std::str::from_utf8(path).map_err(|_| unreadable())?;
+    Ok(Some(Placed { id: DocumentId(*id), path: (!path.is_empty()).then(|| path.to_owned()) }))
+}
+
+impl Placed {
+    /// The document's file.
+    pub(super) fn path(&self, event_type: &EventType) -> String {
+        self.path.clone().unwrap_or_else(|| canonical_path(event_type))
+    }
+}

@@ -1,0 +1,19 @@
+//! Without the feature `schema`, no schema can be used: neither declared nor held against an event.
+
+use super::{Unusable, Violation};
+use crate::config::declaration::SchemaRef;
+
+/// Nothing: there is none in this build.
+#[derive(Debug)]
+pub(crate) enum Validator {}
+
+impl Validator {
+    pub(crate) fn compile(_: &SchemaRef, _: &[u8]) -> Result<Self, Unusable> {
+        let what = "schemas are not in this build of Atlas".to_owned();
+        Err(Unusable { what, expected: "the crate's feature `schema`, or a type without a schema".to_owned() })
+    }
+
+    pub(crate) fn validate(&self, _: &[u8]) -> Result<(), Violation> {
+        match *self {}
+    }
+}

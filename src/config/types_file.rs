@@ -1,0 +1,264 @@
+//! `types.json`, of a tree or by itself: event types to declare for an application, with their schemas and upcasts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::constants::Constants;
+use super::declaration::{SchemaFormat, SchemaRef, TypeDeclaration, Upcast};
+use super::document::{DocumentId, MAX_FILE_LEN};
+use super::fault::{ConfigError, ExpressionCheck, Fault};
+use super::json::{Node, Source, Value};
+use super::nearest::nearest;
+use super::read::{object, string, vocabulary, wrong_kind};
+use super::schema;
+use crate::event::{EventType, excerpt};
+
+/// The folder of a tree that holds schemas in files of their own.
+pub(super) const SCHEMAS: &str = "schemas";
+const KEYS: [&str; 4] = ["type", "description", "schema", "upcast"];
+
+/// Event types to declare, with the texts of their schemas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declarations {
+    /// The types, in the order of the file.
+    pub types: Vec<TypeDeclaration>,
+    pub(super) schemas: BTreeMap<DocumentId, Bytes>,
+}
+
+/// The files that `types.json` may name, by path.
+pub(super) type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
+
+/// Reads `types.json`: an array of types, or of objects with `type` and what else is known of it.
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    files: &Files<'_>,
+    expressions: Option<ExpressionCheck>,
+) -> Result<Declarations, Vec<Fault>> {
+    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
+    let Some(node) = source.parse() else { return Err(source.faults) };
+    let Value::Array(items) = &node.value else {
+        wrong_kind(&mut source, &node, "the list of types", "an array of event types");
+        return Err(source.faults);
+    };
+    let mut reader = Reader { source, files, expressions, found: Declarations::default(), named: BTreeSet::new() };
+    for item in items {
+        reader.item(item);
+    }
+    if reader.source.faults.is_empty() { Ok(reader.found) } else { Err(reader.source.faults) }
+}
+
+struct Reader<'a> {
+    source: Source<'a>,
+    files: &'a Files<'a>,
+    expressions: Option<ExpressionCheck>,
+    found: Declarations,
+    named: BTreeSet<EventType>,
+}
+
+impl Reader<'_> {
+    fn item(&mut self, item: &Node) {
+        let source = &mut self.source;
+        match &item.value {
+            Value::String(text) => {
+                if let Some(event_type) = self.event_type(item.offset, text) {
+                    self.found.types.push(TypeDeclaration::of(event_type));
+                }
+            }
+            Value::Object(_) => {
+                let Some(entries) = object(source, item, "a type", &KEYS) else { return };
+                let description = entries.get("description").and_then(|n| string(source, n, "description"));
+                let Some(node) = entries.get("type") else {
+                    let expected = "\"type\": TYPE_FLOW_OPERATION_RESULT_VERSION";
+                    source.fault(item.offset, "the key \"type\" is missing", expected);
+                    return;
+                };
+                let Some(text) = string(source, node, "type") else { return };
+                let event_type = self.event_type(node.offset, text);
+                let schema = entries.get("schema").and_then(|node| self.schema(node));
+                let upcast = entries.get("upcast").and_then(|node| self.upcast(node));
+                if let Some(event_type) = event_type {
+                    let description = description.map(str::to_owned);
+                    self.found.types.push(TypeDeclaration { event_type, description, schema, upcast });
+                }
+            }
+            _ => wrong_kind(source, item, "a type", "a string or an object with \"type\""),
+        }
+    }
+
+    fn event_type(&mut self, offset: usize, text: &str) -> Option<EventType> {
+        match text.parse::<EventType>() {
+            Ok(event_type) => {
+                if !self.named.insert(event_type.clone()) {
+                    self.source.fault(offset, format!("the type {event_type} stands twice"), "each type once");
+                }
+                Some(event_type)
+            }
+            Err(error) => {
+                vocabulary(&mut self.source, offset, &error);
+                None
+            }
+        }
+    }
+
+    /// A schema: a JSON Schema as it stands, or a file of `schemas/`.
+    fn schema(&mut self, node: &Node) -> Option<SchemaRef> {
+        let (format, text, name) = match &node.value {
+            Value::Object(_) | Value::Bool(_) => {
+                (SchemaFormat::JsonSchema, Bytes::copy_from_slice(self.source.slice(node).as_bytes()), None)
+            }
+            Value::String(text) => self.schema_file(node, text)?,
+            _ => {
+                let expected =
+                    "a JSON Schema, or a file such as \"schemas/offer.json\" or \"schemas/loan.avsc#OfferSent\"";
+                wrong_kind(&mut self.source, node, "schema", expected);
+                return None;
+            }
+        };
+        let document = DocumentId::of(&text);
+        let found = SchemaRef { format, document, name };
+        if let Err(schema::Unusable { what, expected }) = schema::check(&found, &text) {
+            self.source.fault(node.offset, what, expected);
+            return None;
+        }
+        self.found.schemas.insert(document, text);
+        Some(found)
+    }
+
+    fn schema_file(&mut self, node: &Node, text: &str) -> Option<(SchemaFormat, Bytes, Option<String>)> {
+        let (path, name) = match text.split_once('#') {
+            Some((path, name)) => (path, Some(name.to_owned())),
+            None => (text, None),
+        };
+        let format = match path.rsplit_once('.') {
+            Some((_, "avsc")) => SchemaFormat::Avro,
+            Some((_, "json")) if name.is_none() => SchemaFormat::JsonSchema,
+            _ => {
+                let expected = "schemas/NAME.json, or schemas/NAME.avsc with # and the name of a record";
+                self.source.fault(node.offset, format!("schema is {:?}", excerpt(text)), expected);
+                return None;
+            }
+        };
+        let Some(bytes) = self.files.get(path) else {
+            let near = nearest(path, self.files.keys().copied());
+            let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+            let what = format!("there is no file {:?}", excerpt(path));
+            self.source.fault(node.offset, what, format!("a file of {SCHEMAS}/{near}"));
+            return None;
+        };
+        Some((format, Bytes::copy_from_slice(bytes), name))
+    }
+
+    fn upcast(&mut self, node: &Node) -> Option<Upcast> {
+        match &node.value {
+            Value::String(text) => {
+                if let Some(Err(fault)) = self.expressions.map(|check| check(text, Some(&Constants::default()))) {
+                    let offset = self.source.inside_string(node.offset, fault.offset);
+                    self.source.fault(offset, format!("upcast: {}", fault.what), fault.expected);
+                }
+                Some(Upcast::Jq(text.clone()))
+            }
+            Value::Object(_) => {
+                let entries = object(&mut self.source, node, "upcast", &["function"])?;
+                let Some(function) = entries.get("function") else {
+                    self.source.fault(node.offset, "the key \"function\" is missing", "{\"function\": NAME}");
+                    return None;
+                };
+                string(&mut self.source, function, "function").map(|name| Upcast::Function(name.to_owned()))
+            }
+            _ => {
+                wrong_kind(&mut self.source, node, "upcast", "an expression in jq, or {\"function\": NAME}");
+                None
+            }
+        }
+    }
+}
+
+/// Reads event types to declare: from a file like `types.json` of a tree, or from a folder with `types.json` in it. Schemas
+/// that it names by file stand in `schemas/` beside it.
+///
+/// # Errors
+/// [`ConfigError::Faults`], with all that is wrong; [`ConfigError::Io`].
+pub fn read_types(path: &Path) -> Result<Declarations, ConfigError> {
+    let file = if path.is_dir() { path.join("types.json") } else { path.to_owned() };
+    let read = |path: &Path| -> Result<Vec<u8>, ConfigError> {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(ConfigError::io(path))?;
+        file.take(MAX_FILE_LEN + 1).read_to_end(&mut bytes).map_err(ConfigError::io(path))?;
+        if bytes.len() as u64 <= MAX_FILE_LEN {
+            return Ok(bytes);
+        }
+        let what = format!("the file is larger than {MAX_FILE_LEN} bytes");
+        let expected = format!("at most MAX_FILE_LEN = {MAX_FILE_LEN} bytes");
+        Err(ConfigError::Faults(vec![Fault { file: path.display().to_string(), line: 1, column: 1, what, expected }]))
+    };
+    let bytes = read(&file)?;
+    let mut schemas = BTreeMap::new();
+    let folder = file.parent().unwrap_or(Path::new("")).join(SCHEMAS);
+    if let Ok(entries) = std::fs::read_dir(&folder) {
+        for entry in entries {
+            let entry = entry.map_err(ConfigError::io(&folder))?;
+            if let (Ok(name), true) = (entry.file_name().into_string(), entry.path().is_file()) {
+                schemas.insert(format!("{SCHEMAS}/{name}"), read(&entry.path())?);
+            }
+        }
+    }
+    let files = schemas.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+    self::read(&file.display().to_string(), &bytes, &files, None).map_err(ConfigError::Faults)
+}
+
+impl Declarations {
+    /// Types without anything else known of them.
+    pub fn of(types: impl IntoIterator<Item = EventType>) -> Self {
+        Self { types: types.into_iter().map(TypeDeclaration::of).collect(), schemas: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> String {
+        let faults = read("types.json", text.as_bytes(), &Files::new(), None).unwrap_err();
+        faults.iter().map(|fault| fault.to_string() + "\n").collect()
+    }
+
+    #[test]
+    fn types_are_names_or_objects() {
+        let text = br#"["A_B_C_D_1", {"type": "A_B_C_D_2", "description": "second", "upcast": ".data"}]"#;
+        let read = read("types.json", text, &Files::new(), None).unwrap();
+        assert_eq!(read.types[1].description.as_deref(), Some("second"));
+        assert_eq!(read.types[1].upcast, Some(Upcast::Jq(".data".to_owned())));
+        let faults = faults(r#"["A_B_C_1", {"tpye": "x"}, 1, "A_B_C_D_1", "A_B_C_D_1", "A_B_C_d_1"]"#);
+        for expected in [
+            "1:2: event type \"A_B_C_1\" has 4 parts; expected five parts",
+            "1:14: unknown key \"tpye\" in a type; expected one of type, description, schema, upcast (did you mean \"type\"?)",
+            "1:13: the key \"type\" is missing",
+            "1:28: a type is a number",
+            "1:44: the type A_B_C_D_1 stands twice",
+            "1:57: the result part \"d\"",
+        ] {
+            assert!(faults.contains(expected), "{expected}\nnot in\n{faults}");
+        }
+    }
+
+    #[test]
+    fn schemas_and_upcasts_are_looked_at() {
+        let faults = faults(
+            r#"[{"type": "A_B_C_D_1", "schema": 1}, {"type": "A_B_C_D_2", "schema": "schemas/a.json"},
+ {"type": "A_B_C_D_3", "schema": "a.txt", "upcast": {"function": 1}}, {"type": "A_B_C_D_4", "upcast": {}}]"#,
+        );
+        for expected in [
+            "1:34: schema is a number; expected a JSON Schema, or a file",
+            "1:70: there is no file \"schemas/a.json\"",
+            "2:34: schema is \"a.txt\"; expected schemas/NAME.json",
+            "2:66: function is a number",
+            "2:103: the key \"function\" is missing",
+        ] {
+            assert!(faults.contains(expected), "{expected}\nnot in\n{faults}");
+        }
+    }
+}

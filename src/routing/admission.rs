@@ -1,0 +1,46 @@
+//! Whether an event may come in: it has a plan, and its data follow the schema of its type where that has one.
+
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::router::{RouteError, Router};
+use crate::config::{SchemaRef, Validator, Violation};
+use crate::event::{Event, Scope};
+
+/// About how much memory a compiled schema takes, in bytes: what the cache counts.
+const VALIDATOR_BYTES: usize = 16 << 10;
+
+impl Router {
+    /// As [`route`](Self::route), and holds the event's data against the schema of its type.
+    ///
+    /// # Errors
+    /// As [`route`](Self::route), and [`RouteError::Schema`].
+    pub fn admit(&self, scope: &Scope, event: &Event) -> Result<Arc<Plan>, RouteError> {
+        let plan = self.route(scope, event.stated_variant(), event.event_type())?;
+        let snapshot = self.catalog().snapshot();
+        if let Some(schema) = snapshot.schema(scope.application(), event.event_type()) {
+            self.check_data(schema, event)?;
+        }
+        Ok(plan)
+    }
+
+    fn check_data(&self, schema: &SchemaRef, event: &Event) -> Result<(), RouteError> {
+        let refused = |violation| RouteError::Schema { event_type: event.event_type().to_owned(), violation };
+        // Data that can't be serialised are the append's to refuse.
+        let Ok(data) = &event.data else { return Ok(()) };
+        if let Some(content_type) = &data.content_type {
+            let found = format!("the data are {content_type}, not JSON");
+            return Err(refused(Violation { path: String::new(), rule: String::new(), found }));
+        }
+        self.validator(schema)?.validate(&data.bytes).map_err(refused)
+    }
+
+    fn validator(&self, schema: &SchemaRef) -> Result<Arc<Validator>, RouteError> {
+        if let Some(validator) = self.validators().write().get(schema) {
+            return Ok(validator);
+        }
+        let validator = Arc::new(self.catalog().validator(schema)?);
+        self.validators().write().insert(schema.clone(), validator.clone(), VALIDATOR_BYTES);
+        Ok(validator)
+    }
+}

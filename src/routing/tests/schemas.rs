@@ -1,0 +1,73 @@
+//! Schemas of types: declared with them, held against events, changed only where nothing that was right becomes wrong.
+
+use super::*;
+use crate::config::read_types;
+use crate::event::Event;
+
+fn schema(text: &str) -> String {
+    format!("[{{\"type\": \"{A}\", \"schema\": {text}}}]")
+}
+
+impl Place {
+    fn declare(&self, files: &[(&str, &str)]) -> Result<crate::config::Declared, ConfigError> {
+        self.catalog.types_declare(&name("loans"), &read_types(&self.files(files))?)
+    }
+
+    fn admit(&self, data: &str) -> Result<(), RouteError> {
+        let event = Event::new(A, "s").json(data.to_owned());
+        self.router.admit(&"bank/loans".parse().unwrap(), &event).map(drop)
+    }
+}
+
+#[test]
+fn data_are_held_against_the_schema_of_their_type() {
+    let place = Place::new();
+    let document = "1/loan/offer/sent/complete.json";
+    let types = schema(r#"{"type": "object", "required": ["amount"], "properties": {"amount": {"minimum": 1}}}"#);
+    let files = [("types.json", types.as_str()), (document, "{\"handlers\": []}")];
+    let revision = place.import_files("bank/loans", &files).unwrap();
+    place.activate(&[("bank/loans", revision)]).unwrap();
+    assert!(place.admit("{\"amount\": 5}").is_ok());
+    let error = place.admit("{\"amount\": 0}").unwrap_err().to_string();
+    assert!(error.contains("at \"/amount\", rule \"/properties/amount/minimum\": 0 is less than"), "{error}");
+    let bytes = Event::new(A, "s").bytes("text/plain", "x");
+    assert!(place.router.admit(&"bank/loans".parse().unwrap(), &bytes).is_err());
+    let place = place.reopen(|disk| disk.remove("catalog.redb").unwrap());
+    assert!(place.admit("{}").unwrap_err().to_string().contains("\"amount\" is a required property"));
+}
+
+#[test]
+fn a_schema_may_only_become_wider() {
+    let place = Place::new();
+    let first = schema(r#"{"properties": {"a": {"maximum": 9}}}"#);
+    assert_eq!(place.declare(&[("types.json", &first)]).unwrap().added.len(), 1);
+    let narrower = schema(r#"{"properties": {"a": {"maximum": 8}}}"#);
+    let error = place.declare(&[("types.json", &narrower)]).unwrap_err().to_string();
+    assert!(error.contains("\"/properties/a/maximum\": the limit is lower than before"), "{error}");
+    // The same of a tree that declares it.
+    let files = [("types.json", narrower.as_str()), ("1/loan/offer/sent/complete.json", "{\"handlers\": []}")];
+    let narrow = place.import_files("bank/loans", &files).unwrap();
+    assert!(matches!(place.activate(&[("bank/loans", narrow)]), Err(ConfigError::Incomplete(_))));
+    let wider = place.declare(&[
+        (
+            "types.json",
+            "[{\"type\": \"LOAN_OFFER_SENT_COMPLETE_1\", \
+        \"schema\": \"schemas/a.json\"}]",
+        ),
+        ("schemas/a.json", "{}"),
+    ]);
+    assert_eq!(wider.unwrap().changed.len(), 1);
+    assert_eq!(place.declare(&[("types.json", &first)]).unwrap_err().to_string().lines().count(), 1);
+}
+
+#[test]
+fn an_upcast_needs_the_version_before() {
+    let place = Place::new();
+    let lifted = r#"[{"type": "LOAN_OFFER_SENT_COMPLETE_4", "upcast": ".data"}]"#;
+    let error = place.declare(&[("types.json", lifted)]).unwrap_err().to_string();
+    assert!(error.contains("upcast, from LOAN_OFFER_SENT_COMPLETE_3, which is not in the catalogue"), "{error}");
+    let bad =
+        r#"[{"type": "LOAN_OFFER_LOST_COMPLETE_1"}, {"type": "LOAN_OFFER_LOST_COMPLETE_2", "upcast": ".data |"}]"#;
+    assert!(place.declare(&[("types.json", bad)]).unwrap_err().to_string().contains("the upcast of LOAN_OFFER_LOST"));
+    assert_eq!(place.declare(&[("types.json", &bad.replace(" |", ""))]).unwrap().added.len(), 2);
+}
