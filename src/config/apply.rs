@@ -1,5 +1,7 @@
 //! What each configuration record changes in `catalog.redb`.
 
+use std::collections::BTreeSet;
+
 use redb::{ReadableTable, WriteTransaction};
 
 use super::declaration::TypeDeclaration;
@@ -13,36 +15,49 @@ use super::tables::{
 use crate::event::Name;
 use crate::log::RoomRecord;
 
-/// Applies one record. Says whether it may change what is active or retired.
-pub(super) fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Result<bool, ConfigError> {
+/// What records changed that routing asks for.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// The trees of which another revision is active.
+    pub(super) trees: BTreeSet<String>,
+    /// Whether types were declared or retired.
+    pub(super) types: bool,
+}
+
+/// Applies one record, and adds to what changed.
+pub(super) fn apply(
+    transaction: &WriteTransaction,
+    record: &RoomRecord,
+    changed: &mut Changed,
+) -> Result<(), ConfigError> {
     let decoded = Record::decode(&record.body)
         .map_err(|what| ConfigError::Damaged { place: format!("the log at {}", record.address), what })?;
     match decoded {
         Record::Document(bytes) => {
             let mut documents = transaction.open_table(DOCUMENTS).map_err(failed)?;
             documents.insert(DocumentId::of(&bytes).0, &bytes[..]).map_err(failed)?;
-            Ok(false)
+            Ok(())
         }
-        Record::Revision(revision) => {
-            apply_revision(transaction, record, &revision)?;
-            Ok(false)
-        }
+        Record::Revision(revision) => apply_revision(transaction, record, &revision),
         Record::Activation { by, trees, added } => {
             for (tree, revision) in trees {
                 let tree = tree.to_string();
                 set_tree(transaction, &tree, |stored| stored.active = Some(revision))?;
                 put_change(transaction, &tree, record, true, revision, &by)?;
+                changed.trees.insert(tree);
             }
             for (application, declaration) in added {
                 declare(transaction, record, &application, declaration)?;
+                changed.types = true;
             }
-            Ok(true)
+            Ok(())
         }
         Record::Declared { application, types, .. } => {
             for declaration in types {
                 declare(transaction, record, &application, declaration)?;
             }
-            Ok(true)
+            changed.types = true;
+            Ok(())
         }
         Record::Retired { application, types, .. } => {
             let mut table = transaction.open_table(TYPES).map_err(failed)?;
@@ -54,7 +69,8 @@ pub(super) fn apply(transaction: &WriteTransaction, record: &RoomRecord) -> Resu
                     table.insert(key, encode(&stored)?.as_slice()).map_err(failed)?;
                 }
             }
-            Ok(true)
+            changed.types = true;
+            Ok(())
         }
     }
 }

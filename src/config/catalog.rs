@@ -211,10 +211,16 @@ impl Catalog {
 impl Inner {
     /// Applies what the log has and the derived state lacks, and publishes it. The caller holds `changing`.
     pub(super) fn apply(&self) -> Result<(), ConfigError> {
-        if self.derived.catch_up(&self.store)? {
-            let generation = self.snapshot.read().generation + 1;
-            let next = Arc::new(self.derived.snapshot(generation)?);
-            *self.snapshot.write() = next;
+        let changed = self.derived.catch_up(&self.store)?;
+        if changed.types || !changed.trees.is_empty() {
+            let before = self.snapshot.read().clone();
+            let generation = before.generation + 1;
+            let next = match changed.types {
+                true => self.derived.snapshot(generation)?,
+                // Of ten thousand trees one changed: what is known of the others stays.
+                false => self.derived.snapshot_after(&before, &changed.trees)?,
+            };
+            *self.snapshot.write() = Arc::new(next);
             self.generation.store(generation, Ordering::Release);
         }
         Ok(())

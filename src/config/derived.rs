@@ -4,7 +4,7 @@
 use parking_lot::RwLock;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError, WriteTransaction};
 
-use super::apply::apply;
+use super::apply::{Changed, apply};
 use super::fault::ConfigError;
 use super::tables::{
     CONTENTS, DOCUMENTS, FILE, HISTORY, LAYOUT, LOG, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, WHOLES, damaged, decode,
@@ -143,12 +143,12 @@ impl Derived {
         u32::try_from(number).map_err(|_| damaged("numbers", "a revision beyond 32 bits"))
     }
 
-    /// Applies the durable records that are not applied yet. Says whether what is active or retired may have changed.
-    pub(super) fn catch_up(&self, store: &EventStore) -> Result<bool, ConfigError> {
+    /// Applies the durable records that are not applied yet. Says what changed that routing asks for.
+    pub(super) fn catch_up(&self, store: &EventStore) -> Result<Changed, ConfigError> {
         let applied = self.applied()?;
         let from = applied.unwrap_or(Address::START);
         let mut records = store.records(RecordKind::Configuration, from)?;
-        let mut changed = false;
+        let mut changed = Changed::default();
         loop {
             let mut batch = Vec::new();
             for record in records.by_ref() {
@@ -164,7 +164,7 @@ impl Derived {
             let fingerprint = store.fingerprint_at(behind(last))?;
             self.write(|transaction| {
                 for record in &batch {
-                    changed |= apply(transaction, record)?;
+                    apply(transaction, record, &mut changed)?;
                 }
                 let mut numbers = transaction.open_table(NUMBERS).map_err(failed)?;
                 numbers.insert("applied", last.to_u64()).map_err(failed)?;

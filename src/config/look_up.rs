@@ -41,10 +41,7 @@ impl Derived {
         for entry in trees.iter().map_err(failed)? {
             let (tree, state) = entry.map_err(failed)?;
             let Some(revision) = decode::<StoredTree>("trees", state.value())?.active else { continue };
-            let queues = queues_memoized(&read, revision, &mut known)?;
-            let whose = stored(&read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
-            let extends = whose.extends.map(|tree| word::<TreeScope>("revisions", &tree)).transpose()?.zip(whose.base);
-            snapshot.add(word("trees", tree.value())?, Active { revision, queues, extends });
+            snapshot.add(word("trees", tree.value())?, active(&read, revision, &mut known)?);
         }
         let types = read.open_table(TYPES).map_err(failed)?;
         for entry in types.iter().map_err(failed)? {
@@ -58,6 +55,21 @@ impl Derived {
                 snapshot.retired.insert((name("types", application)?, event_type.to_owned()));
             } else if let Some(schema) = schema {
                 snapshot.schemas.insert((name("types", application)?, event_type.to_owned()), schema);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// What is active once some trees have changed, and nothing else has.
+    pub(super) fn snapshot_after(&self, before: &Snapshot, trees: &BTreeSet<String>) -> Result<Snapshot, ConfigError> {
+        let read = self.read()?;
+        let table = read.open_table(TREES).map_err(failed)?;
+        let (mut snapshot, mut known) = (before.next(), HashMap::new());
+        for tree in trees {
+            let state = table.get(tree.as_str()).map_err(failed)?;
+            let state = state.map(|state| decode::<StoredTree>("trees", state.value())).transpose()?;
+            if let Some(revision) = state.and_then(|state| state.active) {
+                snapshot.add(word("trees", tree)?, active(&read, revision, &mut known)?);
             }
         }
         Ok(snapshot)
@@ -301,6 +313,18 @@ fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec
         next = stored.base.filter(|_| stored.extends.is_some());
     }
     Err(damaged("revisions", "a revision with too many bases"))
+}
+
+/// An active revision, as routing needs it.
+fn active(
+    read: &ReadTransaction,
+    revision: u32,
+    known: &mut HashMap<Vec<DocumentId>, Arc<Queues>>,
+) -> Result<Active, ConfigError> {
+    let queues = queues_memoized(read, revision, known)?;
+    let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
+    let extends = stored.extends.map(|tree| word::<TreeScope>("revisions", &tree)).transpose()?.zip(stored.base);
+    Ok(Active { revision, queues, extends })
 }
 
 fn queues_memoized(

@@ -14,6 +14,7 @@ mod derived;
 mod difference;
 mod document;
 mod duration;
+mod editor;
 mod export;
 mod fault;
 #[cfg(fuzzing)]
@@ -36,6 +37,7 @@ mod tables;
 mod tree;
 mod types_file;
 mod upcasts;
+mod watch;
 
 pub use activating::ActivateOptions;
 pub use catalog::{Bindings, Catalog};
@@ -48,6 +50,7 @@ pub use document::{
     Document, DocumentId, HandlerSpec, MAX_FILE_LEN, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
 pub use duration::MAX_DURATION;
+pub use editor::TreeFileKind;
 pub use export::Exported;
 pub(crate) use fault::ExpressionFault;
 pub use fault::{ConfigError, Fault, Gap};
@@ -63,3 +66,4 @@ pub(crate) use snapshot::Snapshot;
 pub use tree::{MAX_TREE_BYTES, MAX_TREE_FILES};
 pub use types_file::{Declarations, read_types};
 pub(crate) use upcasts::after;
+pub use watch::Watch;

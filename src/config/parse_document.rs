@@ -21,7 +21,7 @@ const HANDLER_KEYS: [&str; 9] =
 const TARGET_KEYS: [&str; 4] = ["function", "queue", "http", "command"];
 const RETRY_KEYS: [&str; 4] = ["attempts", "initial", "multiplier", "max"];
 /// The longest name of a function, in bytes.
-const MAX_FUNCTION_LEN: usize = 255;
+pub(super) const MAX_FUNCTION_LEN: usize = 255;
 
 /// What a document is checked against.
 #[derive(Clone, Copy)]

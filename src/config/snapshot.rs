@@ -18,7 +18,7 @@ pub(super) struct Active {
 }
 
 /// The active configuration at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     /// Grows with every change of what is active or retired.
     pub(super) generation: u64,
@@ -36,6 +36,11 @@ impl Snapshot {
     /// Nothing is active.
     pub(super) fn new(generation: u64) -> Self {
         Self { generation, ..Self::default() }
+    }
+
+    /// The same, of the next generation.
+    pub(super) fn next(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
     }
 
     /// A number that changes with each activation.

@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod beside;
+mod changes;
 mod configuration;
 mod damage;
 mod deliveries;

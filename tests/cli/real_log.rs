@@ -11,7 +11,7 @@ use crate::sandbox::{Sandbox, ndjson};
 
 const LINES: usize = 20_000;
 
-fn real_log() -> Option<Vec<Value>> {
+pub(crate) fn real_log() -> Option<Vec<Value>> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/bpic2012.ndjson.gz");
     let Ok(file) = std::fs::File::open(&path) else {
         println!("skipped: {} is not there", path.display());

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod activation;
 mod attempts;
 mod cascades;
 mod history;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use atlas::log::{EventStore, RecordedEvent};
-use atlas::{Scope, Uuid};
+use atlas::{Atlas, Scope, Uuid};
 
-use crate::directory;
+use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
@@ -21,13 +21,30 @@ pub(crate) struct Arguments {
     /// The event's scope, where several scopes know the id
     #[arg(long, value_name = "SCOPE")]
     scope: Option<Scope>,
+    /// With type and data as the newest version of its type has them, by the upcasts of the catalogue
+    #[arg(long)]
+    lifted: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
+pub(crate) async fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
+    if arguments.lifted {
+        return directory::work(dir, Opening::Look, async |atlas| lifted(atlas, arguments, output)).await;
+    }
     directory::look(dir, |store| {
         let event = the_event(store, arguments.id, arguments.scope.as_ref())?;
         if output.json { output.json_line(&event.envelope()) } else { output.json_pretty(&event.envelope()) }
     })
+}
+
+fn lifted(atlas: &Atlas, arguments: &Arguments, output: &mut Output) -> Outcome {
+    let event = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?;
+    let lifted = atlas.router().lift(&event)?;
+    let mut envelope = event.envelope();
+    envelope.event_type = lifted.event_type.as_str().into();
+    if event.content_type().is_none() {
+        envelope.data = Some(serde_json::from_slice(&lifted.data)?);
+    }
+    if output.json { output.json_line(&envelope) } else { output.json_pretty(&envelope) }
 }
 
 /// The one event with `id`, in `scope` where that is given.

@@ -32,7 +32,7 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Streams(arguments) => streams::run(&arguments, dir, output),
         Command::Stream(arguments) => stream::run(&arguments, dir, output),
         Command::State(arguments) => state::run(&arguments, dir, output),
-        Command::Get(arguments) => get::run(&arguments, dir, output),
+        Command::Get(arguments) => get::run(&arguments, dir, output).await,
         Command::Status(arguments) => status::run(arguments, dir, output).await,
         Command::Cascade(arguments) => cascade::run(arguments, dir, output).await,
         Command::Types(command) => types::run(command, dir, output).await,

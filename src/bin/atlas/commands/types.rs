@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas::config::{self, ConfigError};
+use atlas::config::{self, ConfigError, SchemaRef, Upcast};
 use atlas::event::Name;
 use atlas::{EventType, Timestamp};
 use serde::Serialize;
@@ -27,13 +27,13 @@ pub(crate) enum Command {
 /// Add types to a catalogue; binds the next activation. Creates the data directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-FILE is JSON, as types.json in a tree:
+FILE is JSON, as types.json in a tree. Schemas that it names by file stand in schemas/ beside it.
   [\"LOAN_OFFER_SENT_COMPLETE_1\", {\"type\": \"LOAN_OFFER_LOST_COMPLETE_1\", \"description\": \"...\"}]
 
 Example:
   atlas types declare types.json --application loans")]
 pub(crate) struct Declare {
-    /// The file
+    /// The file, or a folder with types.json in it
     file: PathBuf,
     /// The application
     #[arg(long, value_name = "A", value_parser = application)]
@@ -73,6 +73,10 @@ struct Row<'a> {
     description: Option<&'a str>,
     declared_at: Timestamp,
     retired_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<&'a SchemaRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upcast: Option<&'a Upcast>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +110,9 @@ async fn declare(arguments: &Declare, dir: &Path, output: &mut Output) -> Outcom
         let added = counted(declared.added.len() as u64, "type", "types");
         let known = declared.known;
         output.line(format_args!("{}: {added} declared, {known} known already", arguments.application))?;
+        if !declared.changed.is_empty() {
+            output.line(format_args!("more is known of: {}", joined(&declared.changed)))?;
+        }
         if !declared.added.is_empty() {
             output.line(format_args!("{}; the next activation needs a document for each", joined(&declared.added)))?;
         }
@@ -122,15 +129,21 @@ async fn list(arguments: &List, dir: &Path, output: &mut Output) -> Outcome {
             description: known.description.as_deref(),
             declared_at: Timestamp::from_micros(known.declared_at),
             retired_at: known.retired_at.map(Timestamp::from_micros),
+            schema: known.schema.as_ref(),
+            upcast: known.upcast.as_ref(),
         });
         if output.json {
             return output.json_array(rows.map(Ok));
         }
-        let mut table = Table::new([Column::Text("TYPE"), Column::Text("STANDING"), Column::Text("DESCRIPTION")]);
+        let columns =
+            [Column::Text("TYPE"), Column::Text("STANDING"), Column::Text("HAS"), Column::Text("DESCRIPTION")];
+        let mut table = Table::new(columns);
         for row in rows {
             let standing = if row.retired_at.is_some() { "retired" } else { "declared" };
             let description = row.description.unwrap_or_default().to_owned();
-            table.row(output, [row.event_type.to_string(), standing.to_owned(), description])?;
+            let has = [row.schema.map(|_| "schema"), row.upcast.map(|_| "upcast")];
+            let has = joined(has.into_iter().flatten());
+            table.row(output, [row.event_type.to_string(), standing.to_owned(), has, description])?;
         }
         if table.end(output)? == 0 {
             message(format_args!("{}: no types are declared", arguments.application));

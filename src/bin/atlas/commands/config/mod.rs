@@ -3,13 +3,15 @@
 mod init;
 mod plan;
 mod revisions;
+mod schema;
 mod stage;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use atlas::TreeScope;
-use atlas::config::{ActivateOptions, Catalog, ConfigError, Unbound};
+use atlas::config::{ActivateOptions, Catalog, ConfigError, TreeFileKind, Unbound};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Show(Show),
     History(History),
     Export(Export),
+    Schema(Schema),
+    Watch(Watch),
 }
 
 /// Write a first tree: types.json and a document with no handlers for each type in a file of events
@@ -68,7 +72,7 @@ pub(crate) struct Import {
 }
 
 /// Who does it, and why: recorded in the history.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Why {
     /// Who does it, for the history
     #[arg(long, value_name = "NAME")]
@@ -204,6 +208,38 @@ pub(crate) struct History {
     scope: TreeScope,
 }
 
+/// Print the JSON Schema of a file of a tree, for editors
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  atlas config schema > document.schema.json
+  atlas config schema types")]
+pub(crate) struct Schema {
+    /// Which: document, types, queues, constants or tree
+    #[arg(value_name = "FILE", default_value = "document", value_parser = schema::kind)]
+    kind: TreeFileKind,
+}
+
+/// For development: check a folder on each save, and activate it when it is whole. Creates the data directory
+///
+/// The directory is held only while the folder is imported. Ends with Ctrl-C.
+#[derive(Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
+Example:
+  atlas config watch tree --scope bank/loans"
+)]
+pub(crate) struct Watch {
+    /// The folder of the tree
+    folder: PathBuf,
+    /// Whose tree it is
+    #[arg(long, value_name = "SCOPE")]
+    scope: TreeScope,
+    #[command(flatten)]
+    why: Why,
+}
+
 #[derive(Clone, Debug)]
 struct Staged {
     tree: TreeScope,
@@ -229,6 +265,8 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Activate(arguments) => stage::activate(&arguments, dir, output).await,
         Command::Rollback(arguments) => stage::rollback(&arguments, dir, output).await,
         Command::Export(arguments) => revisions::export(&arguments, dir, output).await,
+        Command::Schema(arguments) => schema::run(&arguments, output),
+        Command::Watch(arguments) => watch::run(&arguments, dir, output).await,
         Command::Show(arguments) => revisions::show(&arguments, dir, output).await,
         Command::History(arguments) => revisions::history(&arguments, dir, output).await,
     }

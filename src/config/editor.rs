@@ -1,0 +1,274 @@
+//! JSON Schemas of the files of a tree, so that editors complete and check them. Made from the same names, defaults and
+//! limits that the readers use.
+
+use serde_json::{Value, json};
+
+use super::constants::MAX_CONSTANTS;
+use super::document::{DEFAULT_WEIGHT, MAX_HANDLERS, Retry};
+use super::parse_document::MAX_FUNCTION_LEN;
+
+/// A file of a tree that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeFileKind {
+    /// The document of an event type.
+    Document,
+    /// `types.json`.
+    Types,
+    /// `queues.json`.
+    Queues,
+    /// `constants.json`.
+    Constants,
+    /// `tree.json`.
+    Tree,
+}
+
+impl TreeFileKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Document, Self::Types, Self::Queues, Self::Constants, Self::Tree];
+
+    /// Its name: `document`, or the file's without `.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Types => "types",
+            Self::Queues => "queues",
+            Self::Constants => "constants",
+            Self::Tree => "tree",
+        }
+    }
+
+    /// Its JSON Schema, draft 2020-12. What depends on other files (the name of a queue, a constant) and what jq accepts
+    /// is beyond it; `check` finds that.
+    pub fn schema(self) -> Value {
+        let mut schema = match self {
+            Self::Document => document(),
+            Self::Types => types(),
+            Self::Queues => queues(),
+            Self::Constants => constants(),
+            Self::Tree => tree(),
+        };
+        if let Value::Object(entries) = &mut schema {
+            entries.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        }
+        schema
+    }
+}
+
+fn name(what: &str) -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$", "description": what })
+}
+
+fn event_type() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Z0-9]+_[A-Z0-9]+_[A-Z0-9]+_[A-Z0-9]+_[1-9][0-9]*$",
+        "description": "TYPE_FLOW_OPERATION_RESULT_VERSION" })
+}
+
+fn duration(what: &str, default: &str) -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "default": default, "description": what })
+}
+
+fn document() -> Value {
+    let retry = Retry::default();
+    json!({
+        "title": "The document of an event type",
+        "type": "object",
+        "required": ["handlers"],
+        "additionalProperties": false,
+        "properties": {
+            "$schema": false,
+            "description": { "type": "string", "description": "What the event means, for people." },
+            "handlers": {
+                "type": "array",
+                "maxItems": MAX_HANDLERS,
+                "description": "Who handles events of this type. [] says that nothing does.",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "target"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "name": name("Identifies the handler in the scope, across types and revisions."),
+                        "weight": { "type": "integer", "default": DEFAULT_WEIGHT, "description": "Lower first; ties by name." },
+                        "when": { "type": "string", "description": "Guard, in jq over the envelope: the first output counts." },
+                        "data": { "type": "string", "description": "Transform, in jq over the envelope: each output is one call." },
+                        "target": {
+                            "type": "object",
+                            "minProperties": 1,
+                            "maxProperties": 1,
+                            "additionalProperties": false,
+                            "properties": {
+                                "function": { "type": "string", "minLength": 1, "maxLength": MAX_FUNCTION_LEN,
+                                    "pattern": "^[^\\s]+$", "description": "A function that the host registers." },
+                                "queue": name("A queue of queues.json."),
+                            },
+                        },
+                        "retry": {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "properties": {
+                                "attempts": { "type": "integer", "minimum": 1, "maximum": Retry::MAX_ATTEMPTS,
+                                    "default": retry.attempts, "description": "How many attempts at most." },
+                                "initial": duration("The wait before the second attempt.", "200ms"),
+                                "multiplier": { "type": "number", "minimum": 1, "maximum": Retry::MAX_MULTIPLIER,
+                                    "default": retry.multiplier, "description": "By what each further wait grows." },
+                                "max": duration("The longest wait.", "30s"),
+                            },
+                        },
+                        "timeout": duration("How long one attempt may take.", "30s"),
+                        "stop_on_failure": { "type": "boolean", "default": false,
+                            "description": "Whether later handlers wait for this one's success." },
+                        "out_of_attempts": { "enum": ["park", "fail"], "default": "park",
+                            "description": "park: wait for an operator. fail: Complete, Failure, go on." },
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn types() -> Value {
+    json!({
+        "title": "types.json: event types to declare",
+        "type": "array",
+        "items": { "anyOf": [event_type(), {
+            "type": "object",
+            "required": ["type"],
+            "additionalProperties": false,
+            "properties": {
+                "type": event_type(),
+                "description": { "type": "string", "description": "What the type means, for people." },
+                "schema": { "type": ["object", "boolean", "string"],
+                    "description": "A JSON Schema of the data, or a file of schemas/ that holds it." },
+                "upcast": { "description": "How data of the version before become data of this one: jq, or a function of the host.",
+                    "anyOf": [{ "type": "string" }, { "type": "object", "required": ["function"],
+                        "additionalProperties": false, "properties": { "function": { "type": "string" } } }] },
+            },
+        }] },
+    })
+}
+
+fn queues() -> Value {
+    json!({
+        "title": "queues.json: the queues of the scope",
+        "type": "object",
+        "propertyNames": name("A queue."),
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "max_depth": { "type": "integer", "minimum": 1,
+                "description": "The most messages that the queue may hold. Without it there is no limit." } },
+        },
+    })
+}
+
+fn constants() -> Value {
+    json!({
+        "title": "constants.json: what $const is in guards and transforms",
+        "type": "object",
+        "maxProperties": MAX_CONSTANTS,
+        "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$" },
+    })
+}
+
+fn tree() -> Value {
+    json!({
+        "title": "tree.json: the tree as a whole",
+        "type": "object",
+        "additionalProperties": false,
+        "dependentRequired": { "remove": ["extends"] },
+        "properties": {
+            "extends": { "type": "string", "pattern": "^(_|[A-Za-z0-9.-]{1,64})(/[A-Za-z0-9.-]{1,64}){1,2}$",
+                "description": "The tree that this one takes from what it doesn't say itself, such as _/loans." },
+            "remove": { "type": "array", "items": event_type(), "uniqueItems": true,
+                "description": "Types of that tree which this one has no document for." },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_schemas_are_these() {
+        for kind in TreeFileKind::ALL {
+            let path = format!("{}/docs/schemas/{}.json", env!("CARGO_MANIFEST_DIR"), kind.name());
+            let written = format!("{:#}\n", kind.schema());
+            if std::env::var_os("ATLAS_WRITE_SCHEMAS").is_some() {
+                std::fs::write(&path, &written).unwrap();
+            }
+            let published = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(published, written, "{path}; write it with ATLAS_WRITE_SCHEMAS=1");
+        }
+    }
+
+    /// An editor accepts what an import accepts, and marks what it refuses for its form.
+    #[test]
+    #[cfg(feature = "schema")]
+    fn editors_see_what_an_import_sees() {
+        use crate::config::{parse_document, root_files, types_file};
+        let editor = |kind: TreeFileKind| jsonschema::draft202012::new(&kind.schema()).unwrap();
+        let handler = |more: &str| format!(r#"{{"handlers": [{{"name": "h", "target": {{"queue": "mail"}}{more}}}]}}"#);
+        let mut documents = vec![
+            r#"{"handlers": []}"#.to_owned(),
+            r#"{"handlers": [], "description": "d"}"#.to_owned(),
+            "{}".to_owned(),
+            "[]".to_owned(),
+            r#"{"handlers": [], "handelrs": []}"#.to_owned(),
+            r#"{"handlers": [{"name": "h"}]}"#.to_owned(),
+            r#"{"handlers": [{"name": "a b", "target": {"queue": "mail"}}]}"#.to_owned(),
+            r#"{"handlers": [{"name": "h", "target": {}}]}"#.to_owned(),
+            r#"{"handlers": [{"name": "h", "target": {"function": "f", "queue": "q"}}]}"#.to_owned(),
+            r#"{"handlers": [{"name": "h", "target": {"function": "a b"}}]}"#.to_owned(),
+        ];
+        documents.extend(
+            [
+                "",
+                r#", "weight": -5, "when": ".a", "data": ".b""#,
+                r#", "weight": 1.5"#,
+                r#", "retry": {"attempts": 5, "initial": "1ms", "multiplier": 2.5, "max": "1h"}"#,
+                r#", "retry": {"attempts": 0}"#,
+                r#", "retry": {"multiplier": 0.5}"#,
+                r#", "retry": {"max": "5 s"}"#,
+                r#", "timeout": "5m""#,
+                r#", "timeout": 5"#,
+                r#", "stop_on_failure": true, "out_of_attempts": "fail""#,
+                r#", "out_of_attempts": "stop""#,
+                r#", "wait": 1"#,
+            ]
+            .map(handler),
+        );
+        let agree = |kind: TreeFileKind, text: &str, accepted: bool| {
+            let parsed = serde_json::from_str(text).unwrap();
+            assert_eq!(editor(kind).is_valid(&parsed), accepted, "{}: {text}", kind.name());
+        };
+        for text in &documents {
+            agree(TreeFileKind::Document, text, parse_document::parse("f", text.as_bytes()).is_ok());
+        }
+        for text in ["{}", r#"{"a": {}}"#, r#"{"a": {"max_depth": 0}}"#, r#"{"a b": {}}"#, "[]", r#"{"a": 1}"#] {
+            agree(TreeFileKind::Queues, text, root_files::queues("f", text.as_bytes()).is_ok());
+        }
+        for text in ["{}", r#"{"a": [1]}"#, r#"{"a-b": 1}"#, r#"{"1": 1}"#, "[]"] {
+            agree(TreeFileKind::Constants, text, root_files::constants("f", text.as_bytes()).is_ok());
+        }
+        for text in [
+            "{}",
+            r#"{"extends": "_/loans", "remove": ["A_B_C_D_1"]}"#,
+            r#"{"extends": "loans"}"#,
+            r#"{"remove": []}"#,
+            r#"{"extends": "a/b/c", "remove": ["a"]}"#,
+        ] {
+            agree(TreeFileKind::Tree, text, root_files::tree("f", text.as_bytes()).is_ok());
+        }
+        for text in [
+            "[]",
+            r#"["A_B_C_D_1", {"type": "A_B_C_D_2", "description": "d", "schema": {}, "upcast": ".data"}]"#,
+            r#"["A_B_C_D"]"#,
+            r#"[{"description": "d"}]"#,
+            r#"[{"type": "A_B_C_D_2", "upcast": {}}]"#,
+            r#"[{"type": "A_B_C_D_2", "schema": 1}]"#,
+        ] {
+            let read = types_file::read("f", text.as_bytes(), &types_file::Files::new(), None);
+            agree(TreeFileKind::Types, text, read.is_ok());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Seeing that a folder has changed, by looking at it: names, sizes and times of its files. For development, where a tree is
+//! checked on each save.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::fault::ConfigError;
+use super::tree::MAX_TREE_FILES;
+
+/// A folder that is looked at again and again.
+#[derive(Debug)]
+pub struct Watch {
+    folder: PathBuf,
+    seen: Option<Files>,
+}
+
+/// Size and time of each file.
+type Files = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+
+impl Watch {
+    /// A folder that wasn't looked at yet.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), seen: None }
+    }
+
+    /// Whether anything in the folder is other than when it was last looked at; `true` the first time.
+    ///
+    /// # Errors
+    /// [`ConfigError::Io`] where the folder can't be read. It counts as not looked at then.
+    pub fn changed(&mut self) -> Result<bool, ConfigError> {
+        let before = self.seen.take();
+        let mut files = Files::new();
+        walk(&self.folder, &mut files).map_err(ConfigError::io(&self.folder))?;
+        let changed = before.as_ref() != Some(&files);
+        self.seen = Some(files);
+        Ok(changed)
+    }
+}
+
+/// As many files as a tree may have, and one more; links aren't followed into folders.
+fn walk(folder: &Path, files: &mut Files) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if files.len() > MAX_TREE_FILES {
+            return Ok(());
+        }
+        // A file that goes while it is looked at has changed; the next look sees that it is gone.
+        if kind.is_dir() {
+            walk(&entry.path(), files)?;
+        } else if let Ok(metadata) = fs::metadata(entry.path()) {
+            files.insert(entry.path(), (metadata.len(), metadata.modified().ok()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_is_seen_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(folder.path());
+        assert!(watch.changed().unwrap() && !watch.changed().unwrap());
+        fs::create_dir(folder.path().join("1")).unwrap();
+        assert!(!watch.changed().unwrap(), "an empty folder is nothing");
+        fs::write(folder.path().join("1/a.json"), "{}").unwrap();
+        assert!(watch.changed().unwrap() && !watch.changed().unwrap());
+        fs::write(folder.path().join("1/a.json"), "{ }").unwrap();
+        assert!(watch.changed().unwrap());
+        fs::remove_file(folder.path().join("1/a.json")).unwrap();
+        assert!(watch.changed().unwrap());
+        drop(folder);
+        assert!(watch.changed().is_err());
+    }
+}
