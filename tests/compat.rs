@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "compat/configured.rs"]
+mod configured;
 #[path = "compat/dump.rs"]
 mod dump;
 #[path = "compat/generate.rs"]
@@ -22,7 +24,11 @@ use serde_json::{Value, json};
 
 /// The folder with the directory that was kept under this name, which is of one version of the format.
 fn kept(name: &str) -> PathBuf {
-    let version = if name == "packed" { "v2" } else { "v1" };
+    let version = match name {
+        "configured" => "v3",
+        "packed" => "v2",
+        _ => "v1",
+    };
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat").join(version)
 }
 
@@ -101,6 +107,30 @@ async fn what_was_kept_is_written_where_that_is_asked_for() {
     for name in ["closed", "crashed", "packed"] {
         assert!(kept(name).join(name).join("log/00000002.seg").exists());
     }
+}
+
+/// Configuration as version 2 of its records has it: trees that extend others, differences, schemas, upcasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn configuration_of_version_2_is_read() {
+    #[cfg(feature = "schema")]
+    if let Some(to) = std::env::var_os("ATLAS_WRITE_CONFIGURED") {
+        let to = PathBuf::from(to);
+        let _ = fs::remove_dir_all(to.join("configured"));
+        configured::write(&to.join("configured")).await;
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(&to.join("configured"), folder.path());
+        let atlas = Atlas::builder().dispatch(false).open(folder.path()).await.unwrap();
+        fs::write(to.join("configured.json"), format!("{:#}\n", configured::told(&atlas))).unwrap();
+        atlas.close().await.unwrap();
+    }
+    let (_folder, dir, expected) = copy("configured");
+    let atlas = Atlas::builder().dispatch(false).open(&dir).await.unwrap();
+    assert_same(&configured::told(&atlas), &expected);
+    atlas.close().await.unwrap();
+    atlas::rebuild(&dir, |_, _| {}).unwrap();
+    let atlas = Atlas::builder().dispatch(false).open(&dir).await.unwrap();
+    assert_same(&configured::told(&atlas), &expected);
+    atlas.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

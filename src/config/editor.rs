@@ -267,7 +267,7 @@ mod tests {
             r#"[{"type": "A_B_C_D_2", "upcast": {}}]"#,
             r#"[{"type": "A_B_C_D_2", "schema": 1}]"#,
         ] {
-            let read = types_file::read("f", text.as_bytes(), &types_file::Files::new(), None);
+            let read = types_file::read("f", text.as_bytes(), &types_file::Files::new(), types_file::Reading::Declare);
             agree(TreeFileKind::Types, text, read.is_ok());
         }
     }

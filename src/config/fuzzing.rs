@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{Document, QueueOptions};
 use super::fault::Fault;
 use super::parse_document::{self, Surroundings};
-use super::types_file::{self, Declarations};
+use super::types_file::{self, Declarations, Reading};
 use super::{root_files, tree};
 use crate::event::{EventType, Name};
 use crate::routing::check_expression;
@@ -43,7 +43,7 @@ pub fn constants(file: &str, bytes: &[u8]) -> Result<String, Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn types(file: &str, bytes: &[u8]) -> Result<Declarations, Vec<Fault>> {
-    types_file::read(file, bytes, &BTreeMap::new(), Some(check_expression))
+    types_file::read(file, bytes, &BTreeMap::new(), Reading::Import(check_expression))
 }
 
 /// A document, as an import reads it.

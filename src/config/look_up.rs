@@ -21,7 +21,7 @@ use super::tables::{
     TYPES, WHOLES, damaged, decode, failed, name, word,
 };
 use super::tree::canonical_path;
-use super::types_file;
+use super::types_file::{self, Reading};
 use crate::event::{EventType, Name, TreeScope};
 
 /// The most revisions that one has its documents from, one behind the other: those of trees that extend each other, and one
@@ -186,7 +186,7 @@ impl Derived {
             schemas.push((path.as_str(), file(&read, *id)?));
         }
         let schemas = schemas.iter().map(|(path, bytes)| (*path, &bytes[..])).collect();
-        let found = types_file::read("types.json", &bytes, &schemas, None);
+        let found = types_file::read("types.json", &bytes, &schemas, Reading::Again);
         found.map(|found| found.types).map_err(|_| damaged("documents", "types.json that can't be read"))
     }
 

@@ -11,7 +11,7 @@ use super::fault::{ConfigError, ExpressionCheck, Fault};
 use super::parse_document::{self, Surroundings};
 use super::records::Placed;
 use super::root_files::{self, TreeFile};
-use super::types_file::{self, Declarations, SCHEMAS};
+use super::types_file::{self, Declarations, Reading, SCHEMAS};
 use crate::event::{EventType, Name, TreeScope, excerpt};
 
 /// The most files and folders that a tree may have.
@@ -179,7 +179,7 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
     let schemas = named.iter().filter(|(file, _)| file.contains('/')).map(|(file, b)| (file.as_str(), *b)).collect();
     for (file, bytes) in named.iter().filter(|(file, _)| !file.contains('/')) {
         let wrong = match file.as_str() {
-            "types.json" => types_file::read(file, bytes, &schemas, Some(beside.expressions))
+            "types.json" => types_file::read(file, bytes, &schemas, Reading::Import(beside.expressions))
                 .map(|declarations| tree.declarations = declarations)
                 .err(),
             "queues.json" => {

@@ -30,20 +30,26 @@ pub struct Declarations {
 /// The files that `types.json` may name, by path.
 pub(super) type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
 
+/// What `types.json` is read for.
+#[derive(Clone, Copy)]
+pub(super) enum Reading {
+    /// To be imported: upcasts are checked, and that schemas can be used.
+    Import(ExpressionCheck),
+    /// To be declared: upcasts are checked later.
+    Declare,
+    /// Again, after it was imported, perhaps by a build that can use other schemas.
+    Again,
+}
+
 /// Reads `types.json`: an array of types, or of objects with `type` and what else is known of it.
-pub(super) fn read(
-    file: &str,
-    bytes: &[u8],
-    files: &Files<'_>,
-    expressions: Option<ExpressionCheck>,
-) -> Result<Declarations, Vec<Fault>> {
+pub(super) fn read(file: &str, bytes: &[u8], files: &Files<'_>, reading: Reading) -> Result<Declarations, Vec<Fault>> {
     let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
     let Some(node) = source.parse() else { return Err(source.faults) };
     let Value::Array(items) = &node.value else {
         wrong_kind(&mut source, &node, "the list of types", "an array of event types");
         return Err(source.faults);
     };
-    let mut reader = Reader { source, files, expressions, found: Declarations::default(), named: BTreeSet::new() };
+    let mut reader = Reader { source, files, reading, found: Declarations::default(), named: BTreeSet::new() };
     for item in items {
         reader.item(item);
     }
@@ -53,7 +59,7 @@ pub(super) fn read(
 struct Reader<'a> {
     source: Source<'a>,
     files: &'a Files<'a>,
-    expressions: Option<ExpressionCheck>,
+    reading: Reading,
     found: Declarations,
     named: BTreeSet<EventType>,
 }
@@ -119,7 +125,9 @@ impl Reader<'_> {
         };
         let document = DocumentId::of(&text);
         let found = SchemaRef { format, document, name };
-        if let Err(schema::Unusable { what, expected }) = schema::check(&found, &text) {
+        if !matches!(self.reading, Reading::Again)
+            && let Err(schema::Unusable { what, expected }) = schema::check(&found, &text)
+        {
             self.source.fault(node.offset, what, expected);
             return None;
         }
@@ -154,7 +162,9 @@ impl Reader<'_> {
     fn upcast(&mut self, node: &Node) -> Option<Upcast> {
         match &node.value {
             Value::String(text) => {
-                if let Some(Err(fault)) = self.expressions.map(|check| check(text, Some(&Constants::default()))) {
+                if let Reading::Import(check) = self.reading
+                    && let Err(fault) = check(text, Some(&Constants::default()))
+                {
                     let offset = self.source.inside_string(node.offset, fault.offset);
                     self.source.fault(offset, format!("upcast: {}", fault.what), fault.expected);
                 }
@@ -207,7 +217,7 @@ pub fn read_types(path: &Path) -> Result<Declarations, ConfigError> {
         }
     }
     let files = schemas.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
-    self::read(&file.display().to_string(), &bytes, &files, None).map_err(ConfigError::Faults)
+    self::read(&file.display().to_string(), &bytes, &files, Reading::Declare).map_err(ConfigError::Faults)
 }
 
 impl Declarations {
@@ -222,14 +232,14 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> String {
-        let faults = read("types.json", text.as_bytes(), &Files::new(), None).unwrap_err();
+        let faults = read("types.json", text.as_bytes(), &Files::new(), Reading::Declare).unwrap_err();
         faults.iter().map(|fault| fault.to_string() + "\n").collect()
     }
 
     #[test]
     fn types_are_names_or_objects() {
         let text = br#"["A_B_C_D_1", {"type": "A_B_C_D_2", "description": "second", "upcast": ".data"}]"#;
-        let read = read("types.json", text, &Files::new(), None).unwrap();
+        let read = read("types.json", text, &Files::new(), Reading::Declare).unwrap();
         assert_eq!(read.types[1].description.as_deref(), Some("second"));
         assert_eq!(read.types[1].upcast, Some(Upcast::Jq(".data".to_owned())));
         let faults = faults(r#"["A_B_C_1", {"tpye": "x"}, 1, "A_B_C_D_1", "A_B_C_D_1", "A_B_C_d_1"]"#);
