@@ -154,14 +154,25 @@ fn declare(
     let key = (application.as_str(), event_type.as_str());
     let stored = types.get(key).map_err(failed)?.map(|value| decode::<StoredType>("types", value.value()));
     let stored = match stored.transpose()? {
-        Some(known) => StoredType {
-            description: known.description.or(description),
-            schema: schema.or(known.schema),
-            upcast: upcast.or(known.upcast),
-            ..known
-        },
-        None => StoredType { description, schema, upcast, declared_at: record.recorded_at, retired_at: None },
+        Some(mut known) => {
+            known.past_schemas.extend(replaced(&mut known.schema, schema));
+            known.past_upcasts.extend(replaced(&mut known.upcast, upcast));
+            StoredType { description: known.description.or(description), ..known }
+        }
+        None => {
+            let (past_schemas, past_upcasts) = (Vec::new(), Vec::new());
+            let (declared_at, retired_at) = (record.recorded_at, None);
+            StoredType { description, schema, upcast, past_schemas, past_upcasts, declared_at, retired_at }
+        }
     };
     types.insert(key, encode(&stored)?.as_slice()).map_err(failed)?;
     Ok(())
+}
+
+/// Puts something new in the place of what is there; gives what was replaced.
+fn replaced<T: PartialEq>(known: &mut Option<T>, new: Option<T>) -> Option<T> {
+    if new.is_none() || *known == new {
+        return None;
+    }
+    std::mem::replace(known, new)
 }

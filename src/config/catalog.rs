@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -47,6 +47,8 @@ pub(super) struct Inner {
     generation: AtomicU64,
     /// Held while something changes: look, write to the log, apply.
     pub(super) changing: Mutex<()>,
+    /// Whether the snapshot may be behind what was applied, as something failed between the two.
+    behind: AtomicBool,
 }
 
 impl Catalog {
@@ -60,8 +62,8 @@ impl Catalog {
         derived.catch_up(store)?;
         let snapshot = RwLock::new(Arc::new(derived.snapshot(1)?));
         let store = store.clone();
-        let (generation, changing) = (AtomicU64::new(1), Mutex::new(()));
-        let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing };
+        let (generation, changing, behind) = (AtomicU64::new(1), Mutex::new(()), AtomicBool::new(false));
+        let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing, behind };
         Ok(Self { inner: Arc::new(inner), by: By::default() })
     }
 
@@ -211,11 +213,12 @@ impl Catalog {
 impl Inner {
     /// Applies what the log has and the derived state lacks, and publishes it. The caller holds `changing`.
     pub(super) fn apply(&self) -> Result<(), ConfigError> {
+        let was_behind = self.behind.swap(true, Ordering::AcqRel);
         let changed = self.derived.catch_up(&self.store)?;
-        if changed.types || !changed.trees.is_empty() {
+        if was_behind || changed.types || !changed.trees.is_empty() {
             let before = self.snapshot.read().clone();
             let generation = before.generation + 1;
-            let next = match changed.types {
+            let next = match was_behind || changed.types {
                 true => self.derived.snapshot(generation)?,
                 // Of ten thousand trees one changed: what is known of the others stays.
                 false => self.derived.snapshot_after(&before, &changed.trees)?,
@@ -223,6 +226,7 @@ impl Inner {
             *self.snapshot.write() = Arc::new(next);
             self.generation.store(generation, Ordering::Release);
         }
+        self.behind.store(false, Ordering::Release);
         Ok(())
     }
 

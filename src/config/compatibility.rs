@@ -1,22 +1,34 @@
 //! Whether a JSON Schema accepts all that another one accepts, by their form: what can't be seen to be as wide counts as
 //! stricter.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 /// Keywords that say nothing about what is accepted.
-const ANNOTATIONS: [&str; 10] = [
-    "title",
-    "description",
-    "default",
-    "examples",
-    "$comment",
-    "$schema",
+const ANNOTATIONS: [&str; 9] =
+    ["title", "description", "default", "examples", "$comment", "$schema", "deprecated", "readOnly", "writeOnly"];
+/// Keywords whose meaning depends on others beside them, or that turn wider into stricter. A schema that has one must stay as
+/// it is, at this level and below.
+const ENTANGLED: [&str; 17] = [
     "$id",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
+    "$ref",
+    "$dynamicRef",
+    "$anchor",
+    "$dynamicAnchor",
+    "patternProperties",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "prefixItems",
+    "contains",
+    "minContains",
+    "maxContains",
+    "if",
+    "then",
+    "else",
+    "not",
+    "oneOf",
 ];
 /// Keywords of a number: a larger one accepts more, or less.
 const AT_MOST: [&str; 5] = ["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"];
@@ -25,7 +37,33 @@ const AT_LEAST: [&str; 5] = ["minimum", "exclusiveMinimum", "minLength", "minIte
 /// Where `new` is stricter than `old`, or can't be seen to be as wide: a JSON Pointer into the schema and what differs. `None`
 /// where it accepts all that `old` does.
 pub(super) fn stricter(old: &Value, new: &Value) -> Option<String> {
+    // What a reference points to may be anywhere.
+    if (refers(old) || refers(new)) && plain(old) != plain(new) {
+        return Some("at \"\": it has a $ref and is not the same as before".to_owned());
+    }
     compare(old, new, "")
+}
+
+/// Whether there is a reference anywhere in a schema.
+fn refers(schema: &Value) -> bool {
+    match schema {
+        Value::Object(entries) => {
+            entries.iter().any(|(key, value)| matches!(key.as_str(), "$ref" | "$dynamicRef") || refers(value))
+        }
+        Value::Array(items) => items.iter().any(refers),
+        _ => false,
+    }
+}
+
+/// A schema without its annotations, at this level.
+fn plain(schema: &Value) -> Value {
+    match schema {
+        Value::Object(entries) => {
+            let kept = entries.iter().filter(|(key, _)| !ANNOTATIONS.contains(&key.as_str()));
+            Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 fn compare(old: &Value, new: &Value, at: &str) -> Option<String> {
@@ -39,19 +77,12 @@ fn compare(old: &Value, new: &Value, at: &str) -> Option<String> {
         _ => return Some(format!("at {:?}: no schema before", at)),
     };
     let Value::Object(new) = new else { return Some(format!("at {at:?}: nothing is accepted any more")) };
-    if refers(old) || refers(new) {
-        let said = |schema: &Map<String, Value>| -> Map<String, Value> {
-            let kept = schema.iter().filter(|(key, _)| !ANNOTATIONS.contains(&key.as_str()));
-            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
-        };
-        return (said(old) != said(new)).then(|| format!("at {at:?}: it has a $ref and is not the same as before"));
+    let entangled = |schema: &Map<String, Value>| ENTANGLED.iter().find(|key| schema.contains_key(**key)).copied();
+    if let Some(key) = entangled(old).or_else(|| entangled(new)) {
+        let same = plain(&Value::Object(old.clone())) == plain(&Value::Object(new.clone()));
+        return (!same).then(|| format!("at {at:?}: it has {key:?} and is not the same as before"));
     }
     new.iter().find_map(|(key, value)| keyword(old, key, value, new, at))
-}
-
-/// Whether a schema refers to another place anywhere in it: what that says isn't followed.
-fn refers(schema: &Map<String, Value>) -> bool {
-    schema.contains_key("$ref") || schema.contains_key("$dynamicRef")
 }
 
 fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String, Value>, at: &str) -> Option<String> {
@@ -76,10 +107,14 @@ fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String,
             added.and_then(|name| stricter(&format!("{name:?} was not required before")))
         }
         "enum" | "const" => {
-            let accepted = |schema: &Map<String, Value>| match (schema.get("enum"), schema.get("const")) {
-                (Some(Value::Array(values)), _) => Some(values.clone()),
-                (_, Some(value)) => Some(vec![value.clone()]),
-                _ => None,
+            let accepted = |schema: &Map<String, Value>| {
+                let listed = schema.get("enum").and_then(Value::as_array).cloned();
+                match (listed, schema.get("const")) {
+                    (Some(values), Some(one)) => Some(values.into_iter().filter(|value| value == one).collect()),
+                    (Some(values), None) => Some(values),
+                    (None, Some(one)) => Some(vec![one.clone()]),
+                    (None, None) => None,
+                }
             };
             let Some(before) = accepted(old) else { return stricter("any value was accepted before") };
             let now = accepted(new).unwrap_or_default();
@@ -93,15 +128,24 @@ fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String,
         }
         "items" => compare(before.unwrap_or(&Value::Bool(true)), value, &here),
         "uniqueItems" if *value == Value::Bool(false) => None,
-        _ if AT_MOST.contains(&key) => match (before.and_then(Value::as_f64), value.as_f64()) {
-            (Some(before), Some(now)) if now >= before => None,
+        _ if AT_MOST.contains(&key) => match before.map(|before| order(value, before)) {
+            Some(Some(Ordering::Greater | Ordering::Equal)) => None,
             _ => stricter("the limit is lower than before"),
         },
-        _ if AT_LEAST.contains(&key) => match (before.and_then(Value::as_f64), value.as_f64()) {
-            (Some(before), Some(now)) if now <= before => None,
+        _ if AT_LEAST.contains(&key) => match before.map(|before| order(value, before)) {
+            Some(Some(Ordering::Less | Ordering::Equal)) => None,
             _ => stricter("the limit is higher than before"),
         },
         _ => stricter("it is new, or not as before"),
+    }
+}
+
+/// The order of two numbers; `None` where it can't be told, as a 64-bit float may hold less than is written.
+fn order(a: &Value, b: &Value) -> Option<Ordering> {
+    let whole = |value: &Value| value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
+    match (whole(a), whole(b)) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        _ => a.as_f64()?.partial_cmp(&b.as_f64()?).filter(|order| order.is_ne() || a == b),
     }
 }
 
@@ -145,12 +189,94 @@ mod tests {
             json!({ "type": ["object", "null"], "title": "t" }),
             json!({ "type": "object", "required": ["a"], "properties": { "a": { "type": "number", "minimum": 0 } } }),
             json!({ "type": "object", "properties": { "b": { "enum": ["x", "y", "z"] }, "d": { "type": "string" } } }),
-            json!({ "properties": { "c": { "maxLength": 6 } }, "additionalProperties": { "maximum": 3 } , "type": "object"}),
         ] {
-            let found = stricter(&old, &wider);
-            // A property that the old schema didn't allow may be anything; one that it has must fit the others' schema.
-            let expected = wider.get("additionalProperties").is_some();
-            assert_eq!(found.is_some(), expected, "{wider}: {found:?}");
+            assert_eq!(stricter(&old, &wider), None, "{wider}");
+        }
+        // A property that it no longer names must fit what it says of others.
+        let others = json!({ "type": "object", "additionalProperties": { "maximum": 3 } });
+        assert!(stricter(&old, &others).is_some());
+    }
+
+    #[test]
+    fn what_exempts_something_may_not_go() {
+        for (old, new) in [
+            (json!({ "prefixItems": [{}], "items": { "type": "number" } }), json!({ "items": { "type": "number" } })),
+            (
+                json!({ "patternProperties": { "^x-": {} }, "additionalProperties": false }),
+                json!({ "additionalProperties": false }),
+            ),
+            (
+                json!({ "patternProperties": { "^a": {} }, "additionalProperties": false }),
+                json!({ "patternProperties": { "^a": {} }, "additionalProperties": false,
+                    "properties": { "ab": { "type": "string" } } }),
+            ),
+            (json!({ "contains": { "const": 1 }, "minContains": 0 }), json!({ "contains": { "const": 1 } })),
+            (json!({ "enum": [1, 2] }), json!({ "enum": [1, 2], "const": 1 })),
+            (json!({ "maximum": 9_007_199_254_740_993_i64 }), json!({ "maximum": 9_007_199_254_740_992_i64 })),
+            (
+                json!({ "properties": { "a": { "maximum": 1 } }, "not": { "$ref": "#/properties/a" } }),
+                json!({ "properties": { "a": { "maximum": 2 } }, "not": { "$ref": "#/properties/a" } }),
+            ),
+        ] {
+            assert!(stricter(&old, &new).is_some(), "{old} -> {new}");
+        }
+    }
+
+    /// Schemas and data by chance: one that is seen to be as wide refuses nothing that was accepted.
+    #[cfg(feature = "schema")]
+    mod by_chance {
+        use super::*;
+        use proptest::prelude::*;
+
+        fn schema() -> impl Strategy<Value = Value> {
+            let leaf = prop_oneof![
+                Just(json!({})),
+                Just(json!(true)),
+                Just(json!(false)),
+                prop_oneof![Just("integer"), Just("number"), Just("string"), Just("object"), Just("array")]
+                    .prop_map(|kind| json!({ "type": kind })),
+                (0..3, 0..3).prop_map(|(a, b)| json!({ "minimum": a, "maximum": b })),
+                proptest::collection::vec(0..4, 1..3).prop_map(|values| json!({ "enum": values })),
+                (0..4, proptest::collection::vec(0..4, 1..3)).prop_map(|(a, b)| json!({ "const": a, "enum": b })),
+                (0..3).prop_map(|n| json!({ "maxItems": n, "minProperties": n })),
+            ];
+            leaf.prop_recursive(3, 12, 3, |inner| {
+                let properties = proptest::collection::btree_map("[ab]", inner.clone(), 0..3);
+                let required = proptest::collection::btree_set("[ab]", 0..2);
+                prop_oneof![
+                    (properties, required, inner.clone()).prop_map(
+                        |(p, r, others)| json!({ "properties": p, "required": r, "additionalProperties": others })
+                    ),
+                    inner.clone().prop_map(|items| json!({ "items": items })),
+                    (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({ "anyOf": [a, b] })),
+                    (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({ "prefixItems": [a], "items": b })),
+                    inner.prop_map(|not| json!({ "not": not })),
+                ]
+            })
+        }
+
+        fn data() -> impl Strategy<Value = Value> {
+            let leaf = prop_oneof![Just(json!(null)), (0..4).prop_map(Into::into), Just(json!("x")), Just(json!(1.5))];
+            leaf.prop_recursive(3, 10, 3, |inner| {
+                prop_oneof![
+                    proptest::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
+                    proptest::collection::btree_map("[abc]", inner, 0..3).prop_map(|entries| json!(entries)),
+                ]
+            })
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig::with_cases(512))]
+            #[test]
+            fn as_wide_refuses_nothing(old in schema(), new in schema(), data in proptest::collection::vec(data(), 24)) {
+                if stricter(&old, &new).is_none() {
+                    let of = |schema: &Value| jsonschema::draft202012::new(schema).unwrap();
+                    let (before, after) = (of(&old), of(&new));
+                    for data in data {
+                        prop_assert!(!before.is_valid(&data) || after.is_valid(&data), "{} refuses {}", new, data);
+                    }
+                }
+            }
         }
     }
 
@@ -166,7 +292,8 @@ mod tests {
             (json!({ "properties": { "d": { "type": "string" } } }), "\"/properties/d/type\": any type"),
             (json!({ "properties": { "b": { "items": { "type": "null" } } } }), "\"/properties/b/items/type\""),
             (json!({ "additionalProperties": false }), "\"/additionalProperties\": nothing"),
-            (json!({ "not": {} }), "\"/not\": it is new"),
+            (json!({ "not": {} }), "it has \"not\""),
+            (json!({ "multipleOf": 2 }), "\"/multipleOf\": it is new"),
             (json!({ "$ref": "#/$defs/a" }), "it has a $ref"),
             (json!(false), "nothing is accepted"),
         ] {

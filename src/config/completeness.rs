@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::declaration::TypeDeclaration;
+use super::declaration::{SchemaRef, TypeDeclaration, Upcast};
 use super::fault::Gap;
 use super::nearest::nearest;
 use crate::event::{EventType, Name, TreeScope};
@@ -13,6 +13,8 @@ use crate::event::{EventType, Name, TreeScope};
 pub(super) struct Known {
     pub(super) declaration: TypeDeclaration,
     pub(super) retired: bool,
+    /// The schemas and upcasts that it had before. Trees that still declare them are behind, and change nothing.
+    pub(super) past: (Vec<SchemaRef>, Vec<Upcast>),
 }
 
 /// The catalogue of one application.
@@ -47,6 +49,8 @@ pub(super) fn prove<E>(
     lacking: impl FnOnce(&[&EventType]) -> Result<Vec<(TreeScope, EventType)>, E>,
 ) -> Result<Result<Proof, Vec<Gap>>, E> {
     let (mut proof, mut gaps) = (Proof::default(), Vec::new());
+    // What is new in what the candidates declare, by type.
+    let mut declared: BTreeMap<EventType, TypeDeclaration> = BTreeMap::new();
     let retired = |event_type: &EventType| catalogue.get(event_type).is_some_and(|known| known.retired);
     let mut required: BTreeSet<&EventType> =
         catalogue.iter().filter(|(_, known)| !known.retired).map(|(event_type, _)| event_type).collect();
@@ -56,19 +60,38 @@ pub(super) fn prove<E>(
                 let warning =
                     format!("{}: types.json names the retired type {}", candidate.tree, declaration.event_type);
                 proof.warnings.push(warning);
-            } else if required.insert(&declaration.event_type) {
-                proof.added.push((application.clone(), declaration.clone()));
-            } else {
-                match proof.added.iter().find(|(_, added)| added.event_type == declaration.event_type) {
-                    Some((_, added)) if declaration.says_other_than(added) => {
-                        let (tree, event_type) = (candidate.tree.clone(), declaration.event_type.clone());
-                        gaps.push(Gap::Contradicted { tree, event_type });
-                    }
-                    Some(_) => {}
-                    None => proof.changed.extend(changed(application, catalogue, declaration)),
+                continue;
+            }
+            required.insert(&declaration.event_type);
+            let (new, behind) = match catalogue.get(&declaration.event_type) {
+                None => (Some(declaration.clone()), false),
+                Some(known) => known.news(declaration),
+            };
+            if behind {
+                let warning = format!(
+                    "{}: types.json has an older schema or upcast of {}; the one in use stays",
+                    candidate.tree, declaration.event_type
+                );
+                proof.warnings.push(warning);
+            }
+            let Some(new) = new else { continue };
+            match declared.get_mut(&new.event_type) {
+                Some(other) if other.contradicts(&new) => {
+                    let (tree, event_type) = (candidate.tree.clone(), new.event_type);
+                    gaps.push(Gap::Contradicted { tree, event_type });
                 }
+                Some(other) => {
+                    other.description = other.description.take().or(new.description);
+                    other.schema = other.schema.take().or(new.schema);
+                    other.upcast = other.upcast.take().or(new.upcast);
+                }
+                None => drop(declared.insert(new.event_type.clone(), new)),
             }
         }
+    }
+    for (event_type, declaration) in declared {
+        let of = if catalogue.contains_key(&event_type) { &mut proof.changed } else { &mut proof.added };
+        of.push((application.clone(), declaration));
     }
     for candidate in candidates {
         let missing: Vec<&EventType> =
@@ -102,20 +125,30 @@ pub(super) fn prove<E>(
     Ok(if gaps.is_empty() { Ok(proof) } else { Err(gaps) })
 }
 
-/// A known type that is declared with another schema or upcast than it has.
-fn changed(
-    application: &Name,
-    catalogue: &Catalogue,
-    declaration: &TypeDeclaration,
-) -> Option<(Name, TypeDeclaration)> {
-    let known = &catalogue.get(&declaration.event_type)?.declaration;
-    declaration.says_other_than(known).then(|| (application.clone(), declaration.clone()))
+impl Known {
+    /// What is new in a declaration of this type; and whether it says something that was in use before, and isn't any more.
+    pub(super) fn news(&self, declaration: &TypeDeclaration) -> (Option<TypeDeclaration>, bool) {
+        let mut new = declaration.clone();
+        let (schemas, upcasts) = &self.past;
+        let known = &self.declaration;
+        let old_schema =
+            new.schema.is_some() && new.schema != known.schema && new.schema.iter().all(|s| schemas.contains(s));
+        let old_upcast =
+            new.upcast.is_some() && new.upcast != known.upcast && new.upcast.iter().all(|u| upcasts.contains(u));
+        if old_schema {
+            new.schema = None;
+        }
+        if old_upcast {
+            new.upcast = None;
+        }
+        let differs = new.says_other_than(known);
+        (differs.then_some(new), old_schema || old_upcast)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::declaration::Upcast;
     use proptest::prelude::*;
 
     fn event_type(text: &str) -> EventType {
@@ -131,7 +164,11 @@ mod tests {
     }
 
     fn known(types: &[(&str, bool)]) -> Catalogue {
-        let known = |t: &str, retired| Known { declaration: TypeDeclaration::of(event_type(t)), retired };
+        let known = |t: &str, retired| Known {
+            declaration: TypeDeclaration::of(event_type(t)),
+            retired,
+            past: Default::default(),
+        };
         types.iter().map(|(t, retired)| (event_type(t), known(t, *retired))).collect()
     }
 
@@ -201,8 +238,17 @@ mod tests {
         trees[1].types[0] = schema(".");
         let gaps = prove(&known(&[]), &trees.each_ref(), &[]).unwrap_err();
         assert!(matches!(&gaps[..], [Gap::Contradicted { tree, .. }] if tree.to_string() == "b/loans"), "{gaps:?}");
-        let proof = prove(&known(&[("A_B_C_D_2", false)]), &[&trees[0]], &[]).unwrap();
+        let mut catalogue = known(&[("A_B_C_D_2", false)]);
+        let proof = prove(&catalogue, &[&trees[0]], &[]).unwrap();
         assert_eq!((proof.added.len(), proof.changed.len()), (0, 1));
+        let gaps = prove(&catalogue, &trees.each_ref(), &[]).unwrap_err();
+        assert!(matches!(&gaps[..], [Gap::Contradicted { .. }]), "of a known type as well: {gaps:?}");
+        // One that was in use before and isn't any more is behind, and changes nothing.
+        let in_use = catalogue.get_mut("A_B_C_D_2").unwrap();
+        in_use.declaration = trees[1].types[0].clone();
+        in_use.past.1.push(Upcast::Jq(".data".to_owned()));
+        let proof = prove(&catalogue, &trees.each_ref(), &[]).unwrap();
+        assert_eq!((proof.changed.len(), proof.warnings.len()), (0, 1));
     }
 
     proptest! {

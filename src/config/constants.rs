@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 /// The most constants that a tree may have.
 pub const MAX_CONSTANTS: usize = 1000;
+/// The most that all constants of a tree may be together, as JSON text, in bytes; those of the trees that it extends
+/// included.
+pub const MAX_CONSTANTS_LEN: usize = 64 << 10;
 
 /// Constants by name, each as the JSON text that it was written as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

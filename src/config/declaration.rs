@@ -27,6 +27,12 @@ impl TypeDeclaration {
         Self { event_type, description: None, schema: None, upcast: None }
     }
 
+    /// Whether both state a schema or an upcast, and not the same.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let schemas = self.schema.is_some() && other.schema.is_some() && self.schema != other.schema;
+        schemas || (self.upcast.is_some() && other.upcast.is_some() && self.upcast != other.upcast)
+    }
+
     /// Whether it states a schema or an upcast that is another one than `known` has.
     pub(super) fn says_other_than(&self, known: &Self) -> bool {
         (self.schema.is_some() && self.schema != known.schema) || (self.upcast.is_some() && self.upcast != known.upcast)

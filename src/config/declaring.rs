@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::catalog::Catalog;
+use super::constants::Constants;
 use super::declaration::{TypeDeclaration, Upcast};
 use super::document::DocumentId;
 use super::fault::{ConfigError, Gap};
@@ -42,7 +43,7 @@ impl Catalog {
                 Some(_) => {}
             }
             if let Some(Upcast::Jq(text)) = &declaration.upcast
-                && let Err(fault) = (inner.expressions)(text, None)
+                && let Err(fault) = (inner.expressions)(text, Some(&Constants::default()))
             {
                 let event_type = declaration.event_type.clone();
                 return Err(ConfigError::Upcast { event_type, what: fault.what, expected: fault.expected });

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::catalog::Catalog;
+use super::declaration::TypeDeclaration;
 use super::document::{Document, DocumentId, HandlerSpec, QueueOptions};
 use super::fault::ConfigError;
 use super::tree::canonical_path;
@@ -38,6 +39,11 @@ pub struct Difference {
     pub queues: BTreeMap<Name, Change>,
     /// Constants that differ: the JSON text before and after.
     pub constants: BTreeMap<String, Values>,
+    /// Types that it declares and the catalogue doesn't have so: new ones, and those with another schema or upcast.
+    pub types: BTreeMap<EventType, Change>,
+    /// The tree that it extends, with its revision, where that is another one than before: before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extends: Option<Values>,
     /// How many documents are the same.
     pub same: usize,
 }
@@ -80,10 +86,13 @@ pub struct HandlerChange {
 }
 
 /// One side of a comparison.
+#[derive(Default)]
 struct Side {
     documents: BTreeMap<EventType, (DocumentId, String)>,
     queues: BTreeMap<Name, QueueOptions>,
     constants: BTreeMap<String, String>,
+    types: Vec<TypeDeclaration>,
+    extends: Option<String>,
 }
 
 impl Catalog {
@@ -106,7 +115,13 @@ impl Catalog {
         let inherited = read.inherited.iter().map(|(t, placed)| (t.clone(), (placed.id, placed.path(t))));
         let own = read.documents.iter().map(|(t, document)| (t.clone(), (document.id, document.file.clone())));
         let documents = inherited.chain(own).collect();
-        let after = Side { documents, queues: read.queues.clone(), constants: read.constants.0.clone() };
+        let after = Side {
+            documents,
+            queues: read.queues.clone(),
+            constants: read.constants.0.clone(),
+            types: read.declarations.types.clone(),
+            extends: read.extends.as_ref().map(|(tree, revision, _)| format!("{tree}@{revision}")),
+        };
         let given = read.documents.into_values().map(|document| (document.id, document.document)).collect();
         self.difference(tree, None, &after, &given)
     }
@@ -116,7 +131,10 @@ impl Catalog {
         let documents = derived.routes(revision)?.into_iter();
         let documents = documents.map(|(t, placed)| (t.clone(), (placed.id, placed.path(&t)))).collect();
         let (queues, constants) = ((*derived.queues(revision)?).clone(), derived.constants(revision)?.0);
-        Ok(Side { documents, queues, constants })
+        let info = derived.revision(revision)?;
+        let types = info.as_ref().map(|info| derived.declarations(info)).transpose()?.unwrap_or_default();
+        let extends = info.and_then(|info| Some(format!("{}@{}", info.extends?, info.extended?)));
+        Ok(Side { documents, queues, constants, types, extends })
     }
 
     fn difference(
@@ -129,7 +147,7 @@ impl Catalog {
         let active = self.active(tree)?;
         let before = match active {
             Some(active) => self.side(active)?,
-            None => Side { documents: BTreeMap::new(), queues: BTreeMap::new(), constants: BTreeMap::new() },
+            None => Side::default(),
         };
         let document = |id: DocumentId| match given.get(&id) {
             Some(document) => Ok(document.clone()),
@@ -153,6 +171,9 @@ impl Catalog {
             active,
             revision,
             same: after.documents.len() - changed,
+            types: self.new_types(tree, &after.types)?,
+            extends: (before.extends != after.extends)
+                .then(|| Values { before: before.extends.clone(), after: after.extends.clone() }),
             documents,
             queues: changes(&before.queues, &after.queues, |a, b| a == b).into_iter().collect(),
             constants,
@@ -160,10 +181,28 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// The types that a tree declares and the catalogue of its application doesn't have so.
+    fn new_types(
+        &self,
+        tree: &TreeScope,
+        declared: &[TypeDeclaration],
+    ) -> Result<BTreeMap<EventType, Change>, ConfigError> {
+        let catalogue = self.inner.derived.catalogue(tree.application())?;
+        let change = |declaration: &TypeDeclaration| match catalogue.get(&declaration.event_type) {
+            None => Some((declaration.event_type.clone(), Change::Added)),
+            Some(known) if known.retired => None,
+            Some(known) => known.news(declaration).0.map(|new| (new.event_type, Change::Changed)),
+        };
+        Ok(declared.iter().filter_map(change).collect())
+    }
+}
+
 impl Difference {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.documents.is_empty() && self.queues.is_empty() && self.constants.is_empty()
+        let tree = self.documents.is_empty() && self.queues.is_empty() && self.constants.is_empty();
+        tree && self.types.is_empty() && self.extends.is_none()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A revision as a folder again, byte for byte as it was imported.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use serde::Serialize;
 
@@ -45,6 +45,10 @@ impl Catalog {
         for (path, id) in &files {
             let missing = ConfigError::Damaged { place: format!("catalog.redb, document {id}"), what: "it is missing" };
             let bytes = self.inner.derived.document(*id)?.ok_or(missing)?;
+            if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
+                let what = "a file whose path leaves its tree";
+                return Err(ConfigError::Damaged { place: format!("catalog.redb, revision {revision}"), what });
+            }
             let file = dir.join(path);
             if let Some(folder) = file.parent() {
                 fs::create_dir_all(folder).map_err(ConfigError::io(folder))?;

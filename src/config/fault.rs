@@ -99,7 +99,7 @@ pub enum Gap {
         application: Name,
         /// The type.
         event_type: EventType,
-        /// The type that is missing; `None` for a first version, which nothing comes before.
+        /// The type that is missing, or has no upcast itself; `None` for a first version, which nothing comes before.
         before: Option<EventType>,
     },
 }
@@ -140,8 +140,8 @@ impl fmt::Display for Gap {
                 f.write_str("expected one that accepts as much, or a type with the next version")
             }
             Self::Upcast { application, event_type, before: Some(before) } => {
-                write!(f, "{application}: {event_type} has an upcast, from {before}, which is not in the catalogue; ")?;
-                f.write_str("expected that type, or no upcast")
+                write!(f, "{application}: {event_type} has an upcast, from {before}, which is not in the catalogue, ")?;
+                f.write_str("or has none itself though there is a version before it; expected a chain without holes")
             }
             Self::Upcast { application, event_type, before: None } => {
                 write!(f, "{application}: {event_type} has an upcast and is of the first version; expected none")

@@ -10,14 +10,13 @@ use super::completeness::{Candidate, Proof};
 use super::constants::Constants;
 use super::document::{Document, DocumentId};
 use super::fault::{ConfigError, Fault};
-use super::look_up::MAX_BASES;
 use super::records::{Placed, Record, Revision, identity};
 use super::report::{Checked, Imported, Unbound};
 use super::tree::{self, Base, Beside, Tree};
 use crate::event::{EventType, TreeScope};
 
 /// How many trees may extend each other in a row.
-pub const MAX_EXTENDS: usize = MAX_BASES - 1;
+pub const MAX_EXTENDS: usize = 16;
 /// How many bytes of documents go into one append.
 const BYTES_PER_APPEND: usize = 8 << 20;
 
@@ -117,13 +116,10 @@ impl Catalog {
                 let what = format!("{extended} is a tree of another application");
                 return wrong(what, "a tree of the same application");
             }
-            let behind = inner.derived.extended_by(*revision)?;
-            if extended == tree || behind.contains(tree) {
-                return wrong(format!("{tree} would extend itself"), "a tree that doesn't extend this one");
-            }
-            if behind.len() + 1 > MAX_EXTENDS {
-                let what = format!("{extended} is the last of {} trees that extend each other", behind.len() + 1);
-                return wrong(what, &format!("at most MAX_EXTENDS = {MAX_EXTENDS}"));
+            let mut behind = inner.derived.extended_by(*revision)?;
+            behind.insert(0, extended.clone());
+            if let Err((what, expected)) = may_extend(tree, &behind) {
+                return wrong(what, &expected);
             }
         }
         Ok(read)
@@ -147,6 +143,18 @@ impl Catalog {
     }
 }
 
+/// Whether a tree may extend these, one behind the other; else what is wrong and what would be right.
+pub(super) fn may_extend(tree: &TreeScope, behind: &[TreeScope]) -> Result<(), (String, String)> {
+    if behind.contains(tree) {
+        return Err((format!("{tree} would extend itself"), "a tree that doesn't extend this one".to_owned()));
+    }
+    if behind.len() > MAX_EXTENDS {
+        let what = format!("{tree} would extend {} trees, one behind the other", behind.len());
+        return Err((what, format!("at most MAX_EXTENDS = {MAX_EXTENDS}")));
+    }
+    Ok(())
+}
+
 impl Inner {
     /// What a tree has to give to one that extends it.
     pub(super) fn base(&self, tree: &TreeScope) -> Result<Option<Base>, ConfigError> {
@@ -160,6 +168,7 @@ impl Inner {
             documents: self.derived.routes(revision)?,
             queues: (*self.derived.queues(revision)?).clone(),
             constants: self.derived.constants(revision)?,
+            behind: self.derived.extended_by(revision)?,
         })
     }
 

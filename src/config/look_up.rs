@@ -12,6 +12,7 @@ use super::declaration::TypeDeclaration;
 use super::derived::Derived;
 use super::document::{DocumentId, QueueOptions};
 use super::fault::ConfigError;
+use super::importing::MAX_EXTENDS;
 use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
 use super::records::Placed;
 use super::root_files;
@@ -24,9 +25,9 @@ use super::tree::canonical_path;
 use super::types_file::{self, Reading};
 use crate::event::{EventType, Name, TreeScope};
 
-/// The most revisions that one has its documents from, one behind the other: those of trees that extend each other, and one
-/// that saves space.
-pub(super) const MAX_BASES: usize = 17;
+/// The most revisions in a row of which each has documents from the next: a tree, those that it extends one behind the
+/// other, and one that saves space.
+const MAX_CHAIN: usize = MAX_EXTENDS + 2;
 
 /// Queues by name.
 pub(super) type Queues = BTreeMap<Name, QueueOptions>;
@@ -54,7 +55,8 @@ impl Derived {
             if retired_at.is_some() {
                 snapshot.retired.insert((name("types", application)?, event_type.to_owned()));
             } else if let Some(schema) = schema {
-                snapshot.schemas.insert((name("types", application)?, event_type.to_owned()), schema);
+                let of_application = snapshot.schemas.entry(name("types", application)?).or_default();
+                of_application.insert(event_type.to_owned(), schema);
             }
         }
         Ok(snapshot)
@@ -88,26 +90,35 @@ impl Derived {
         document(&self.read()?, id)
     }
 
+    /// The bytes of a file that a revision names.
+    pub(super) fn file(&self, id: DocumentId) -> Result<Bytes, ConfigError> {
+        file(&self.read()?, id)
+    }
+
     /// The document of a type in a revision, and where it stands.
     pub(super) fn route(&self, revision: u32, event_type: &str) -> Result<Option<Placed>, ConfigError> {
         let read = self.read()?;
         let routes = read.open_table(ROUTES).map_err(failed)?;
-        let mut next = Some(revision);
-        for _ in 0..MAX_BASES {
-            let Some(revision) = next else { return Ok(None) };
+        let mut chain = Chain::new(&read, revision);
+        while let Some(revision) = chain.revision() {
             if let Some(value) = routes.get((revision, event_type)).map_err(failed)? {
                 return placed(value.value());
             }
-            next = stored(&read, revision)?.and_then(|stored| stored.base);
+            chain.advance()?;
         }
-        Err(damaged("revisions", "a revision with too many bases"))
+        Ok(None)
     }
 
     /// All documents of a revision.
     pub(super) fn routes(&self, revision: u32) -> Result<BTreeMap<EventType, Placed>, ConfigError> {
         let read = self.read()?;
         let mut found = BTreeMap::new();
-        for revision in chain(&read, revision)?.into_iter().rev() {
+        let (mut revisions, mut chain) = (Vec::new(), Chain::new(&read, revision));
+        while let Some(revision) = chain.revision() {
+            revisions.push(revision);
+            chain.advance()?;
+        }
+        for revision in revisions.into_iter().rev() {
             for (event_type, place) in said(&read, revision)? {
                 match place {
                     Some(place) => found.insert(event_type, place),
@@ -145,9 +156,9 @@ impl Derived {
     /// The trees that a revision's tree extends, directly and behind that.
     pub(super) fn extended_by(&self, revision: u32) -> Result<Vec<TreeScope>, ConfigError> {
         let read = self.read()?;
-        let mut trees = Vec::new();
-        for revision in chain(&read, revision)? {
-            if let Some(tree) = stored(&read, revision)?.and_then(|stored| stored.extends) {
+        let (mut trees, mut chain) = (Vec::new(), Chain::new(&read, revision));
+        while chain.revision().is_some() {
+            if let Some(tree) = chain.advance()?.and_then(|stored| stored.extends) {
                 trees.push(word("revisions", &tree)?);
             }
         }
@@ -255,7 +266,8 @@ impl Derived {
                 break;
             }
             let event_type = word("types", event_type)?;
-            let StoredType { description, schema, upcast, declared_at, retired_at } = decode("types", stored.value())?;
+            let StoredType { description, schema, upcast, declared_at, retired_at, .. } =
+                decode("types", stored.value())?;
             found.push(TypeInfo { event_type, description, schema, upcast, declared_at, retired_at });
         }
         Ok(found)
@@ -263,12 +275,18 @@ impl Derived {
 
     /// The catalogue of an application, as the proof of completeness needs it.
     pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
-        let known = |info: TypeInfo| {
+        let read = self.read()?;
+        let types = read.open_table(TYPES).map_err(failed)?;
+        let mut catalogue = Catalogue::new();
+        for info in self.types(application)? {
             let TypeInfo { event_type, description, schema, upcast, retired_at, .. } = info;
+            let stored = types.get((application.as_str(), event_type.as_str())).map_err(failed)?;
+            let past = stored.map(|stored| decode::<StoredType>("types", stored.value())).transpose()?;
+            let past = past.map(|past| (past.past_schemas, past.past_upcasts)).unwrap_or_default();
             let declaration = TypeDeclaration { event_type: event_type.clone(), description, schema, upcast };
-            (event_type, Known { declaration, retired: retired_at.is_some() })
-        };
-        Ok(self.types(application)?.into_iter().map(known).collect())
+            catalogue.insert(event_type, Known { declaration, retired: retired_at.is_some(), past });
+        }
+        Ok(catalogue)
     }
 }
 
@@ -289,30 +307,47 @@ fn stored(read: &ReadTransaction, revision: u32) -> Result<Option<StoredRevision
     stored.map(|stored| decode("revisions", stored.value())).transpose()
 }
 
-/// The revisions that one has its documents from, itself first.
-fn chain(read: &ReadTransaction, revision: u32) -> Result<Vec<u32>, ConfigError> {
-    let mut revisions = vec![revision];
-    let mut next = stored(read, revision)?.and_then(|stored| stored.base);
-    while let Some(revision) = next {
-        if revisions.len() > MAX_BASES {
+/// A walk over a revision and those that it has its documents from.
+struct Chain<'a> {
+    read: &'a ReadTransaction,
+    next: Option<u32>,
+    steps: usize,
+}
+
+impl<'a> Chain<'a> {
+    fn new(read: &'a ReadTransaction, revision: u32) -> Self {
+        Self { read, next: Some(revision), steps: 0 }
+    }
+
+    /// The revision that is reached; `None` behind the last.
+    fn revision(&self) -> Option<u32> {
+        self.next
+    }
+
+    /// Goes to the next one, and gives what is stored of this one.
+    fn advance(&mut self) -> Result<Option<StoredRevision>, ConfigError> {
+        let Some(revision) = self.next.take() else { return Ok(None) };
+        self.steps += 1;
+        if self.steps > MAX_CHAIN {
             return Err(damaged("revisions", "a revision with too many bases"));
         }
-        revisions.push(revision);
-        next = stored(read, revision)?.and_then(|stored| stored.base);
+        let stored = stored(self.read, revision)?;
+        self.next = stored.as_ref().and_then(|stored| stored.base);
+        Ok(stored)
     }
-    Ok(revisions)
 }
 
 /// A file of a revision and of those that its tree extends, the nearest first.
 fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec<DocumentId>, ConfigError> {
-    let (mut found, mut next) = (Vec::new(), Some(revision));
-    for _ in 0..=MAX_BASES {
-        let Some(revision) = next else { return Ok(found) };
-        let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
+    let (mut found, mut chain) = (Vec::new(), Chain::new(read, revision));
+    while chain.revision().is_some() {
+        let stored = chain.advance()?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
         found.extend(stored.files.iter().find(|(known, _)| known == path).map(|(_, id)| DocumentId(*id)));
-        next = stored.base.filter(|_| stored.extends.is_some());
+        if stored.extends.is_none() {
+            break;
+        }
     }
-    Err(damaged("revisions", "a revision with too many bases"))
+    Ok(found)
 }
 
 /// An active revision, as routing needs it.

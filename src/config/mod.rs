@@ -43,7 +43,7 @@ pub use activating::ActivateOptions;
 pub use catalog::{Bindings, Catalog};
 pub(crate) use check::{CATALOG_FILE, catalog_reflects, differing_table};
 pub(crate) use constants::Constants;
-pub use constants::MAX_CONSTANTS;
+pub use constants::{MAX_CONSTANTS, MAX_CONSTANTS_LEN};
 pub use declaration::{SchemaFormat, SchemaRef, TypeDeclaration, Upcast};
 pub use difference::{Change, Difference, DocumentChange, HandlerChange, Values};
 pub use document::{

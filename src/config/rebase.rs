@@ -1,14 +1,18 @@
 //! Trees that extend another, made anew from a newer revision of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::catalog::Inner;
-use super::fault::ConfigError;
+use super::fault::{ConfigError, Fault};
+use super::importing::may_extend;
 use super::parse_document::{self, Surroundings};
 use super::records::{By, Placed, Revision, identity};
-use super::root_files::{self, TreeFile};
-use super::tree::Base;
+use super::root_files;
+use super::tree::{Base, too_many};
 use crate::event::{EventType, TreeScope};
+
+/// What is said of a root file that was read when it was imported, and can't be now.
+const UNREADABLE: &str = "a root file that can't be read";
 
 /// A revision that isn't recorded yet, with the types that it has documents for.
 pub(super) type Rebased = (Revision, BTreeMap<EventType, Option<String>>);
@@ -34,24 +38,32 @@ pub(super) fn all(
         else {
             continue;
         };
+        let mut behind = base.behind.clone();
+        behind.insert(0, extends.clone());
+        if let Err((what, expected)) = may_extend(&tree, &behind) {
+            faults.push(Fault { file: format!("{tree}: tree.json"), line: 1, column: 1, what, expected });
+            continue;
+        }
         let own = inner.derived.own_routes(active)?;
-        let removed = match info.files.get("tree.json").map(|id| inner.derived.document(*id)).transpose()?.flatten() {
-            Some(bytes) => {
-                root_files::tree("tree.json", &bytes).map(|file: TreeFile| file.removed()).unwrap_or_default()
-            }
-            None => Default::default(),
+        let file = |name: &str| info.files.get(name).map(|id| inner.derived.file(*id)).transpose();
+        let unreadable =
+            |_| ConfigError::Damaged { place: format!("catalog.redb, revision {active}"), what: UNREADABLE };
+        let removed = match file("tree.json")? {
+            Some(bytes) => root_files::tree("tree.json", &bytes).map_err(unreadable)?.removed(),
+            None => BTreeSet::new(),
         };
-        let mut next = Base { revision: number, ..base.clone() };
+        let mut next = Base { revision: number, behind, ..base.clone() };
         next.documents.retain(|event_type, _| !removed.contains(event_type));
         next.documents.extend(own.iter().map(|(event_type, placed)| (event_type.clone(), placed.clone())));
-        if let Some(id) = info.files.get("queues.json") {
-            let bytes = inner.derived.document(*id)?.unwrap_or_default();
-            next.queues.extend(root_files::queues("queues.json", &bytes).unwrap_or_default());
+        if let Some(bytes) = file("queues.json")? {
+            next.queues.extend(root_files::queues("queues.json", &bytes).map_err(unreadable)?);
         }
-        if let Some(id) = info.files.get("constants.json") {
-            let bytes = inner.derived.document(*id)?.unwrap_or_default();
-            next.constants = root_files::constants("constants.json", &bytes).unwrap_or_default().over(&next.constants);
+        if let Some(bytes) = file("constants.json")? {
+            let own = root_files::constants("constants.json", &bytes).map_err(unreadable)?;
+            next.constants = own.over(&next.constants);
         }
+        let named = |fault: Fault| Fault { file: format!("{tree}: {}", fault.file), ..fault };
+        faults.extend(too_many(&next.constants).map(named));
         faults.extend(faults_of(inner, &tree, &own, &next)?);
         let types = next.documents.keys().map(|event_type| (event_type.clone(), None)).collect();
         let identity = identity(&tree, Some((extends, base.revision)), &own, &info.files);
@@ -85,10 +97,10 @@ fn faults_of(
     tree: &TreeScope,
     own: &BTreeMap<EventType, Placed>,
     beside: &Base,
-) -> Result<Vec<super::Fault>, ConfigError> {
+) -> Result<Vec<Fault>, ConfigError> {
     let mut faults = Vec::new();
     for (event_type, placed) in own {
-        let bytes = inner.derived.document(placed.id)?.unwrap_or_default();
+        let bytes = inner.derived.file(placed.id)?;
         let surroundings = Surroundings {
             expressions: inner.expressions,
             queues: Some(&beside.queues),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::constants::{self, Constants, MAX_CONSTANTS};
+use super::constants::{self, Constants};
 use super::document::QueueOptions;
 use super::fault::Fault;
 use super::json::{Source, Value};
@@ -40,10 +40,6 @@ pub(super) fn constants(file: &str, bytes: &[u8]) -> Result<Constants, Vec<Fault
             wrong_kind(&mut source, &node, "the list of constants", "an object of names and values");
             return Err(source.faults);
         };
-        if entries.len() > MAX_CONSTANTS {
-            let what = format!("there are {} constants", entries.len());
-            source.fault(node.offset, what, format!("at most MAX_CONSTANTS = {MAX_CONSTANTS}"));
-        }
         for (key, node) in entries {
             if constants::is_name(&key.text) {
                 constants.0.insert(key.text.clone(), source.slice(node).to_owned());

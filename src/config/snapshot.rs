@@ -27,7 +27,7 @@ pub(crate) struct Snapshot {
     variants: HashMap<(Option<Name>, Name), BTreeSet<Option<Name>>>,
     pub(super) retired: HashSet<(Name, String)>,
     /// The types that have a schema.
-    pub(super) schemas: HashMap<(Name, String), SchemaRef>,
+    pub(super) schemas: HashMap<Name, HashMap<String, SchemaRef>>,
     /// The types that data of the version before are lifted to.
     pub(super) upcasts: HashMap<(Name, String), Upcast>,
 }
@@ -65,10 +65,7 @@ impl Snapshot {
 
     /// The schema of a type, where it has one.
     pub(crate) fn schema(&self, application: &Name, event_type: &str) -> Option<&SchemaRef> {
-        if self.schemas.is_empty() {
-            return None;
-        }
-        self.schemas.get(&(application.clone(), event_type.to_owned()))
+        self.schemas.get(application)?.get(event_type)
     }
 
     /// How data of the version before are lifted to a type, where they are.

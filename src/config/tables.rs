@@ -71,6 +71,9 @@ pub(super) struct StoredType {
     pub(super) description: Option<String>,
     pub(super) schema: Option<SchemaRef>,
     pub(super) upcast: Option<Upcast>,
+    /// Those that it had before.
+    pub(super) past_schemas: Vec<SchemaRef>,
+    pub(super) past_upcasts: Vec<Upcast>,
     pub(super) declared_at: i64,
     pub(super) retired_at: Option<i64>,
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::constants::Constants;
+use super::constants::{Constants, MAX_CONSTANTS, MAX_CONSTANTS_LEN};
 use super::document::{Document, DocumentId, MAX_FILE_LEN, QueueOptions, Target};
 use super::fault::{ConfigError, ExpressionCheck, Fault};
 use super::parse_document::{self, Surroundings};
@@ -54,6 +54,8 @@ pub(super) struct Base {
     pub(super) documents: BTreeMap<EventType, Placed>,
     pub(super) queues: BTreeMap<Name, QueueOptions>,
     pub(super) constants: Constants,
+    /// The trees that it extends itself, one behind the other.
+    pub(super) behind: Vec<TreeScope>,
 }
 
 /// What a tree is read beside.
@@ -155,6 +157,7 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
         tree.inherited.remove(&event_type);
         tree.documents.insert(event_type, TreeDocument { file, bytes, id, document });
     }
+    faults.extend(shared.constants.as_ref().and_then(too_many));
     if faults.is_empty() {
         tree.queues = shared.queues.unwrap_or_default();
         tree.constants = shared.constants.unwrap_or_default();
@@ -233,7 +236,7 @@ fn inherit(
     place: Fault,
     faults: &mut Vec<Fault>,
 ) {
-    let Base { revision, documents, queues, constants } = base;
+    let Base { revision, documents, queues, constants, .. } = base;
     for (event_type, place) in remove {
         if !documents.contains_key(event_type) {
             let what = format!("{extended}, revision {revision}, has no document for {event_type}");
@@ -248,6 +251,21 @@ fn inherit(
     shared.constants = shared.constants.take().map(|own| own.over(&constants));
     tree.inherited = documents.into_iter().filter(|(event_type, _)| !remove.contains_key(event_type)).collect();
     tree.extends = Some((extended, revision, place));
+}
+
+/// Constants that are more than a tree may have, with those of the trees that it extends.
+pub(super) fn too_many(constants: &Constants) -> Option<Fault> {
+    let (count, length) = (constants.names().count(), constants.to_json().len());
+    let wrong = |what: String, expected: String| Some(fault("constants.json", what, expected));
+    if count > MAX_CONSTANTS {
+        let what = format!("there are {count} constants, with those of the trees that this one extends");
+        return wrong(what, format!("at most MAX_CONSTANTS = {MAX_CONSTANTS}"));
+    }
+    if length > MAX_CONSTANTS_LEN {
+        let what = format!("the constants are {length} bytes, with those of the trees that this one extends");
+        return wrong(what, format!("at most MAX_CONSTANTS_LEN = {MAX_CONSTANTS_LEN} bytes"));
+    }
+    None
 }
 
 fn fault(file: &str, what: impl Into<String>, expected: impl Into<String>) -> Fault {

@@ -126,6 +126,7 @@ impl Reader<'_> {
         let document = DocumentId::of(&text);
         let found = SchemaRef { format, document, name };
         if !matches!(self.reading, Reading::Again)
+            && !self.found.types.iter().any(|known| known.schema.as_ref() == Some(&found))
             && let Err(schema::Unusable { what, expected }) = schema::check(&found, &text)
         {
             self.source.fault(node.offset, what, expected);

@@ -32,12 +32,20 @@ pub(super) fn gaps<'a>(
 ) -> impl Iterator<Item = Gap> {
     let declared: Vec<&TypeDeclaration> = declared.collect();
     let new: BTreeSet<&EventType> = declared.iter().map(|declaration| &declaration.event_type).collect();
+    let known = |event_type: &EventType| catalogue.contains_key(event_type) || new.contains(event_type);
+    let is_lifted_to = |event_type: &EventType| {
+        let of_catalogue = catalogue.get(event_type).is_some_and(|known| known.declaration.upcast.is_some());
+        of_catalogue || declared.iter().any(|new| new.event_type == *event_type && new.upcast.is_some())
+    };
     let gap = |declaration: &&TypeDeclaration| {
         declaration.upcast.as_ref()?;
         let before = before(&declaration.event_type);
-        let known = before.as_ref().is_some_and(|t| catalogue.contains_key(t) || new.contains(t));
+        // The version before is there, and what is before that is lifted to it: no chain has a hole.
+        let whole = before
+            .as_ref()
+            .is_some_and(|t| known(t) && (is_lifted_to(t) || !self::before(t).is_some_and(|earlier| known(&earlier))));
         let (application, event_type) = (application.clone(), declaration.event_type.clone());
-        (!known).then_some(Gap::Upcast { application, event_type, before })
+        (!whole).then_some(Gap::Upcast { application, event_type, before })
     };
     declared.iter().filter_map(gap).collect::<Vec<_>>().into_iter()
 }
@@ -61,5 +69,8 @@ mod tests {
         assert_eq!(found(&[lifted("A_B_C_D_1")]), 1);
         assert_eq!(found(&[lifted("A_B_C_D_3")]), 1);
         assert_eq!(found(&[TypeDeclaration::of(of("A_B_C_D_2")), lifted("A_B_C_D_3")]), 0);
+        let (first, second) = (TypeDeclaration::of(of("A_B_C_D_1")), TypeDeclaration::of(of("A_B_C_D_2")));
+        assert_eq!(found(&[first.clone(), second, lifted("A_B_C_D_3")]), 1, "events of version 1 would stay behind");
+        assert_eq!(found(&[first, lifted("A_B_C_D_2"), lifted("A_B_C_D_3")]), 0);
     }
 }

@@ -43,13 +43,15 @@ impl Watch {
 fn walk(folder: &Path, files: &mut Files) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let kind = entry.file_type()?;
         if files.len() > MAX_TREE_FILES {
             return Ok(());
         }
-        // A file that goes while it is looked at has changed; the next look sees that it is gone.
-        if kind.is_dir() {
-            walk(&entry.path(), files)?;
+        // What goes while it is looked at has changed; the next look sees that it is gone.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            match walk(&entry.path(), files) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
         } else if let Ok(metadata) = fs::metadata(entry.path()) {
             files.insert(entry.path(), (metadata.len(), metadata.modified().ok()));
         }

@@ -16,12 +16,17 @@ impl Router {
     /// # Errors
     /// As [`route`](Self::route), and [`RouteError::Schema`].
     pub fn admit(&self, scope: &Scope, event: &Event) -> Result<Arc<Plan>, RouteError> {
-        let plan = self.route(scope, event.stated_variant(), event.event_type())?;
-        let snapshot = self.catalog().snapshot();
-        if let Some(schema) = snapshot.schema(scope.application(), event.event_type()) {
-            self.check_data(schema, event)?;
+        loop {
+            let snapshot = self.catalog().snapshot();
+            let plan = self.route(scope, event.stated_variant(), event.event_type())?;
+            // Plan and schema must be of one moment; an activation in between is rare.
+            if self.catalog().generation() == snapshot.generation() {
+                if let Some(schema) = snapshot.schema(scope.application(), event.event_type()) {
+                    self.check_data(schema, event)?;
+                }
+                return Ok(plan);
+            }
         }
-        Ok(plan)
     }
 
     fn check_data(&self, schema: &SchemaRef, event: &Event) -> Result<(), RouteError> {
@@ -36,6 +41,9 @@ impl Router {
     }
 
     fn validator(&self, schema: &SchemaRef) -> Result<Arc<Validator>, RouteError> {
+        if let Some(validator) = self.validators().read().peek(schema) {
+            return Ok(validator.clone());
+        }
         if let Some(validator) = self.validators().write().get(schema) {
             return Ok(validator);
         }

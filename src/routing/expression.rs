@@ -43,10 +43,12 @@ pub enum ExpressionError {
         expected: String,
     },
     /// The expression fails on this event.
-    #[error("expression {expression:?} fails: {message}")]
+    #[error("expression {expression:?} fails{place}: {message}", place = at(.place))]
     Failed {
         /// The expression, or its beginning.
         expression: String,
+        /// The line and column, both from 1, of the part that fails, where that can be told.
+        place: Option<(u32, u32)>,
         /// What went wrong, with the value that was met.
         message: String,
     },
@@ -77,7 +79,11 @@ pub struct Input {
 
 /// The constants of a tree as expressions see them, `$const`. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Constants(Val);
+pub struct Constants {
+    values: Val,
+    /// About how much memory they take, in bytes.
+    weight: usize,
+}
 
 impl Constants {
     /// Constants given as the text of a JSON object.
@@ -85,13 +91,19 @@ impl Constants {
     /// # Errors
     /// [`ExpressionError::Input`] where it is no JSON, or as for [`Input::of`].
     pub fn from_json(json: &[u8]) -> Result<Self, ExpressionError> {
-        json::parse(json).map(Self).map_err(|why| ExpressionError::Input { why })
+        let values = json::parse(json).map_err(|why| ExpressionError::Input { why })?;
+        // A value takes more than its text; `{}` takes nothing worth counting.
+        Ok(Self { values, weight: 8 * json.len().saturating_sub(2) })
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 }
 
 impl Default for Constants {
     fn default() -> Self {
-        Self(Val::Obj(Default::default()))
+        Self { values: Val::Obj(Default::default()), weight: 0 }
     }
 }
 
@@ -103,7 +115,7 @@ impl Input {
     pub fn of(event: &RecordedEvent, constants: &Constants) -> Result<Self, ExpressionError> {
         let json = serde_json::to_vec(&event.envelope()).map_err(|e| ExpressionError::Input { why: e.to_string() })?;
         match json::parse_valid(&json) {
-            Ok(envelope) => Ok(Self { envelope, constants: constants.0.clone() }),
+            Ok(envelope) => Ok(Self { envelope, constants: constants.values.clone() }),
             Err(why) => Err(ExpressionError::Input { why }),
         }
     }
@@ -114,7 +126,7 @@ impl Input {
     /// [`ExpressionError::Input`] where it is no JSON or as for [`of`](Self::of).
     pub fn from_json(json: &[u8]) -> Result<Self, ExpressionError> {
         match json::parse(json) {
-            Ok(envelope) => Ok(Self { envelope, constants: Constants::default().0 }),
+            Ok(envelope) => Ok(Self { envelope, constants: Constants::default().values }),
             Err(why) => Err(ExpressionError::Input { why }),
         }
     }
@@ -124,7 +136,7 @@ impl Input {
     /// The same envelope beside other constants.
     #[must_use]
     pub fn beside(&self, constants: &Constants) -> Self {
-        Self { envelope: self.envelope.clone(), constants: constants.0.clone() }
+        Self { envelope: self.envelope.clone(), constants: constants.values.clone() }
     }
 }
 
@@ -156,16 +168,20 @@ pub(crate) fn check_expression(source: &str, constants: Option<&config::Constant
 
 /// The compiled filter, and how deep the expression is. It may use these constants; any where they aren't known.
 fn compile(source: &str, constants: Option<&config::Constants>) -> Result<(Filter<Counted>, usize), Wrong> {
-    let compiled = stack::run(source.len() > stack::SHORT, || compile_here(source, constants));
+    let compiled = stack::run(source.len() > stack::SHORT, || compile_here(source, constants, false));
     compiled.unwrap_or_else(|| Err(Wrong::new(0, "there is no thread to compile it on", "a host that can start one")))
 }
 
-fn compile_here(source: &str, constants: Option<&config::Constants>) -> Result<(Filter<Counted>, usize), Wrong> {
+fn compile_here(
+    source: &str,
+    constants: Option<&config::Constants>,
+    marks: bool,
+) -> Result<(Filter<Counted>, usize), Wrong> {
     /// No name of an expression has a space in it.
     const MAIN: &str = "the expression";
     let arena = Arena::default();
     let (term, depth) = syntax::parse(source)?;
-    let body = Rewriter { source, arena: &arena, constants }.term(term)?;
+    let body = Rewriter { source, arena: &arena, constants, marks }.term(term)?;
     let main = Def { name: MAIN, args: Vec::new(), body };
     let definitions = functions::needed(source).into_iter().chain([main]);
     let unreadable = || Wrong::new(0, "the expression can't be compiled", "jq");
@@ -186,6 +202,11 @@ fn compile_here(source: &str, constants: Option<&config::Constants>) -> Result<(
         }
         None => unreadable(),
     })
+}
+
+/// A place in an expression, in words.
+fn at(place: &Option<(u32, u32)>) -> String {
+    place.map(|(line, column)| format!(" at line {line}, column {column}")).unwrap_or_default()
 }
 
 /// Line and column, in characters, of a byte offset; both from 1.
@@ -287,10 +308,12 @@ impl Expression {
                     }
                 }
                 Err(exception) => {
-                    return Err(self.failed(match exception.get_err() {
+                    let message = match exception.get_err() {
                         Ok(error) => json::bounded(&error, MAX_VALUE_IN_ERROR),
                         Err(_) => "it was ended".to_owned(),
-                    }));
+                    };
+                    let (place, expression) = (self.locate(envelope), excerpt(&self.0.source));
+                    return Err(ExpressionError::Failed { expression, place, message });
                 }
             }
         }
@@ -300,8 +323,25 @@ impl Expression {
         }
     }
 
+    /// Where it fails: the expression is run once more with marks around its parts, which takes longer and gives the same.
+    fn locate(&self, envelope: &Input) -> Option<(u32, u32)> {
+        // Marks double the nesting: what is nested deeper isn't asked for a place.
+        if 2 * self.0.depth > syntax::MAX_EXPRESSION_DEPTH {
+            return None;
+        }
+        let located = stack::run(true, || {
+            let (filter, _) = compile_here(&self.0.source, None, true).ok()?;
+            let meter = Meter::new();
+            let running = Running { lut: &filter.lut, meter: &meter };
+            let context = Ctx::<Counted>::new(running, Vars::new([envelope.constants.clone()]));
+            let failed = filter.id.run((context, envelope.envelope.clone())).any(|output| output.is_err());
+            meter.marked().filter(|_| failed)
+        });
+        Some(place(&self.0.source, located??))
+    }
+
     fn failed(&self, message: String) -> ExpressionError {
-        ExpressionError::Failed { expression: excerpt(&self.0.source), message }
+        ExpressionError::Failed { expression: excerpt(&self.0.source), place: None, message }
     }
 
     fn limit(&self, limit: &'static str, value: u64) -> ExpressionError {

@@ -21,7 +21,9 @@ pub use lift::{Lifted, Upcaster};
 pub use plan::{Handler, Plan};
 pub use router::{MAX_CACHED_BYTES, RouteError, Router};
 pub use trial::Trial;
-pub use what_if::{Against, Attempted, Compared, Counts, Differing, DifferingHandler, WhatIf, WhatIfOutcome};
+pub use what_if::{
+    Against, Attempted, Compared, Counts, Differing, DifferingHandler, MAX_THREADS, WhatIf, WhatIfOutcome,
+};
 
 #[cfg(test)]
 mod tests;

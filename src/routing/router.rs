@@ -290,7 +290,8 @@ impl Router {
         let handlers = self.compiled(document)?;
         let constants = self.constants(revision)?;
         let plan = Arc::new(Plan { revision, tree, document, handlers, constants });
-        inner.plans.write().insert((revision, event_type.into()), plan.clone(), plan::weight(&[]));
+        let weight = plan::weight(&[]) + plan.constants.weight();
+        inner.plans.write().insert((revision, event_type.into()), plan.clone(), weight);
         Ok(plan)
     }
 
@@ -302,7 +303,7 @@ impl Router {
         let json = self.0.catalog.constants(revision)?.to_json();
         let constants =
             Constants::from_json(json.as_bytes()).map_err(|source| RouteError::Constants { revision, source })?;
-        self.0.constants.write().insert(revision, constants.clone(), 256 + 8 * json.len());
+        self.0.constants.write().insert(revision, constants.clone(), 256 + constants.weight());
         Ok(constants)
     }
 

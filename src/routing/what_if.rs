@@ -22,6 +22,9 @@ use crate::log::{EventStore, Query, RecordedEvent};
 /// How many positions a thread looks at in a round.
 const STRETCH: u64 = 2048;
 
+/// The most threads that read.
+pub const MAX_THREADS: usize = 64;
+
 /// What a tree is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Against {
@@ -51,7 +54,7 @@ pub struct WhatIf {
     pub against: Against,
     /// How many differing events are told in full: with the data of calls.
     pub in_full: usize,
-    /// How many threads read; 0: as many as there are processors.
+    /// How many threads read, at most [`MAX_THREADS`]; 0: as many as there are processors.
     pub threads: usize,
 }
 
@@ -171,9 +174,10 @@ impl Router {
     ) -> Result<WhatIfOutcome, E> {
         let other = self.other(dir, tree)?;
         let snapshot = self.catalog().snapshot();
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = match options.threads {
-            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            n => n,
+            0 => processors,
+            n => n.min(MAX_THREADS),
         };
         let last = options.up_to.unwrap_or(u64::MAX).min(store.last_position());
         let (mut outcome, mut next, mut told) = (WhatIfOutcome::default(), options.after, 0);
@@ -184,10 +188,15 @@ impl Router {
                 let stretch = |n: u64| {
                     let after = next.saturating_add(n * STRETCH);
                     let run = &run;
-                    scope.spawn(move || run.stretch(after, after.saturating_add(STRETCH).min(last)))
+                    let work = move || run.stretch(after, after.saturating_add(STRETCH).min(last));
+                    std::thread::Builder::new().name("atlas-what-if".to_owned()).spawn_scoped(scope, work)
                 };
                 let running: Vec<_> = (0..threads as u64).map(stretch).collect();
-                running.into_iter().map(|thread| thread.join().unwrap_or(Err(RouteError::Thread))).collect()
+                let ended = |thread: std::io::Result<std::thread::ScopedJoinHandle<'_, _>>| match thread {
+                    Ok(thread) => thread.join().unwrap_or(Err(RouteError::Thread)),
+                    Err(_) => Err(RouteError::Thread),
+                };
+                running.into_iter().map(ended).collect()
             });
             for found in round {
                 let Found { outcome: part, differing } = found?;
@@ -244,7 +253,7 @@ impl Run<'_> {
         if after >= up_to {
             return Ok(found);
         }
-        let mut query = Query::new().after(after).recorded(self.options.from, self.options.before);
+        let mut query = Query::new().after(after).until(up_to).recorded(self.options.from, self.options.before);
         if let Some(scope) = &self.options.scope {
             query = query.scope(scope);
         }
@@ -253,9 +262,6 @@ impl Run<'_> {
         }
         for event in self.store.read(query)? {
             let event = event?;
-            if event.position() > up_to {
-                break;
-            }
             if self.is_served(&event)? {
                 self.compare(&event, &mut found)?;
             }
@@ -295,7 +301,7 @@ impl Run<'_> {
         let handlers = differing(before, after);
         if !handlers.is_empty() || routed.0 != routed.1 {
             outcome.differing += 1;
-            found.differing.push(Differing {
+            let mut differing = Differing {
                 position: event.position(),
                 id: event.id(),
                 scope: event.scope().clone(),
@@ -305,7 +311,12 @@ impl Run<'_> {
                 recorded_at: Timestamp::from_micros(event.recorded_at()),
                 handlers,
                 routed,
-            });
+            };
+            // Only so many can be told in full, even if this stretch has the first of all: the data of others go at once.
+            if found.differing.len() >= self.options.in_full {
+                differing.shorten();
+            }
+            found.differing.push(differing);
         }
         Ok(())
     }

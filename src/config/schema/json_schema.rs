@@ -8,6 +8,10 @@ use crate::event::excerpt;
 
 /// How large a compiled pattern may be, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// The most patterns of a schema.
+const MAX_PATTERNS: usize = 64;
+/// The longest text of a schema, in bytes.
+const MAX_SCHEMA_LEN: usize = 256 << 10;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -21,6 +25,15 @@ impl Validator {
         }
         let parsed: serde_json::Value = serde_json::from_slice(text)
             .map_err(|error| unusable(format!("the schema is no JSON: {error}"), "a JSON Schema"))?;
+        if text.len() > MAX_SCHEMA_LEN {
+            let what = format!("the schema is {} bytes", text.len());
+            return Err(unusable(what, &format!("at most MAX_SCHEMA_LEN = {MAX_SCHEMA_LEN} bytes")));
+        }
+        let patterns = patterns(&parsed);
+        if patterns > MAX_PATTERNS {
+            let what = format!("the schema has {patterns} patterns");
+            return Err(unusable(what, &format!("at most MAX_PATTERNS = {MAX_PATTERNS}")));
+        }
         let options = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES))
@@ -44,6 +57,22 @@ impl Validator {
             rule: error.schema_path().to_string(),
             found: excerpt(&error.to_string()),
         })
+    }
+}
+
+/// How many patterns a schema has, at most.
+fn patterns(schema: &serde_json::Value) -> usize {
+    match schema {
+        serde_json::Value::Object(entries) => {
+            let own = |(key, value): (&String, &serde_json::Value)| match (key.as_str(), value) {
+                ("patternProperties", serde_json::Value::Object(patterns)) => patterns.len(),
+                ("pattern", _) => 1,
+                _ => 0,
+            };
+            entries.iter().map(own).sum::<usize>() + entries.values().map(patterns).sum::<usize>()
+        }
+        serde_json::Value::Array(items) => items.iter().map(patterns).sum(),
+        _ => 0,
     }
 }
 
@@ -76,6 +105,8 @@ mod tests {
         {
             assert!(compile(bad).is_err(), "{bad}");
         }
+        let many = vec![r#"{"pattern": "a"}"#; MAX_PATTERNS + 1].join(",");
+        assert!(compile(&format!("{{\"allOf\": [{many}]}}")).is_err());
         assert!(compile(r#"{"pattern": "(a)\\1"}"#).is_err(), "a pattern with a back-reference may never end");
     }
 }

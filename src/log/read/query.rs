@@ -85,7 +85,7 @@ impl Query {
 
     /// Nothing that became durable later: `position` was the newest when the read began.
     pub(crate) fn until(mut self, position: u64) -> Self {
-        self.until = Some(position);
+        self.until = Some(self.until.map_or(position, |until| until.min(position)));
         self
     }
 

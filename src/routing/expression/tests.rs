@@ -91,6 +91,19 @@ fn errors_say_where_or_on_what() {
     assert!(fails("map(.; .)", "null").contains("called with 2 arguments"));
     assert!(fails(".a | $x", "null").contains("column 6: the variable $x is not defined"));
     assert!(fails(".a + {}", r#"{"a":"loan-1"}"#).contains("loan-1"));
+    for (expression, input, place) in [
+        (".a + {}", r#"{"a":1}"#, "line 1, column 2"),
+        ("{x: .a,\n  y: (.b | tonumber)}", r#"{"a":1,"b":"many"}"#, "line 2, column 12"),
+        ("(.a | tonumber)? // 1 | . + \"x\"", r#"{"a":"x"}"#, "line 1, column 30"),
+        ("[.items[] | .price * 2]", r#"{"items":[{"price":2},{"price":{}}]}"#, "line 1, column 14"),
+        (".a.b.c", r#"{"a":{"b":5}}"#, "line 1, column 2"),
+        ("map(.x) | add", r#"5"#, "line 1, column 1"),
+        ("try error(\"a\") catch . | error(\"b\")", "null", "line 1, column 26"),
+        (".a = (1 | error)", "{}", "line 1, column 11"),
+    ] {
+        let error = fails(expression, input);
+        assert!(error.contains(place), "{expression}: {error}");
+    }
     let long = format!("{{\"a\":{:?}}}", "x".repeat(100_000));
     assert!(fails(".a + {}", &long).len() < 400);
     assert!(fails(".", &"1".repeat(2000)).contains("MAX_NUMBER_DIGITS"));

@@ -1,7 +1,7 @@
 //! Counting what an expression does. One evaluation has one budget of work units; it is never a time, so the same
 //! expression over the same event always ends the same way.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use jaq_core::{DataT, Exn, Lut, data::HasLut};
 use jaq_json::{Num, Val};
@@ -32,16 +32,31 @@ const BITS: Limit = Limit { name: "MAX_NUMBER_BITS", value: MAX_NUMBER_BITS };
 pub(crate) struct Meter {
     left: Cell<u64>,
     exceeded: Cell<Option<Limit>>,
+    /// The innermost part, in bytes from the start of the expression, that failed last, and with what.
+    mark: RefCell<Option<(usize, Val)>>,
 }
 
 impl Meter {
     pub(crate) fn new() -> Self {
-        Self { left: Cell::new(MAX_WORK), exceeded: Cell::new(None) }
+        Self { left: Cell::new(MAX_WORK), exceeded: Cell::new(None), mark: RefCell::new(None) }
     }
 
     /// The limit that ended the evaluation, where one did.
     pub(crate) fn exceeded(&self) -> Option<Limit> {
         self.exceeded.get()
+    }
+
+    /// Notes that the part at `offset` fails with `error`. A part around it fails with the same, and isn't noted.
+    pub(crate) fn mark(&self, offset: usize, error: &Val) {
+        let mut mark = self.mark.borrow_mut();
+        if mark.as_ref().is_none_or(|(_, known)| known != error) {
+            *mark = Some((offset, error.clone()));
+        }
+    }
+
+    /// The part that failed last.
+    pub(crate) fn marked(&self) -> Option<usize> {
+        self.mark.borrow().as_ref().map(|(offset, _)| *offset)
     }
 
     /// The units used so far.

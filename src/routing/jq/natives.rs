@@ -316,6 +316,16 @@ pub(crate) fn natives() -> Vec<Fun<Counted>> {
         weighed!("_le", |_, l, r| Ok(Val::Bool(l <= r))),
         weighed!("_gt", |_, l, r| Ok(Val::Bool(l > r))),
         weighed!("_ge", |_, l, r| Ok(Val::Bool(l >= r))),
+        (
+            "_mark",
+            v(1),
+            Native::new(|mut cv: Input<'_>| {
+                if let Val::Num(Num::Int(offset)) = cv.0.pop_var() {
+                    cv.0.data().meter.mark(usize::try_from(offset).unwrap_or_default(), &cv.1);
+                }
+                one(Err(Exn::from(Error::new(cv.1))))
+            }),
+        ),
         ("_type", v(0), Native::new(|cv: Input<'_>| one(Ok(Val::utf8_str(kind(&cv.1)))))),
         ("_text", v(0), Native::new(|cv: Input<'_>| one(text(cv.0.data().meter, cv.1)))),
         ("_tojson", v(0), Native::new(|cv: Input<'_>| one(as_json(cv.0.data().meter, &cv.1)))),

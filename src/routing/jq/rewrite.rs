@@ -34,6 +34,8 @@ pub(crate) struct Rewriter<'s> {
     pub(crate) arena: &'s Arena,
     /// The constants that there are; `None` where they aren't known.
     pub(crate) constants: Option<&'s Constants>,
+    /// Whether each part that may fail notes where it stands when it does: `try f catch _mark(offset)`.
+    pub(crate) marks: bool,
 }
 
 fn call<'s>(name: &'s str, arguments: Vec<Expr<'s>>) -> Expr<'s> {
@@ -81,8 +83,38 @@ fn cmp(op: Cmp) -> &'static str {
     }
 }
 
+/// The text that a term begins with, as far as it has any of its own.
+fn begins<'s>(term: &Expr<'s>) -> Option<&'s str> {
+    match term {
+        Term::Call(name, _) | Term::Var(name) | Term::Num(name) => Some(name),
+        Term::Str(_, parts) => parts.iter().find_map(|part| match part {
+            StrPart::Str(text) => Some(*text),
+            _ => None,
+        }),
+        Term::Neg(inner) => begins(inner),
+        Term::BinOp(left, _, right) => begins(left).or_else(|| begins(right)),
+        Term::Path(head, Path(parts)) => begins(head).or_else(|| match parts.first() {
+            Some((Part::Index(index), _)) => begins(index),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
 impl<'s> Rewriter<'s> {
     pub(crate) fn term(&self, term: Expr<'s>) -> Rewritten<'s> {
+        let may_fail = matches!(term, Term::Call(..) | Term::Path(..) | Term::Neg(_) | Term::BinOp(..));
+        match begins(&term).filter(|_| self.marks && may_fail) {
+            Some(text) => {
+                let offset = Wrong::at(self.source, text, "", "").offset;
+                let mark = call("_mark", vec![Term::Num(self.arena.alloc(offset.to_string()))]);
+                Ok(Term::TryCatch(Box::new(self.rewritten(term)?), Some(Box::new(mark))))
+            }
+            None => self.rewritten(term),
+        }
+    }
+
+    fn rewritten(&self, term: Expr<'s>) -> Rewritten<'s> {
         Ok(match term {
             Term::Id | Term::Num(_) | Term::Var(_) | Term::Arr(None) => term,
             Term::Str(format, parts) => return self.string(format, parts),

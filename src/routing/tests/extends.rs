@@ -129,3 +129,39 @@ fn dependents_are_named_and_made_anew_in_the_same_activation() {
     assert!(error.contains("bank/loans: 2/loan/offer/sent/complete.json:1:49: unknown queue"), "{error}");
     assert_eq!(place.catalog.active(&tree("_/loans")).unwrap(), Some(third));
 }
+
+#[test]
+fn as_many_trees_as_may_extend_each_other_are_routed_and_no_more_are_made() {
+    let place = Place::new();
+    // A whole one of many types, so that the first of the row is recorded as the difference from it.
+    let names: Vec<String> = (0..8).map(|n| format!("LOAN_STEP{n}_DO_COMPLETE_1")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let whole = place.import("whole/loans", &names, "[]");
+    place.activate(&[("whole/loans", whole)]).unwrap();
+    let folder = place.folder(&names, &[], "[]");
+    write(&folder.join("1/LOAN/STEP0/DO/COMPLETE.json"), &format!("{{\"handlers\": {CALL}}}"));
+    let first = place.catalog.import(&folder, &tree("t0/loans")).unwrap().revision;
+    place.activate(&[("t0/loans", first)]).unwrap();
+    let extend = |n: usize| {
+        let text = format!("{{\"extends\": \"t{}/loans\"}}", n - 1);
+        place.import_files(&format!("t{n}/loans"), &[("tree.json", &text)])
+    };
+    for n in 1..=crate::config::MAX_EXTENDS {
+        let revision = extend(n).unwrap();
+        place.activate(&[(&format!("t{n}/loans"), revision)]).unwrap();
+    }
+    for name in &names {
+        assert!(place.route("t16/loans", None, name).is_ok(), "{name}");
+    }
+    assert!(matches!(place.route("t16/loans", None, C), Err(RouteError::NoDocument { .. })));
+    assert!(extend(17).unwrap_err().to_string().contains("at most MAX_EXTENDS = 16"));
+    // The row would grow at its other end: refused, before anything is recorded.
+    place.import_files("t0/loans", &[("tree.json", r#"{"extends": "whole/loans"}"#)]).unwrap();
+    let staged =
+        place.catalog.trees().unwrap().into_iter().find(|known| known.tree == tree("t0/loans")).unwrap().latest;
+    let options = ActivateOptions { dependents: true, ..ActivateOptions::default() };
+    let error = place.catalog.activate_with(&[(tree("t0/loans"), staged)], &options).unwrap_err().to_string();
+    assert!(error.contains("t16/loans: tree.json:1:1: t16/loans would extend 17 trees"), "{error}");
+    let place = place.reopen(|disk| disk.remove("catalog.redb").unwrap());
+    assert!(place.route("t16/loans", None, names[3]).is_ok());
+}

@@ -60,6 +60,24 @@ fn a_schema_may_only_become_wider() {
     assert_eq!(place.declare(&[("types.json", &first)]).unwrap_err().to_string().lines().count(), 1);
 }
 
+/// A tree that still has an older schema is behind, and stands in nobody's way: neither a rollback's nor its tenant's.
+#[test]
+fn trees_with_an_older_schema_can_still_be_activated() {
+    let place = Place::new();
+    let document = ("1/loan/offer/sent/complete.json", "{\"handlers\": []}");
+    let (narrow, wide) = (schema(r#"{"maximum": 9}"#), schema(r#"{"maximum": 10}"#));
+    let import = |tree: &str, types: &str| place.import_files(tree, &[("types.json", types), document]).unwrap();
+    let first = import("bank/loans", &narrow);
+    place.activate(&[("bank/loans", first)]).unwrap();
+    let other = import("cash/loans", &narrow);
+    place.activate(&[("bank/loans", import("bank/loans", &wide))]).unwrap();
+    assert!(place.admit("10").is_ok());
+    let activated = place.activate(&[("cash/loans", other)]).unwrap();
+    assert!(activated.warnings[0].contains("older schema or upcast of LOAN_OFFER_SENT_COMPLETE_1"), "{activated:?}");
+    place.catalog.rollback(&"bank/loans".parse().unwrap(), None, &Default::default()).unwrap();
+    assert!(place.admit("10").is_ok() && place.admit("11").is_err(), "what is in use stays");
+}
+
 #[test]
 fn an_upcast_needs_the_version_before() {
     let place = Place::new();

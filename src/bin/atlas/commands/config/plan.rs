@@ -44,10 +44,17 @@ fn sign(change: Change) -> char {
 }
 
 fn text(difference: &Difference, output: &mut Output) -> Outcome {
-    let Difference { tree, active, revision, documents, queues, constants, same } = difference;
+    let Difference { tree, active, revision, documents, queues, constants, types, extends, same } = difference;
     let before = active.map_or_else(|| "nothing is active".to_owned(), |active| format!("revision {active} is active"));
     let after = revision.map_or_else(|| "the folder".to_owned(), |revision| format!("revision {revision}"));
     output.line(format_args!("{tree}: {after}, while {before}"))?;
+    if let Some(values) = extends {
+        output.line(format_args!("~ extends: {}", from_to(values)))?;
+    }
+    for (event_type, change) in types {
+        let what = if *change == Change::Added { "" } else { ": another schema or upcast" };
+        output.line(format_args!("{} type {event_type}{what}", sign(*change)))?;
+    }
     for (queue, change) in queues {
         output.line(format_args!("{} queue {queue}", sign(*change)))?;
     }
