@@ -135,7 +135,7 @@ impl fmt::Display for Gap {
             Self::Incompatible { application, event_type, what } => {
                 write!(
                     f,
-                    "{application}: the schema of {event_type} is stricter than the one that is in use: {what}; "
+                    "{application}: the schema of {event_type} can't be seen to accept all that the one in use does: {what}; "
                 )?;
                 f.write_str("expected one that accepts as much, or a type with the next version")
             }

@@ -177,7 +177,7 @@ struct Shared {
 fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<(Tree, Shared), ConfigError> {
     let mut tree = Tree::default();
     let mut shared = Shared { queues: Some(BTreeMap::new()), constants: Some(Constants::default()) };
-    let mut said = TreeFile::default();
+    let (mut said, mut is_known) = (TreeFile::default(), true);
     let named: Vec<(String, &[u8])> = others.iter().map(|(path, bytes)| (path.join("/"), bytes.as_slice())).collect();
     let schemas = named.iter().filter(|(file, _)| file.contains('/')).map(|(file, b)| (file.as_str(), *b)).collect();
     for (file, bytes) in named.iter().filter(|(file, _)| !file.contains('/')) {
@@ -195,13 +195,22 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
                 shared.constants = constants;
                 wrong
             }
-            "tree.json" => root_files::tree(file, bytes).map(|found| said = found).err(),
+            "tree.json" => {
+                let (found, wrong) = split(root_files::tree(file, bytes));
+                is_known = found.is_some();
+                said = found.unwrap_or_default();
+                wrong
+            }
             "schedules.json" => Some(vec![fault(file, format!("{file} is not supported yet"), "a tree without it")]),
             _ => Some(vec![stray(std::slice::from_ref(file))]),
         };
         faults.extend(wrong.into_iter().flatten());
     }
     tree.removed = said.removed();
+    if !is_known {
+        // What it takes from the tree that it extends isn't known.
+        shared = Shared { queues: None, constants: None };
+    }
     if let Some((extended, place)) = said.extends {
         match beside.bases {
             None => shared = Shared { queues: None, constants: None },

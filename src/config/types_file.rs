@@ -117,8 +117,7 @@ impl Reader<'_> {
             }
             Value::String(text) => self.schema_file(node, text)?,
             _ => {
-                let expected =
-                    "a JSON Schema, or a file such as \"schemas/offer.json\" or \"schemas/loan.avsc#OfferSent\"";
+                let expected = "a JSON Schema, or a file such as \"schemas/offer.json\"";
                 wrong_kind(&mut self.source, node, "schema", expected);
                 return None;
             }
@@ -145,13 +144,15 @@ impl Reader<'_> {
             Some((_, "avsc")) => SchemaFormat::Avro,
             Some((_, "json")) if name.is_none() => SchemaFormat::JsonSchema,
             _ => {
-                let expected = "schemas/NAME.json, or schemas/NAME.avsc with # and the name of a record";
+                let expected = "a file such as \"schemas/offer.json\"";
                 self.source.fault(node.offset, format!("schema is {:?}", excerpt(text)), expected);
                 return None;
             }
         };
         let Some(bytes) = self.files.get(path) else {
-            let near = nearest(path, self.files.keys().copied());
+            let inside = format!("{SCHEMAS}/{path}");
+            let inside = self.files.keys().copied().find(|known| *known == inside);
+            let near = inside.or_else(|| nearest(path, self.files.keys().copied()));
             let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             let what = format!("there is no file {:?}", excerpt(path));
             self.source.fault(node.offset, what, format!("a file of {SCHEMAS}/{near}"));
@@ -265,7 +266,7 @@ mod tests {
         for expected in [
             "1:34: schema is a number; expected a JSON Schema, or a file",
             "1:70: there is no file \"schemas/a.json\"",
-            "2:34: schema is \"a.txt\"; expected schemas/NAME.json",
+            "2:34: schema is \"a.txt\"; expected a file such as",
             "2:66: function is a number",
             "2:103: the key \"function\" is missing",
         ] {

@@ -82,7 +82,7 @@ fn data_that_break_a_schema_are_refused_and_nothing_is_written() {
     // A narrower schema for the same version is refused, with its place in the schema.
     sandbox.write("narrow.json", json!([{ "type": SUBMITTED, "schema": false }]).to_string());
     let message = sandbox.atlas(["types", "declare", "narrow.json", "--application", "loans"]).refused();
-    assert!(message.contains("is stricter than the one that is in use"), "{message}");
+    assert!(message.contains("can't be seen to accept all that the one in use does"), "{message}");
 }
 
 #[test]

@@ -13,6 +13,14 @@ const MAX_PATTERNS: usize = 64;
 /// The longest text of a schema, in bytes.
 const MAX_SCHEMA_LEN: usize = 256 << 10;
 
+/// The one dialect.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Whether `$schema` names the one dialect, with or without an empty fragment.
+fn is_known(dialect: &serde_json::Value) -> bool {
+    dialect.as_str().is_some_and(|text| text.trim_end_matches('#') == DIALECT)
+}
+
 /// A compiled schema.
 #[derive(Debug)]
 pub(crate) struct Validator(jsonschema::Validator);
@@ -28,6 +36,9 @@ impl Validator {
         if text.len() > MAX_SCHEMA_LEN {
             let what = format!("the schema is {} bytes", text.len());
             return Err(unusable(what, &format!("at most MAX_SCHEMA_LEN = {MAX_SCHEMA_LEN} bytes")));
+        }
+        if let Some(dialect) = parsed.get("$schema").filter(|dialect| !is_known(dialect)) {
+            return Err(unusable(format!("the schema is of the dialect {dialect}"), &format!("{DIALECT:?}, or none")));
         }
         let patterns = patterns(&parsed);
         if patterns > MAX_PATTERNS {
@@ -105,6 +116,8 @@ mod tests {
         {
             assert!(compile(bad).is_err(), "{bad}");
         }
+        assert!(compile(&format!("{{\"$schema\": \"{DIALECT}\"}}")).is_ok());
+        assert!(compile(r#"{"$schema": "http://json-schema.org/draft-07/schema#"}"#).is_err());
         let many = vec![r#"{"pattern": "a"}"#; MAX_PATTERNS + 1].join(",");
         assert!(compile(&format!("{{\"allOf\": [{many}]}}")).is_err());
         assert!(compile(r#"{"pattern": "(a)\\1"}"#).is_err(), "a pattern with a back-reference may never end");

@@ -173,6 +173,10 @@ fn summary(outcome: &WhatIfOutcome, output: &mut Output) -> Outcome {
     }
     table.end(output)?;
     let (events, differing) = (counted(*events, "event", "events"), thousands(*differing));
+    if outcome.events == 0 {
+        let why = "no event of the range would be served by this tree: its scope has none, or a tree that is looked for first";
+        return output.line(why);
+    }
     output.line(format_args!("{events}, {differing} would be routed otherwise"))?;
     for (count, when) in [(unrouted_before, "now"), (unrouted_after, "then")] {
         if *count > 0 {
