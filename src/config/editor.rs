@@ -75,7 +75,6 @@ fn document() -> Value {
         "required": ["handlers"],
         "additionalProperties": false,
         "properties": {
-            "$schema": false,
             "description": { "type": "string", "description": "What the event means, for people." },
             "handlers": {
                 "type": "array",

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::catalog::Catalog;
 use super::fault::ConfigError;
+use super::init::check_empty;
 use crate::event::TreeScope;
 
 /// What was exported.
@@ -29,15 +30,7 @@ impl Catalog {
     /// [`ConfigError::UnknownRevision`], [`ConfigError::NotEmpty`], [`ConfigError::Io`], or an error of the store.
     pub fn export(&self, tree: &TreeScope, revision: u32, dir: &Path) -> Result<Exported, ConfigError> {
         let info = self.inner.revision_of_tree(tree, revision)?;
-        match fs::read_dir(dir) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    return Err(ConfigError::NotEmpty { path: dir.to_owned() });
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(ConfigError::io(dir)(error)),
-        }
+        check_empty(dir)?;
         let own = self.inner.derived.own_routes(revision)?;
         let documents = own.iter().map(|(event_type, placed)| (placed.path(event_type), placed.id));
         let files: Vec<_> = info.files.iter().map(|(path, id)| (path.clone(), *id)).chain(documents).collect();

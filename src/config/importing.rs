@@ -50,8 +50,13 @@ impl Catalog {
             unbound: unbound.clone(),
         };
         let own = read.placed();
-        let files: BTreeMap<String, DocumentId> =
-            read.files.iter().map(|(path, bytes)| (path.clone(), DocumentId::of(bytes))).collect();
+        let mut bodies = read.declarations.schemas;
+        let mut files = BTreeMap::new();
+        for (path, bytes) in read.files {
+            let id = DocumentId::of(&bytes);
+            files.insert(path, id);
+            bodies.insert(id, Bytes::from(bytes));
+        }
         let extends = read.extends.as_ref().map(|(extended, revision, _)| (extended, *revision));
         let identity = identity(tree, extends, &own, &files);
         if let Some(revision) = inner.derived.revision_of(tree, identity)? {
@@ -67,10 +72,7 @@ impl Catalog {
         let tree = tree.clone();
         let revision =
             Revision { number, by, tree, identity, extends, base, documents, removed, files, inline: Vec::new() };
-        let schemas = read.declarations.schemas;
-        let bodies = read.documents.into_values().map(|document| Bytes::from(document.bytes));
-        let bodies = bodies.chain(read.files.into_values().map(Bytes::from));
-        let bodies = bodies.map(|bytes| (DocumentId::of(&bytes), bytes)).chain(schemas).collect();
+        bodies.extend(read.documents.into_values().map(|document| (document.id, Bytes::from(document.bytes))));
         inner.write_revision(bodies, revision)?;
         Ok(imported(number, false))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::declaration::{SchemaRef, TypeDeclaration, Upcast};
+use super::declaration::TypeDeclaration;
 use super::document::{DocumentId, QueueOptions};
 use crate::event::{EventType, Name, TreeScope};
 
@@ -98,17 +98,9 @@ pub struct HistoryEntry {
 /// A type of an application's catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TypeInfo {
-    /// The type.
-    #[serde(rename = "type")]
-    pub event_type: EventType,
-    /// What it means, for people.
-    pub description: Option<String>,
-    /// The schema that its data follow, where it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schema: Option<SchemaRef>,
-    /// How data of the version before are lifted to this one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upcast: Option<Upcast>,
+    /// The type, and what is known of it.
+    #[serde(flatten)]
+    pub declaration: TypeDeclaration,
     /// When it was declared, in microseconds since the Unix epoch.
     pub declared_at: i64,
     /// When it was retired, where it was.

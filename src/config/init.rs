@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use super::fault::ConfigError;
+use super::tree::canonical_path;
 use crate::event::{Envelope, EventType, Name, excerpt};
 
 /// The longest line that is read, in bytes: the largest event with room for escapes and envelope.
@@ -31,27 +32,31 @@ pub struct Initialised {
 /// [`ConfigError::Line`]: a line that is no event, has no application, or has another application than those before;
 /// also a file without any event. [`ConfigError::NotEmpty`], [`ConfigError::Io`].
 pub fn init(dir: &Path, lines: impl BufRead) -> Result<Initialised, ConfigError> {
-    match std::fs::read_dir(dir) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                return Err(ConfigError::NotEmpty { path: dir.to_owned() });
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(ConfigError::io(dir)(error)),
-    }
+    check_empty(dir)?;
     let (application, events, types) = scan(lines)?;
     for event_type in &types {
-        let [kind, flow, operation, result, version] = event_type.parts().map(str::to_ascii_lowercase);
-        let folder = dir.join(version).join(kind).join(flow).join(operation);
-        std::fs::create_dir_all(&folder).map_err(ConfigError::io(&folder))?;
-        let file = folder.join(format!("{result}.json"));
+        let file = dir.join(canonical_path(event_type));
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder).map_err(ConfigError::io(folder))?;
+        }
         std::fs::write(&file, "{\n  \"handlers\": []\n}\n").map_err(ConfigError::io(&file))?;
     }
     let list: Vec<String> = types.iter().map(|event_type| format!("  \"{event_type}\"")).collect();
     let file = dir.join("types.json");
     std::fs::write(&file, format!("[\n{}\n]\n", list.join(",\n"))).map_err(ConfigError::io(&file))?;
     Ok(Initialised { application, events, types: types.into_iter().collect() })
+}
+
+/// Refuses a folder to write a tree into that has something in it. One that isn't there is made later.
+pub(super) fn check_empty(dir: &Path) -> Result<(), ConfigError> {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::NotEmpty { path: dir.to_owned() }),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(ConfigError::io(dir)(error)),
+    }
 }
 
 fn scan(mut lines: impl BufRead) -> Result<(Name, u64, BTreeSet<EventType>), ConfigError> {

@@ -256,6 +256,25 @@ impl Derived {
 
     /// The catalogue of an application, by type.
     pub(super) fn types(&self, application: &Name) -> Result<Vec<TypeInfo>, ConfigError> {
+        let info = |(event_type, stored): (EventType, StoredType)| {
+            let StoredType { description, schema, upcast, declared_at, retired_at, .. } = stored;
+            let declaration = TypeDeclaration { event_type, description, schema, upcast };
+            TypeInfo { declaration, declared_at, retired_at }
+        };
+        Ok(self.stored_types(application)?.into_iter().map(info).collect())
+    }
+
+    /// The catalogue of an application, as the proof of completeness needs it.
+    pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
+        let known = |(event_type, stored): (EventType, StoredType)| {
+            let StoredType { description, schema, upcast, past_schemas, past_upcasts, retired_at, .. } = stored;
+            let declaration = TypeDeclaration { event_type: event_type.clone(), description, schema, upcast };
+            (event_type, Known { declaration, retired: retired_at.is_some(), past: (past_schemas, past_upcasts) })
+        };
+        Ok(self.stored_types(application)?.into_iter().map(known).collect())
+    }
+
+    fn stored_types(&self, application: &Name) -> Result<Vec<(EventType, StoredType)>, ConfigError> {
         let read = self.read()?;
         let types = read.open_table(TYPES).map_err(failed)?;
         let mut found = Vec::new();
@@ -265,28 +284,9 @@ impl Derived {
             if of != application.as_str() {
                 break;
             }
-            let event_type = word("types", event_type)?;
-            let StoredType { description, schema, upcast, declared_at, retired_at, .. } =
-                decode("types", stored.value())?;
-            found.push(TypeInfo { event_type, description, schema, upcast, declared_at, retired_at });
+            found.push((word("types", event_type)?, decode("types", stored.value())?));
         }
         Ok(found)
-    }
-
-    /// The catalogue of an application, as the proof of completeness needs it.
-    pub(super) fn catalogue(&self, application: &Name) -> Result<Catalogue, ConfigError> {
-        let read = self.read()?;
-        let types = read.open_table(TYPES).map_err(failed)?;
-        let mut catalogue = Catalogue::new();
-        for info in self.types(application)? {
-            let TypeInfo { event_type, description, schema, upcast, retired_at, .. } = info;
-            let stored = types.get((application.as_str(), event_type.as_str())).map_err(failed)?;
-            let past = stored.map(|stored| decode::<StoredType>("types", stored.value())).transpose()?;
-            let past = past.map(|past| (past.past_schemas, past.past_upcasts)).unwrap_or_default();
-            let declaration = TypeDeclaration { event_type: event_type.clone(), description, schema, upcast };
-            catalogue.insert(event_type, Known { declaration, retired: retired_at.is_some(), past });
-        }
-        Ok(catalogue)
     }
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 1 document | `doc:<SHA-256>` | its bytes, as in the file; of root files and schemas too |
 //! | 2 revision | `rev:<number>` | number u32, actor, reason, tree, identity (32 bytes), extends (tree), base (u32), documents (type, SHA-256, path where it isn't the canonical one), types removed from the base, other files (path, SHA-256) |
-//! | 3 activation | `act` | actor, reason, trees (tree, revision u32), types added (application, declaration) |
+//! | 3 activation | `act` | actor, reason, trees (tree, revision u32), declarations of types that are new, or of which more is known (application, declaration) |
 //! | 4 types declared | `types:<application>` | actor, application, declarations |
 //! | 5 types retired | `types:<application>` | actor, application, types |
 //!

@@ -132,10 +132,10 @@ impl Input {
     }
 }
 
+#[cfg(test)]
 impl Input {
     /// The same envelope beside other constants.
-    #[must_use]
-    pub fn beside(&self, constants: &Constants) -> Self {
+    pub(super) fn beside(&self, constants: &Constants) -> Self {
         Self { envelope: self.envelope.clone(), constants: constants.values.clone() }
     }
 }

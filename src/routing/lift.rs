@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::expression::{Constants, Expression, ExpressionError, Input};
+use super::expression::{Expression, ExpressionError, Input};
 use super::router::{RouteError, Router};
 use crate::config::{Upcast, after};
 use crate::event::EventType;
@@ -89,7 +89,7 @@ impl Router {
         envelope.event_type = from.event_type.as_str().into();
         envelope.data = Some(serde_json::from_slice(&from.data).map_err(input)?);
         let envelope = serde_json::to_vec(&envelope).map_err(input)?;
-        let mut outputs = expression.outputs(&Input::from_json(&envelope)?.beside(&Constants::default()))?;
+        let mut outputs = expression.outputs(&Input::from_json(&envelope)?)?;
         Ok(match (outputs.pop(), outputs.len()) {
             (Some(data), 0) => Ok(data),
             (data, more) => Err(format!("it gives {} outputs; expected one", more + usize::from(data.is_some()))),

@@ -18,7 +18,7 @@ use crate::commands::{
 pub(crate) struct Arguments {
     /// The data directory
     ///
-    /// Made by `import`, `config import` and `types declare`; all other commands need one that exists.
+    /// Made by `config import`, `config watch`, `types declare` and `import --as-recorded`; all other commands need one that exists.
     #[arg(long, global = true, value_name = "DIR", default_value = "atlas-data", help_heading = "Global options")]
     pub(crate) dir: PathBuf,
 

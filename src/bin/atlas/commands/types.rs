@@ -125,12 +125,12 @@ async fn list(arguments: &List, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
         let types = atlas.catalog().types_list(&arguments.application)?;
         let rows = types.iter().map(|known| Row {
-            event_type: &known.event_type,
-            description: known.description.as_deref(),
+            event_type: &known.declaration.event_type,
+            description: known.declaration.description.as_deref(),
             declared_at: Timestamp::from_micros(known.declared_at),
             retired_at: known.retired_at.map(Timestamp::from_micros),
-            schema: known.schema.as_ref(),
-            upcast: known.upcast.as_ref(),
+            schema: known.declaration.schema.as_ref(),
+            upcast: known.declaration.upcast.as_ref(),
         });
         if output.json {
             return output.json_array(rows.map(Ok));

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use atlas::routing::{Against, Attempted, Compared, Differing, WhatIf, WhatIfOutcome};
+use atlas::routing::{Against, Attempted, Compared, Differing, RouteError, WhatIf, WhatIfOutcome};
 use atlas::{Scope, Timestamp, TreeScope};
 use serde::Serialize;
 
 use super::config::about_tree;
 use crate::directory::{self, Opening};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::table::{Column, Table, clipped, counted, thousands};
@@ -78,6 +78,18 @@ struct Told<'a> {
     outcome: &'a WhatIfOutcome,
 }
 
+/// Why a run ended early.
+enum Ended {
+    Routing(RouteError),
+    Telling(Failure),
+}
+
+impl From<RouteError> for Ended {
+    fn from(error: RouteError) -> Self {
+        Self::Routing(error)
+    }
+}
+
 pub(crate) async fn run(arguments: &Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Look, async |atlas| {
         let options = WhatIf {
@@ -94,23 +106,27 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path, output: &mut Output) 
             in_full: arguments.full,
             threads: arguments.threads,
         };
-        // Faults of the folder, each with a path that an editor can open.
-        let planned = atlas.catalog().plan_folder(&arguments.folder, &arguments.scope);
-        planned.map_err(|error| about_tree(&arguments.folder, error))?;
         let last = arguments.up_to.unwrap_or(u64::MAX).min(atlas.store().last_position());
         let progress = Progress::items("what if", last.saturating_sub(arguments.after));
-        let each = |differing: Differing| -> Outcome {
+        let each = |differing: Differing| -> Result<(), Ended> {
             if arguments.quiet {
                 return Ok(());
             }
-            progress.aside(|| if output.json { output.json_line(&differing) } else { line(&differing, output) })
+            let told =
+                progress.aside(|| if output.json { output.json_line(&differing) } else { line(&differing, output) });
+            told.map_err(Ended::Telling)
         };
         let outcome =
             atlas.router().what_if(atlas.store(), &arguments.folder, &arguments.scope, &options, each, |done, _| {
                 progress.set(done)
             });
         drop(progress);
-        let outcome = outcome?;
+        let outcome = outcome.map_err(|ended| match ended {
+            // Faults of the folder, each with a path that an editor can open.
+            Ended::Routing(RouteError::Config(error)) => about_tree(&arguments.folder, error),
+            Ended::Routing(error) => error.into(),
+            Ended::Telling(failure) => failure,
+        })?;
         if output.json { output.json_line(&Told { outcome: &outcome }) } else { summary(&outcome, output) }
     })
     .await
