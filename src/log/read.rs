@@ -84,7 +84,6 @@ impl Events {
     ///
     /// # Errors
     /// [`ReadError`] where the log can't be read; there is nothing more then.
-    #[inline]
     // Once for each event: whether the compiler inlines it into `next` depended on what else is in the crate, at 5 %.
     #[inline(always)]
     pub fn next_ref(&mut self) -> Option<Result<EventRef<'_>, ReadError>> {
