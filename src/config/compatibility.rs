@@ -126,6 +126,13 @@ fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String,
             let open = Value::Bool(true);
             compare(before.unwrap_or(&open), value, &here).or_else(|| properties(old, new, at))
         }
+        "anyOf" => {
+            let alternatives = |value: &Value| value.as_array().cloned().unwrap_or_default();
+            let Some(before) = before.map(alternatives) else { return stricter("it is new") };
+            let now = alternatives(value);
+            let lost = before.iter().position(|old| !now.iter().any(|new| compare(old, new, "").is_none()));
+            lost.and_then(|place| stricter(&format!("alternative {place} was accepted before")))
+        }
         "items" => compare(before.unwrap_or(&Value::Bool(true)), value, &here),
         "uniqueItems" if *value == Value::Bool(false) => None,
         _ if AT_MOST.contains(&key) => match before.map(|before| order(value, before)) {
@@ -192,6 +199,9 @@ mod tests {
         ] {
             assert_eq!(stricter(&old, &wider), None, "{wider}");
         }
+        let old_union = json!({ "anyOf": [{ "type": "null" }, { "maximum": 3 }] });
+        let wider = json!({ "anyOf": [{ "maximum": 4 }, { "type": "string" }, { "type": "null" }] });
+        assert_eq!(stricter(&old_union, &wider), None);
         // A property that it no longer names must fit what it says of others.
         let others = json!({ "type": "object", "additionalProperties": { "maximum": 3 } });
         assert!(stricter(&old, &others).is_some());
@@ -209,6 +219,10 @@ mod tests {
                 json!({ "patternProperties": { "^a": {} }, "additionalProperties": false }),
                 json!({ "patternProperties": { "^a": {} }, "additionalProperties": false,
                     "properties": { "ab": { "type": "string" } } }),
+            ),
+            (
+                json!({ "anyOf": [{ "type": "null" }, { "maximum": 3 }] }),
+                json!({ "anyOf": [{ "maximum": 2 }, { "type": "null" }] }),
             ),
             (json!({ "contains": { "const": 1 }, "minContains": 0 }), json!({ "contains": { "const": 1 } })),
             (json!({ "enum": [1, 2] }), json!({ "enum": [1, 2], "const": 1 })),

@@ -46,7 +46,8 @@ pub struct SchemaRef {
     pub format: SchemaFormat,
     /// Its text, by the SHA-256 of it.
     pub document: DocumentId,
-    /// The schema in that text which is meant: the full name of an Avro record.
+    /// The schema in that text which is meant: the name of an Avro record, without the file's
+    /// namespace.
     pub name: Option<String>,
 }
 

@@ -244,10 +244,10 @@ mod tests {
             agree(TreeFileKind::Document, text, parse_document::parse("f", text.as_bytes()).is_ok());
         }
         for text in ["{}", r#"{"a": {}}"#, r#"{"a": {"max_depth": 0}}"#, r#"{"a b": {}}"#, "[]", r#"{"a": 1}"#] {
-            agree(TreeFileKind::Queues, text, root_files::queues("f", text.as_bytes()).is_ok());
+            agree(TreeFileKind::Queues, text, root_files::queues("f", text.as_bytes()).whole().is_ok());
         }
         for text in ["{}", r#"{"a": [1]}"#, r#"{"a-b": 1}"#, r#"{"1": 1}"#, "[]"] {
-            agree(TreeFileKind::Constants, text, root_files::constants("f", text.as_bytes()).is_ok());
+            agree(TreeFileKind::Constants, text, root_files::constants("f", text.as_bytes()).whole().is_ok());
         }
         for text in [
             "{}",
@@ -256,7 +256,7 @@ mod tests {
             r#"{"remove": []}"#,
             r#"{"extends": "a/b/c", "remove": ["a"]}"#,
         ] {
-            agree(TreeFileKind::Tree, text, root_files::tree("f", text.as_bytes()).is_ok());
+            agree(TreeFileKind::Tree, text, root_files::tree("f", text.as_bytes()).whole().is_ok());
         }
         for text in [
             "[]",

@@ -185,6 +185,12 @@ pub enum ConfigError {
         /// Which.
         path: PathBuf,
     },
+    /// The catalogue that a first tree is to be made from has no types in use.
+    #[error("{application}: no types are declared; expected at least one")]
+    NoTypes {
+        /// The application.
+        application: Name,
+    },
     /// A line of the file that a first tree is made from can't be used.
     #[error("line {line}: {why}")]
     Line {

@@ -19,7 +19,7 @@ pub type Queues = BTreeMap<Name, QueueOptions>;
 /// # Errors
 /// All that is wrong in it.
 pub fn queues(file: &str, bytes: &[u8]) -> Result<Queues, Vec<Fault>> {
-    root_files::queues(file, bytes)
+    root_files::queues(file, bytes).whole()
 }
 
 /// `tree.json`.
@@ -27,7 +27,7 @@ pub fn queues(file: &str, bytes: &[u8]) -> Result<Queues, Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn tree(file: &str, bytes: &[u8]) -> Result<(), Vec<Fault>> {
-    root_files::tree(file, bytes).map(drop)
+    root_files::tree(file, bytes).whole().map(drop)
 }
 
 /// `constants.json`, as one JSON object.
@@ -35,7 +35,7 @@ pub fn tree(file: &str, bytes: &[u8]) -> Result<(), Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn constants(file: &str, bytes: &[u8]) -> Result<String, Vec<Fault>> {
-    root_files::constants(file, bytes).map(|constants| constants.to_json())
+    root_files::constants(file, bytes).whole().map(|constants| constants.to_json())
 }
 
 /// `types.json`, without files of schemas.

@@ -1,9 +1,11 @@
-//! A first tree from a file of events: a document that handles nothing for each type, to be filled in by hand.
+//! A first tree, from a file of events or from a catalogue: a document that handles nothing for each type, to be filled in by
+//! hand.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 
+use super::catalog::Catalog;
 use super::fault::ConfigError;
 use super::tree::canonical_path;
 use crate::event::{Envelope, EventType, Name, excerpt};
@@ -19,7 +21,7 @@ const MAX_SAID: usize = 600;
 pub struct Initialised {
     /// The application of all events.
     pub application: Name,
-    /// How many events were read.
+    /// How many events were read; 0 for a catalogue.
     pub events: u64,
     /// The types that have a document now.
     pub types: Vec<EventType>,
@@ -34,17 +36,40 @@ pub struct Initialised {
 pub fn init(dir: &Path, lines: impl BufRead) -> Result<Initialised, ConfigError> {
     check_empty(dir)?;
     let (application, events, types) = scan(lines)?;
-    for event_type in &types {
+    write_documents(dir, &types)?;
+    let list: Vec<String> = types.iter().map(|event_type| format!("  \"{event_type}\"")).collect();
+    let file = dir.join("types.json");
+    std::fs::write(&file, format!("[\n{}\n]\n", list.join(",\n"))).map_err(ConfigError::io(&file))?;
+    Ok(Initialised { application, events, types: types.into_iter().collect() })
+}
+
+impl Catalog {
+    /// Writes a first tree into the folder `dir`, which must be empty or new: for each type of the application's catalogue that
+    /// isn't retired a document with no handlers. Blocking.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoTypes`], [`ConfigError::NotEmpty`], [`ConfigError::Io`], or an error of the store.
+    pub fn init(&self, dir: &Path, application: &Name) -> Result<Initialised, ConfigError> {
+        check_empty(dir)?;
+        let known = self.types_list(application)?.into_iter().filter(|known| known.retired_at.is_none());
+        let types: BTreeSet<EventType> = known.map(|known| known.declaration.event_type).collect();
+        if types.is_empty() {
+            return Err(ConfigError::NoTypes { application: application.clone() });
+        }
+        write_documents(dir, &types)?;
+        Ok(Initialised { application: application.clone(), events: 0, types: types.into_iter().collect() })
+    }
+}
+
+fn write_documents(dir: &Path, types: &BTreeSet<EventType>) -> Result<(), ConfigError> {
+    for event_type in types {
         let file = dir.join(canonical_path(event_type));
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).map_err(ConfigError::io(folder))?;
         }
         std::fs::write(&file, "{\n  \"handlers\": []\n}\n").map_err(ConfigError::io(&file))?;
     }
-    let list: Vec<String> = types.iter().map(|event_type| format!("  \"{event_type}\"")).collect();
-    let file = dir.join("types.json");
-    std::fs::write(&file, format!("[\n{}\n]\n", list.join(",\n"))).map_err(ConfigError::io(&file))?;
-    Ok(Initialised { application, events, types: types.into_iter().collect() })
+    Ok(())
 }
 
 /// Refuses a folder to write a tree into that has something in it. One that isn't there is made later.

@@ -211,7 +211,7 @@ impl Derived {
         let read = self.read()?;
         let mut found = Constants::default();
         for id in files_behind(&read, revision, "constants.json")? {
-            let read = root_files::constants("constants.json", &file(&read, id)?);
+            let read = root_files::constants("constants.json", &file(&read, id)?).whole();
             found = found.over(&read.map_err(|_| damaged("documents", "constants.json that can't be read"))?);
         }
         Ok(found)
@@ -373,7 +373,7 @@ fn queues_memoized(
     }
     let mut found = Queues::new();
     for id in &files {
-        let queues = root_files::queues("queues.json", &file(read, *id)?);
+        let queues = root_files::queues("queues.json", &file(read, *id)?).whole();
         for (queue, options) in queues.map_err(|_| damaged("documents", "queues.json that can't be read"))? {
             found.entry(queue).or_insert(options);
         }

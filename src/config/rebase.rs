@@ -49,17 +49,17 @@ pub(super) fn all(
         let unreadable =
             |_| ConfigError::Damaged { place: format!("catalog.redb, revision {active}"), what: UNREADABLE };
         let removed = match file("tree.json")? {
-            Some(bytes) => root_files::tree("tree.json", &bytes).map_err(unreadable)?.removed(),
+            Some(bytes) => root_files::tree("tree.json", &bytes).whole().map_err(unreadable)?.removed(),
             None => BTreeSet::new(),
         };
         let mut next = Base { revision: number, behind, ..base.clone() };
         next.documents.retain(|event_type, _| !removed.contains(event_type));
         next.documents.extend(own.iter().map(|(event_type, placed)| (event_type.clone(), placed.clone())));
         if let Some(bytes) = file("queues.json")? {
-            next.queues.extend(root_files::queues("queues.json", &bytes).map_err(unreadable)?);
+            next.queues.extend(root_files::queues("queues.json", &bytes).whole().map_err(unreadable)?);
         }
         if let Some(bytes) = file("constants.json")? {
-            let own = root_files::constants("constants.json", &bytes).map_err(unreadable)?;
+            let own = root_files::constants("constants.json", &bytes).whole().map_err(unreadable)?;
             next.constants = own.over(&next.constants);
         }
         let named = |fault: Fault| Fault { file: format!("{tree}: {}", fault.file), ..fault };

@@ -6,40 +6,70 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::constants::{self, Constants};
 use super::document::QueueOptions;
 use super::fault::Fault;
-use super::json::{Source, Value};
+use super::json::{Node, Source, Value};
 use super::read::{array, integer, name, object, string, unsupported, vocabulary, wrong_kind};
 use crate::event::{EventType, Name, TreeScope};
 
+const TREE_KEYS: [&str; 3] = ["extends", "remove", "keyframes"];
+
+/// A file that was read.
+pub(super) struct Read<T> {
+    /// What it says, without what is wrong in it; `None` where nothing is known.
+    pub(super) known: Option<T>,
+    /// What is wrong in it.
+    pub(super) faults: Vec<Fault>,
+}
+
+impl<T> Read<T> {
+    /// What it says, where nothing is wrong in it.
+    pub(super) fn whole(self) -> Result<T, Vec<Fault>> {
+        match self.known {
+            Some(known) if self.faults.is_empty() => Ok(known),
+            _ => Err(self.faults),
+        }
+    }
+}
+
+/// Reads a file with `of`, which says what is wrong to the source.
+fn read<T>(file: &str, bytes: &[u8], of: impl FnOnce(&mut Source<'_>, &Node) -> Option<T>) -> Read<T> {
+    match Source::new(file, bytes) {
+        Ok(mut source) => {
+            let known = source.parse().and_then(|node| of(&mut source, &node));
+            Read { known, faults: source.faults }
+        }
+        Err(fault) => Read { known: None, faults: vec![fault] },
+    }
+}
+
 /// Reads `queues.json`: an object of names and options.
-pub(super) fn queues(file: &str, bytes: &[u8]) -> Result<BTreeMap<Name, QueueOptions>, Vec<Fault>> {
-    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
-    let mut queues = BTreeMap::new();
-    if let Some(node) = source.parse() {
+pub(super) fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptions>> {
+    read(file, bytes, |source, node| {
         let Value::Object(entries) = &node.value else {
-            wrong_kind(&mut source, &node, "the list of queues", "an object of names and options");
-            return Err(source.faults);
+            wrong_kind(source, node, "the list of queues", "an object of names and options");
+            return None;
         };
+        let mut queues = BTreeMap::new();
         for (key, node) in entries {
-            let queue = name(&mut source, key.offset, "queue", &key.text);
-            let Some(options) = object(&mut source, node, "the options of a queue", &["max_depth"]) else { continue };
-            let max_depth = options.get("max_depth").and_then(|n| integer(&mut source, n, "max_depth", 1..=i64::MAX));
+            let queue = name(source, key.offset, "queue", &key.text);
+            let options = object(source, node, "the options of a queue", &["max_depth"]);
+            let max_depth = options.as_ref().and_then(|options| options.get("max_depth"));
+            let max_depth = max_depth.and_then(|node| integer(source, node, "max_depth", 1..=i64::MAX));
             if let Some(queue) = queue {
                 queues.insert(queue, QueueOptions { max_depth: max_depth.and_then(|n| u64::try_from(n).ok()) });
             }
         }
-    }
-    if source.faults.is_empty() { Ok(queues) } else { Err(source.faults) }
+        Some(queues)
+    })
 }
 
 /// Reads `constants.json`: an object of names and values.
-pub(super) fn constants(file: &str, bytes: &[u8]) -> Result<Constants, Vec<Fault>> {
-    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
-    let mut constants = Constants::default();
-    if let Some(node) = source.parse() {
+pub(super) fn constants(file: &str, bytes: &[u8]) -> Read<Constants> {
+    read(file, bytes, |source, node| {
         let Value::Object(entries) = &node.value else {
-            wrong_kind(&mut source, &node, "the list of constants", "an object of names and values");
-            return Err(source.faults);
+            wrong_kind(source, node, "the list of constants", "an object of names and values");
+            return None;
         };
+        let mut constants = Constants::default();
         for (key, node) in entries {
             if constants::is_name(&key.text) {
                 constants.0.insert(key.text.clone(), source.slice(node).to_owned());
@@ -48,8 +78,8 @@ pub(super) fn constants(file: &str, bytes: &[u8]) -> Result<Constants, Vec<Fault
                 source.fault(key.offset, what, "1 to 64 letters, digits and underscores, such as region");
             }
         }
-    }
-    if source.faults.is_empty() { Ok(constants) } else { Err(source.faults) }
+        Some(constants)
+    })
 }
 
 /// What `tree.json` says.
@@ -61,43 +91,51 @@ pub(super) struct TreeFile {
     pub(super) remove: BTreeMap<EventType, Fault>,
 }
 
-/// Reads `tree.json`.
-pub(super) fn tree(file: &str, bytes: &[u8]) -> Result<TreeFile, Vec<Fault>> {
-    let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
-    let mut found = TreeFile::default();
-    if let Some(node) = source.parse()
-        && let Some(entries) = object(&mut source, &node, "the tree", &["extends", "remove", "keyframes"])
-    {
+/// Reads `tree.json`. Nothing is known of it where the tree that it extends isn't.
+pub(super) fn tree(file: &str, bytes: &[u8]) -> Read<TreeFile> {
+    read(file, bytes, |source, node| {
+        let entries = object(source, node, "the tree", &TREE_KEYS)?;
         if let Some((key, _)) = entries.0.iter().find(|(key, _)| key.text == "keyframes") {
-            unsupported(&mut source, key.offset, "the key \"keyframes\"");
+            unsupported(source, key.offset, "the key \"keyframes\"");
         }
-        if let Some(node) = entries.get("extends")
-            && let Some(text) = string(&mut source, node, "extends")
-        {
-            match text.parse() {
-                Ok(tree) => found.extends = Some((tree, source.fault_at(node.offset, "", ""))),
-                Err(error) => vocabulary(&mut source, node.offset, &error),
-            }
-        }
+        let extends = entries.get("extends").map(|node| extended(source, node));
+        let mut remove = BTreeMap::new();
         if let Some(node) = entries.get("remove") {
-            if entries.get("extends").is_none() {
+            if extends.is_none() {
                 source.fault(node.offset, "there is \"remove\" and no \"extends\"", "the tree to remove types from");
             }
-            for item in array(&mut source, node, "remove").unwrap_or_default() {
-                let Some(text) = string(&mut source, item, "a type") else { continue };
+            for item in array(source, node, "remove").unwrap_or_default() {
+                let Some(text) = string(source, item, "a type") else { continue };
                 match text.parse::<EventType>() {
                     Ok(event_type) => {
                         let fault = source.fault_at(item.offset, "", "");
-                        if found.remove.insert(event_type.clone(), fault).is_some() {
+                        if remove.insert(event_type.clone(), fault).is_some() {
                             source.fault(item.offset, format!("the type {event_type} stands twice"), "each type once");
                         }
                     }
-                    Err(error) => vocabulary(&mut source, item.offset, &error),
+                    Err(error) => vocabulary(source, item.offset, &error),
                 }
             }
         }
+        // A key that isn't known may have been meant to be `extends`.
+        let is_known = entries.0.iter().all(|(key, _)| TREE_KEYS.contains(&key.text.as_str()));
+        match extends {
+            _ if !is_known => None,
+            Some(None) => None,
+            extends => Some(TreeFile { extends: extends.flatten(), remove }),
+        }
+    })
+}
+
+fn extended(source: &mut Source<'_>, node: &Node) -> Option<(TreeScope, Fault)> {
+    let text = string(source, node, "extends")?;
+    match text.parse() {
+        Ok(tree) => Some((tree, source.fault_at(node.offset, "", ""))),
+        Err(error) => {
+            vocabulary(source, node.offset, &error);
+            None
+        }
     }
-    if source.faults.is_empty() { Ok(found) } else { Err(source.faults) }
 }
 
 impl TreeFile {
@@ -111,13 +149,13 @@ impl TreeFile {
 mod tests {
     use super::*;
 
-    fn lines<T: std::fmt::Debug>(result: Result<T, Vec<Fault>>) -> String {
-        result.unwrap_err().iter().map(|fault| fault.to_string() + "\n").collect()
+    fn lines<T>(read: Read<T>) -> String {
+        read.faults.iter().map(|fault| fault.to_string() + "\n").collect()
     }
 
     #[test]
     fn queues_have_options() {
-        let read = queues("queues.json", br#"{"mail": {}, "letters": {"max_depth": 5}}"#).unwrap();
+        let read = queues("queues.json", br#"{"mail": {}, "letters": {"max_depth": 5}}"#).whole().unwrap();
         assert_eq!(read.values().map(|q| q.max_depth).collect::<Vec<_>>(), [Some(5), None]);
         let faults = lines(queues("queues.json", br#"{"a b": {}, "m": {"depth": 1}, "n": {"max_depth": 0}, "o": 1}"#));
         assert_eq!(faults.lines().count(), 4, "{faults}");
@@ -125,7 +163,9 @@ mod tests {
 
     #[test]
     fn constants_are_kept_as_written() {
-        let read = constants("constants.json", br#"{"region": "eu", "limit": 1.10, "desks": [ 1, {"a":2} ]}"#).unwrap();
+        let read = constants("constants.json", br#"{"region": "eu", "limit": 1.10, "desks": [ 1, {"a":2} ]}"#)
+            .whole()
+            .unwrap();
         assert_eq!(read.to_json(), r#"{"desks":[ 1, {"a":2} ],"limit":1.10,"region":"eu"}"#);
         let faults = lines(constants("constants.json", br#"{"a b": 1, "2": 1, "a": 1, "a": 2}"#));
         assert_eq!(faults.lines().count(), 3, "{faults}");
@@ -134,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_tree_extends_another() {
-        assert_eq!(tree("tree.json", b"{}").unwrap(), TreeFile::default());
-        let read = tree("tree.json", br#"{"extends": "_/loans", "remove": ["A_B_C_D_1"]}"#).unwrap();
+        assert_eq!(tree("tree.json", b"{}").whole().unwrap(), TreeFile::default());
+        let read = tree("tree.json", br#"{"extends": "_/loans", "remove": ["A_B_C_D_1"]}"#).whole().unwrap();
         assert_eq!(read.extends.unwrap().0.to_string(), "_/loans");
         assert_eq!(read.remove.len(), 1);
         let faults = lines(tree("tree.json", br#"{"extends": "loans", "remove": ["A_B", "A_B_C_D_1", "A_B_C_D_1"]}"#));

@@ -167,7 +167,7 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
     Err(ConfigError::Faults(faults))
 }
 
-/// What holds for all documents of a tree; `None` where it can't be known, as a file is faulty.
+/// What holds for all documents of a tree; `None` where it can't be known, as a file can't be read.
 struct Shared {
     queues: Option<BTreeMap<Name, QueueOptions>>,
     constants: Option<Constants>,
@@ -186,20 +186,20 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
                 .map(|declarations| tree.declarations = declarations)
                 .err(),
             "queues.json" => {
-                let (queues, wrong) = split(root_files::queues(file, bytes));
-                shared.queues = queues;
-                wrong
+                let read = root_files::queues(file, bytes);
+                shared.queues = read.known;
+                Some(read.faults)
             }
             "constants.json" => {
-                let (constants, wrong) = split(root_files::constants(file, bytes));
-                shared.constants = constants;
-                wrong
+                let read = root_files::constants(file, bytes);
+                shared.constants = read.known;
+                Some(read.faults)
             }
             "tree.json" => {
-                let (found, wrong) = split(root_files::tree(file, bytes));
-                is_known = found.is_some();
-                said = found.unwrap_or_default();
-                wrong
+                let read = root_files::tree(file, bytes);
+                is_known = read.known.is_some();
+                said = read.known.unwrap_or_default();
+                Some(read.faults)
             }
             "schedules.json" => Some(vec![fault(file, format!("{file} is not supported yet"), "a tree without it")]),
             _ => Some(vec![stray(std::slice::from_ref(file))]),
@@ -226,13 +226,6 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
     }
     tree.files = others.into_iter().map(|(path, bytes)| (path.join("/"), bytes)).collect();
     Ok((tree, shared))
-}
-
-fn split<T>(read: Result<T, Vec<Fault>>) -> (Option<T>, Option<Vec<Fault>>) {
-    match read {
-        Ok(read) => (Some(read), None),
-        Err(wrong) => (None, Some(wrong)),
-    }
 }
 
 /// Takes from the base what the tree doesn't say itself.

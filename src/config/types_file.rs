@@ -109,7 +109,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A schema: a JSON Schema as it stands, or a file of `schemas/`.
+    /// A schema: a JSON Schema as it stands, or a file of `schemas/`, for Avro with the name of a record in it.
     fn schema(&mut self, node: &Node) -> Option<SchemaRef> {
         let (format, text, name) = match &node.value {
             Value::Object(_) | Value::Bool(_) => {
@@ -117,7 +117,7 @@ impl Reader<'_> {
             }
             Value::String(text) => self.schema_file(node, text)?,
             _ => {
-                let expected = "a JSON Schema, or a file such as \"schemas/offer.json\"";
+                let expected = "a JSON Schema, or a file such as \"schemas/offer.json\" or \"schemas/offer.avsc#Sent\"";
                 wrong_kind(&mut self.source, node, "schema", expected);
                 return None;
             }
@@ -144,7 +144,7 @@ impl Reader<'_> {
             Some((_, "avsc")) => SchemaFormat::Avro,
             Some((_, "json")) if name.is_none() => SchemaFormat::JsonSchema,
             _ => {
-                let expected = "a file such as \"schemas/offer.json\"";
+                let expected = "a file such as \"schemas/offer.json\" or \"schemas/offer.avsc#Sent\"";
                 self.source.fault(node.offset, format!("schema is {:?}", excerpt(text)), expected);
                 return None;
             }

@@ -28,6 +28,22 @@ fn a_first_tree_from_nothing_in_a_few_commands() {
 }
 
 #[test]
+fn a_first_tree_of_a_catalogue_has_what_is_in_use() {
+    let sandbox = Sandbox::new();
+    let init = ["config", "init", "of-catalogue", "--application", "loans"];
+    sandbox.atlas(init).refused();
+    sandbox.write("types.json", json!([SUBMITTED, SENT, "LOAN_OFFER_LOST_COMPLETE_1"]).to_string());
+    sandbox.atlas(["types", "declare", "types.json", "--application", "loans"]).done();
+    sandbox.atlas(["types", "retire", "LOAN_OFFER_LOST_COMPLETE_1", "--application", "loans"]).done();
+    let shown = sandbox.atlas(init).done().stdout;
+    assert!(shown.contains("a tree of 2 types of the catalogue of loans"), "{shown}");
+    sandbox.atlas(["config", "import", "of-catalogue", "--scope", SCOPE, "--activate"]).done();
+    assert!(sandbox.atlas(init).refused().contains("not empty"));
+    let message = sandbox.atlas(["config", "init", "none", "--application", "cards"]).refused();
+    assert!(message.contains("cards: no types are declared"), "{message}");
+}
+
+#[test]
 fn init_refuses_what_it_would_spoil_or_cannot_know() {
     let sandbox = Sandbox::new();
     sandbox.write("events.ndjson", ndjson(&events(3)));

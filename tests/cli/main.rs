@@ -16,6 +16,7 @@ mod changes;
 mod configuration;
 mod damage;
 mod deliveries;
+mod faulty_tree;
 mod import_export;
 mod kill;
 mod looking;

@@ -1,17 +1,15 @@
-//! JSON Schema, by the crate `jsonschema`.
+//! A schema that is compiled, by the crate `jsonschema`.
 
 use jsonschema::{Draft, PatternOptions};
 
 use super::{Unusable, Violation};
-use crate::config::declaration::{SchemaFormat, SchemaRef};
+use crate::config::declaration::SchemaRef;
 use crate::event::excerpt;
 
 /// How large a compiled pattern may be, in bytes.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 /// The most patterns of a schema.
 const MAX_PATTERNS: usize = 64;
-/// The longest text of a schema, in bytes.
-const MAX_SCHEMA_LEN: usize = 256 << 10;
 
 /// The one dialect.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -28,15 +26,7 @@ pub(crate) struct Validator(jsonschema::Validator);
 impl Validator {
     pub(crate) fn compile(schema: &SchemaRef, text: &[u8]) -> Result<Self, Unusable> {
         let unusable = |what: String, expected: &str| Unusable { what, expected: expected.to_owned() };
-        if schema.format == SchemaFormat::Avro {
-            return Err(unusable("Avro schemas are not supported yet".to_owned(), "a JSON Schema"));
-        }
-        let parsed: serde_json::Value = serde_json::from_slice(text)
-            .map_err(|error| unusable(format!("the schema is no JSON: {error}"), "a JSON Schema"))?;
-        if text.len() > MAX_SCHEMA_LEN {
-            let what = format!("the schema is {} bytes", text.len());
-            return Err(unusable(what, &format!("at most MAX_SCHEMA_LEN = {MAX_SCHEMA_LEN} bytes")));
-        }
+        let parsed = super::as_json_schema(schema, text)?;
         if let Some(dialect) = parsed.get("$schema").filter(|dialect| !is_known(dialect)) {
             return Err(unusable(format!("the schema is of the dialect {dialect}"), &format!("{DIALECT:?}, or none")));
         }
@@ -90,6 +80,7 @@ fn patterns(schema: &serde_json::Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::declaration::SchemaFormat;
     use crate::config::document::DocumentId;
 
     fn compile(text: &str) -> Result<Validator, Unusable> {

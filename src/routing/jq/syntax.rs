@@ -79,6 +79,7 @@ pub(crate) fn parse(source: &str) -> Result<(Term<&str>, usize), Wrong> {
 fn expected_text(expected: &str) -> String {
     match expected {
         "" | "nothing" => "the end of the expression or an operator such as |".to_owned(),
+        "term" => "an expression, such as .data".to_owned(),
         // The parser says these by name; other short ones are the token itself.
         word if word.contains(' ') || word.len() > 4 => word.to_owned(),
         token => format!("{token:?}"),

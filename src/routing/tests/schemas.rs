@@ -89,3 +89,37 @@ fn an_upcast_needs_the_version_before() {
     assert!(place.declare(&[("types.json", bad)]).unwrap_err().to_string().contains("the upcast of LOAN_OFFER_LOST"));
     assert_eq!(place.declare(&[("types.json", &bad.replace(" |", ""))]).unwrap().added.len(), 2);
 }
+
+/// The file of an aggregate: its events are records of it, and change only where nothing that was right becomes wrong.
+#[cfg(feature = "avro")]
+#[test]
+fn records_of_an_avro_file_are_schemas() {
+    let place = Place::new();
+    let file = |fields: &str| {
+        format!(
+            r#"[{{"type": "record", "name": "Send", "namespace": "offer", "fields": []}},
+            {{"type": "record", "name": "Sent", "namespace": "offer", "fields": [{fields}]}}]"#
+        )
+    };
+    let types = format!(r#"[{{"type": "{A}", "schema": "schemas/offer.avsc#Sent"}}]"#);
+    let import = |avsc: &str| {
+        let document = ("1/loan/offer/sent/complete.json", "{\"handlers\": []}");
+        place.import_files("bank/loans", &[("types.json", types.as_str()), ("schemas/offer.avsc", avsc), document])
+    };
+    let first = import(&file(r#"{"name": "amount", "type": "int"}"#)).unwrap();
+    place.activate(&[("bank/loans", first)]).unwrap();
+    assert!(place.admit("{\"amount\": 5}").is_ok());
+    let error = place.admit("{\"amount\": 2147483648}").unwrap_err().to_string();
+    assert!(error.contains("at \"/amount\", rule \"/properties/amount/maximum\": 2147483648"), "{error}");
+    let narrower = import(&file(r#"{"name": "amount", "type": "int"}, {"name": "by", "type": "string"}"#)).unwrap();
+    let error = place.activate(&[("bank/loans", narrower)]).unwrap_err().to_string();
+    assert!(error.contains("\"by\" was not required before"), "{error}");
+    let wider = file(r#"{"name": "amount", "type": "long"}, {"name": "by", "type": "string", "default": "post"}"#);
+    let wider = import(&wider).unwrap();
+    place.activate(&[("bank/loans", wider)]).unwrap();
+    assert!(place.admit("{\"amount\": 2147483648, \"by\": \"mail\"}").is_ok());
+    let error = import("{").unwrap_err().to_string();
+    assert!(error.contains("types.json:1:51: the schema: "), "{error}");
+    let place = place.reopen(|disk| disk.remove("catalog.redb").unwrap());
+    assert!(place.admit("{\"amount\": 2147483648}").is_ok() && place.admit("{}").is_err());
+}

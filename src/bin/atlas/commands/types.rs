@@ -62,7 +62,7 @@ pub(crate) struct Retire {
     application: Name,
 }
 
-fn application(text: &str) -> Result<Name, String> {
+pub(super) fn application(text: &str) -> Result<Name, String> {
     Name::parse("application", text).map_err(|error| error.to_string())
 }
 

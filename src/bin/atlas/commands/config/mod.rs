@@ -12,7 +12,9 @@ use std::str::FromStr;
 
 use atlas::TreeScope;
 use atlas::config::{ActivateOptions, Catalog, ConfigError, TreeFileKind, Unbound};
+use atlas::event::Name;
 
+use super::types::application;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, message};
 use crate::table::{counted, joined};
@@ -38,17 +40,21 @@ pub(crate) enum Command {
     Watch(Watch),
 }
 
-/// Write a first tree: types.json and a document with no handlers for each type in a file of events
+/// Write a first tree: a document with no handlers for each type in a file of events, or of a catalogue
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  atlas config init tree --from events.ndjson.gz")]
+Examples:
+  atlas config init tree --from events.ndjson.gz          and types.json, which declares them
+  atlas config init tree --application loans              the types that `atlas types list` lists")]
 pub(crate) struct Init {
     /// The folder to write; must be empty or not be there
     folder: PathBuf,
     /// The file of events, NDJSON or gzipped, of one application; or - for stdin
-    #[arg(long, value_name = "FILE")]
-    from: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "application")]
+    from: Option<PathBuf>,
+    /// The application whose catalogue of types to take
+    #[arg(long, value_name = "A", value_parser = application, conflicts_with = "from")]
+    application: Option<Name>,
 }
 
 /// Stage a tree as a revision; equal content is the same revision. Creates the data directory
@@ -258,7 +264,7 @@ impl FromStr for Staged {
 
 pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
     match command {
-        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Init(arguments) => init::run(&arguments, dir, output).await,
         Command::Import(arguments) => stage::import(&arguments, dir, output).await,
         Command::Check(arguments) => stage::check(&arguments, dir, output).await,
         Command::Plan(arguments) => plan::run(&arguments, dir, output).await,
