@@ -50,7 +50,7 @@ struct Inner {
 
 /// The rooms over a store, without a host's functions.
 fn rooms(store: EventStore) -> Result<Rooms, Error> {
-    let catalog = Catalog::open(&store, Bindings { functions: None }, check_expression)?;
+    let catalog = Catalog::open(&store, Bindings::default(), check_expression)?;
     let router = Router::new(catalog.clone());
     Ok(Rooms { store, catalog, router })
 }

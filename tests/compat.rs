@@ -112,7 +112,6 @@ async fn what_was_kept_is_written_where_that_is_asked_for() {
 /// Configuration as version 2 of its records has it: trees that extend others, differences, schemas, upcasts.
 #[tokio::test(flavor = "multi_thread")]
 async fn configuration_of_version_2_is_read() {
-    #[cfg(feature = "schema")]
     if let Some(to) = std::env::var_os("ATLAS_WRITE_CONFIGURED") {
         let to = PathBuf::from(to);
         let _ = fs::remove_dir_all(to.join("configured"));

@@ -1,6 +1,6 @@
 //! How a store is opened: functions, options, and the rooms put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -143,9 +143,11 @@ impl Builder {
     }
 
     fn open_rooms(self, store: EventStore, runtime: Handle) -> Result<Atlas, Error> {
-        let mut names = self.functions.names().map(str::to_owned).peekable();
-        let functions = names.peek().is_some().then(|| names.collect());
-        let catalog = Catalog::open(&store, Bindings { functions }, check_expression)?;
+        let functions: BTreeSet<String> = self.functions.names().map(str::to_owned).collect();
+        let upcasters: BTreeSet<String> = self.upcasters.keys().cloned().collect();
+        let has_code = !functions.is_empty() || !upcasters.is_empty();
+        let bindings = Bindings { functions: has_code.then_some(functions), upcasters: has_code.then_some(upcasters) };
+        let catalog = Catalog::open(&store, bindings, check_expression)?;
         let router = Router::with_upcasters(catalog.clone(), self.upcasters);
         let close_within = self.dispatch_options.close_within;
         let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };

@@ -39,7 +39,7 @@ impl Catalog {
     /// As [`activate`](Self::activate), with options. Blocking.
     ///
     /// # Errors
-    /// Also [`ConfigError::Changed`] where another revision is active than is expected, and [`ConfigError::Faults`] where
+    /// Also [`ConfigError::Changed`] where another revision is active than is expected, [`ConfigError::NotActivated`], and [`ConfigError::Faults`] where
     /// a dependent tree can't be made anew.
     pub fn activate_with(
         &self,
@@ -91,6 +91,9 @@ impl Catalog {
         }
         let before = inner.snapshot.read().clone();
         for (tree, expected) in &options.expected {
+            if !trees.iter().any(|(named, _)| named == tree) {
+                return Err(ConfigError::NotActivated { tree: tree.clone() });
+            }
             let found = before.revision(tree);
             if found != *expected {
                 let said = |revision: Option<u32>| match revision {

@@ -26,6 +26,8 @@ pub struct Bindings {
     /// The names of the host's functions. `None` where there is no host, as on the command line: handlers' functions are
     /// then listed as unbound, and are no faults.
     pub functions: Option<BTreeSet<String>>,
+    /// The names of the host's upcast functions; `None` as above.
+    pub upcasters: Option<BTreeSet<String>>,
 }
 
 /// The configuration of a store. Cheap to clone.

@@ -75,6 +75,14 @@ pub(super) fn prove<E>(
                 proof.warnings.push(warning);
             }
             let Some(new) = new else { continue };
+            let in_use = catalogue.get(&new.event_type).and_then(|known| known.declaration.upcast.as_ref());
+            if new.upcast.is_some() && in_use.is_some_and(|in_use| new.upcast.as_ref() != Some(in_use)) {
+                let warning = format!(
+                    "{}: types.json replaces the upcast to {}, for all tenants of {application}",
+                    candidate.tree, new.event_type
+                );
+                proof.warnings.push(warning);
+            }
             match declared.get_mut(&new.event_type) {
                 Some(other) if other.contradicts(&new) => {
                     let (tree, event_type) = (candidate.tree.clone(), new.event_type);

@@ -219,6 +219,12 @@ pub enum ConfigError {
         /// What was expected, in words.
         expected: String,
     },
+    /// A revision is expected of a tree that is not among those to be activated.
+    #[error("{tree} is not activated here; expected revisions only of the trees that are")]
+    NotActivated {
+        /// The tree.
+        tree: TreeScope,
+    },
     /// An upcast that is declared can't be run.
     #[error("the upcast of {event_type}: {what}; expected {expected}")]
     Upcast {

@@ -43,7 +43,7 @@ pub fn constants(file: &str, bytes: &[u8]) -> Result<String, Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn types(file: &str, bytes: &[u8]) -> Result<Declarations, Vec<Fault>> {
-    types_file::read(file, bytes, &BTreeMap::new(), Reading::Import(check_expression))
+    types_file::read(file, bytes, &BTreeMap::new(), Reading::Import { expressions: check_expression, upcasters: None })
 }
 
 /// A document, as an import reads it.

@@ -106,6 +106,7 @@ impl Catalog {
             Beside {
                 expressions: inner.expressions,
                 functions: inner.bindings.functions.as_ref(),
+                upcasters: inner.bindings.upcasters.as_ref(),
                 bases: tree.is_some().then_some(&bases),
             },
         )?;

@@ -64,6 +64,8 @@ pub(super) struct Beside<'a> {
     pub(super) expressions: ExpressionCheck,
     /// The host's functions; `None` where there is no host.
     pub(super) functions: Option<&'a BTreeSet<String>>,
+    /// The host's upcast functions; `None` where there is no host.
+    pub(super) upcasters: Option<&'a BTreeSet<String>>,
     /// The trees that may be extended; `None` where they aren't known, and what depends on them isn't checked.
     pub(super) bases: Option<&'a Bases<'a>>,
 }
@@ -182,9 +184,14 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
     let schemas = named.iter().filter(|(file, _)| file.contains('/')).map(|(file, b)| (file.as_str(), *b)).collect();
     for (file, bytes) in named.iter().filter(|(file, _)| !file.contains('/')) {
         let wrong = match file.as_str() {
-            "types.json" => types_file::read(file, bytes, &schemas, Reading::Import(beside.expressions))
-                .map(|declarations| tree.declarations = declarations)
-                .err(),
+            "types.json" => types_file::read(
+                file,
+                bytes,
+                &schemas,
+                Reading::Import { expressions: beside.expressions, upcasters: beside.upcasters },
+            )
+            .map(|declarations| tree.declarations = declarations)
+            .err(),
             "queues.json" => {
                 let read = root_files::queues(file, bytes);
                 shared.queues = read.known;
@@ -397,7 +404,8 @@ impl Walk {
 
 /// Beside nothing at all, for tests.
 #[cfg(test)]
-pub(super) const ALONE: Beside<'static> = Beside { expressions: |_, _| Ok(()), functions: None, bases: None };
+pub(super) const ALONE: Beside<'static> =
+    Beside { expressions: |_, _| Ok(()), functions: None, upcasters: None, bases: None };
 
 #[cfg(test)]
 mod tests {

@@ -32,9 +32,13 @@ pub(super) type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
 
 /// What `types.json` is read for.
 #[derive(Clone, Copy)]
-pub(super) enum Reading {
+pub(super) enum Reading<'a> {
     /// To be imported: upcasts are checked, and that schemas can be used.
-    Import(ExpressionCheck),
+    Import {
+        expressions: ExpressionCheck,
+        /// The host's upcast functions; `None` where there is no host.
+        upcasters: Option<&'a BTreeSet<String>>,
+    },
     /// To be declared: upcasts are checked later.
     Declare,
     /// Again, after it was imported, perhaps by a build that can use other schemas.
@@ -42,7 +46,12 @@ pub(super) enum Reading {
 }
 
 /// Reads `types.json`: an array of types, or of objects with `type` and what else is known of it.
-pub(super) fn read(file: &str, bytes: &[u8], files: &Files<'_>, reading: Reading) -> Result<Declarations, Vec<Fault>> {
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    files: &Files<'_>,
+    reading: Reading<'_>,
+) -> Result<Declarations, Vec<Fault>> {
     let mut source = Source::new(file, bytes).map_err(|fault| vec![fault])?;
     let Some(node) = source.parse() else { return Err(source.faults) };
     let Value::Array(items) = &node.value else {
@@ -59,7 +68,7 @@ pub(super) fn read(file: &str, bytes: &[u8], files: &Files<'_>, reading: Reading
 struct Reader<'a> {
     source: Source<'a>,
     files: &'a Files<'a>,
-    reading: Reading,
+    reading: Reading<'a>,
     found: Declarations,
     named: BTreeSet<EventType>,
 }
@@ -164,8 +173,8 @@ impl Reader<'_> {
     fn upcast(&mut self, node: &Node) -> Option<Upcast> {
         match &node.value {
             Value::String(text) => {
-                if let Reading::Import(check) = self.reading
-                    && let Err(fault) = check(text, Some(&Constants::default()))
+                if let Reading::Import { expressions, .. } = self.reading
+                    && let Err(fault) = expressions(text, Some(&Constants::default()))
                 {
                     let offset = self.source.inside_string(node.offset, fault.offset);
                     self.source.fault(offset, format!("upcast: {}", fault.what), fault.expected);
@@ -178,7 +187,17 @@ impl Reader<'_> {
                     self.source.fault(node.offset, "the key \"function\" is missing", "{\"function\": NAME}");
                     return None;
                 };
-                string(&mut self.source, function, "function").map(|name| Upcast::Function(name.to_owned()))
+                let name = string(&mut self.source, function, "function")?;
+                if let Reading::Import { upcasters: Some(known), .. } = self.reading
+                    && !known.contains(name)
+                {
+                    let near = nearest(name, known.iter().map(String::as_str));
+                    let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+                    let expected = format!("an upcast function that the host registers{near}");
+                    self.source.fault(function.offset, format!("unknown function {:?}", excerpt(name)), expected);
+                    return None;
+                }
+                Some(Upcast::Function(name.to_owned()))
             }
             _ => {
                 wrong_kind(&mut self.source, node, "upcast", "an expression in jq, or {\"function\": NAME}");

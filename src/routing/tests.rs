@@ -311,7 +311,8 @@ fn a_host_knows_its_functions_and_the_command_line_lists_them() {
     let line = Place::new();
     let imported = line.catalog.import(&line.folder(&[A], &[A], handlers), &"bank/loans".parse().unwrap()).unwrap();
     assert_eq!(imported.unbound[0].function, "scoring.scor");
-    let host = Place::with(Bindings { functions: Some(BTreeSet::from(["scoring.score".to_owned()])) });
+    let host =
+        Place::with(Bindings { functions: Some(BTreeSet::from(["scoring.score".to_owned()])), ..Bindings::default() });
     let refused = host.catalog.import(&host.folder(&[A], &[A], handlers), &"bank/loans".parse().unwrap());
     assert!(refused.unwrap_err().to_string().contains("did you mean \"scoring.score\"?"));
 }

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[cfg(feature = "simulation")]
 mod cut_moments;
 mod damage;
 mod derived;

@@ -49,6 +49,9 @@ fn an_editor_who_was_slower_is_told() {
     assert_eq!(place.route("bank/loans", None, A).unwrap(), first);
     activate(second, Some(first)).unwrap();
     assert!(matches!(activate(first, Some(first)), Err(ConfigError::Changed { .. })));
+    let options = ActivateOptions { expected: vec![(tree("cash/loans"), None)], dependents: false };
+    let other = place.catalog.activate_with(&[(tree("bank/loans"), first)], &options).unwrap_err().to_string();
+    assert!(other.contains("cash/loans is not activated here"), "{other}");
 }
 
 #[test]

@@ -90,6 +90,43 @@ fn an_upcast_needs_the_version_before() {
     assert_eq!(place.declare(&[("types.json", &bad.replace(" |", ""))]).unwrap().added.len(), 2);
 }
 
+#[test]
+fn a_host_knows_its_upcast_functions() {
+    let (later, document) = ("LOAN_OFFER_SENT_COMPLETE_2", "{\"handlers\": []}");
+    let types = format!(r#"["{A}", {{"type": "{later}", "upcast": {{"function": "offer.lift"}}}}]"#);
+    let files = [
+        ("types.json", types.as_str()),
+        ("1/loan/offer/sent/complete.json", document),
+        ("2/loan/offer/sent/complete.json", document),
+    ];
+    let host = |known: &str| {
+        let known = Some(BTreeSet::from([known.to_owned()]));
+        Place::with(Bindings { upcasters: known, ..Bindings::default() }).import_files("bank/loans", &files)
+    };
+    let error = host("offer.lifted").unwrap_err().to_string();
+    assert!(error.contains("types.json:1:94: unknown function \"offer.lift\""), "{error}");
+    assert!(error.contains("(did you mean \"offer.lifted\"?)"), "{error}");
+    assert!(host("offer.lift").is_ok() && Place::new().import_files("bank/loans", &files).is_ok());
+}
+
+/// One catalogue for all tenants: whose tree declares another upcast says so to whoever activates it.
+#[test]
+fn an_upcast_of_another_tenant_is_not_replaced_unseen() {
+    let place = Place::new();
+    let (later, document) = ("LOAN_OFFER_SENT_COMPLETE_2", "{\"handlers\": []}");
+    let activate = |tree: &str, upcast: &str| {
+        let types = format!(r#"["{A}", {{"type": "{later}", "upcast": "{upcast}"}}]"#);
+        let documents = ["1/loan/offer/sent/complete.json", "2/loan/offer/sent/complete.json"].map(|f| (f, document));
+        let files = [("types.json", types.as_str()), documents[0], documents[1]];
+        let revision = place.import_files(tree, &files).unwrap();
+        place.activate(&[(tree, revision)]).unwrap().warnings
+    };
+    assert!(activate("bank/loans", ".data").is_empty() && activate("cash/loans", ".data").is_empty());
+    let warnings = activate("cash/loans", ".data + {a: 1}");
+    let expected = "cash/loans: types.json replaces the upcast to LOAN_OFFER_SENT_COMPLETE_2, for all tenants of loans";
+    assert_eq!(warnings, [expected]);
+}
+
 /// The file of an aggregate: its events are records of it, and change only where nothing that was right becomes wrong.
 #[cfg(feature = "avro")]
 #[test]
