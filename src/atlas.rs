@@ -24,7 +24,7 @@ pub use verify::verify;
 use crate::config::{Bindings, Catalog};
 use crate::dispatch::{
     Cascade, DeliveryFilter, DeliveryId, Dispatcher, EventStatus, HistoryImport, OpenDelivery, QueueInfo, Remaining,
-    Rooms,
+    Rooms, Trail,
 };
 use crate::error::Error;
 use crate::event::{Name, Scope, TreeScope};
@@ -123,6 +123,14 @@ impl Atlas {
         Ok(self.0.dispatcher.status(None, id).await?)
     }
 
+    /// How an event was routed, and every step that is on record of it: see [`Dispatcher::trail`].
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`].
+    pub async fn trail(&self, id: Uuid) -> Result<Trail, Error> {
+        Ok(self.0.dispatcher.trail(None, id).await?)
+    }
+
     /// All that one request set off, as a tree: see [`Dispatcher::cascade`].
     ///
     /// # Errors
@@ -144,7 +152,7 @@ impl Atlas {
     /// # Errors
     /// [`Error::Dispatch`].
     pub async fn release(&self, id: &DeliveryId) -> Result<(), Error> {
-        Ok(self.0.dispatcher.release(None, id).await?)
+        Ok(self.0.dispatcher.release(None, id, None).await?)
     }
 
     /// Gives a delivery up: Complete, Failure: see [`Dispatcher::drop_delivery`].

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use super::missing_log::refuse_missing_log;
 use super::{Atlas, Inner, blocking};
 use crate::config::{Bindings, Catalog};
-use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError};
+use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError, Observed, Observers};
 use crate::error::Error;
 use crate::log::{self, EventStore};
 use crate::routing::{Router, Upcaster, check_expression};
@@ -19,6 +19,7 @@ use crate::storage::{Environment, RealDisk};
 #[derive(Debug)]
 pub struct Builder {
     functions: Functions,
+    observers: Observers,
     upcasters: BTreeMap<String, Upcaster>,
     log_options: log::Options,
     dispatch_options: dispatch::Options,
@@ -30,6 +31,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             functions: Functions::default(),
+            observers: Observers::default(),
             upcasters: BTreeMap::new(),
             log_options: log::Options::default(),
             dispatch_options: dispatch::Options::default(),
@@ -51,6 +53,15 @@ impl Builder {
         E: Into<Emit>,
     {
         self.functions.insert(name.into(), function);
+        self
+    }
+
+    /// Has `observer` told of every step of every event that dispatch serves, once it is on record: received, skipped,
+    /// attempts, messages, ends, operators' acts. For a host's own logger. It is called on the thread of dispatch, which
+    /// waits for it: an observer returns at once. One that panics is told of the next step all the same.
+    #[must_use]
+    pub fn observe(mut self, observer: impl Fn(Observed<'_>) + Send + Sync + 'static) -> Self {
+        self.observers.0.push(Box::new(observer));
         self
     }
 
@@ -152,7 +163,8 @@ impl Builder {
         let close_within = self.dispatch_options.close_within;
         let rooms = dispatch::Rooms { store: store.clone(), catalog: catalog.clone(), router: router.clone() };
         let serve = self.serve && !self.read_only;
-        let dispatcher = Dispatcher::start(rooms, self.functions, self.dispatch_options, runtime.clone(), serve)?;
+        let dispatcher =
+            Dispatcher::start(rooms, self.functions, self.observers, self.dispatch_options, runtime.clone(), serve)?;
         Ok(Atlas(Arc::new(Inner { store, catalog, router, dispatcher, runtime, close_within })))
     }
 }

@@ -133,6 +133,9 @@ pub struct Retry {
     /// The longest wait. Default 30 s.
     #[serde(serialize_with = "duration::serialize")]
     pub max: Duration,
+    /// By which part of it, at most, each wait is shortened by chance, so that what failed together isn't tried again
+    /// together. 0 to 1; default 0.2.
+    pub jitter: f64,
 }
 
 impl Retry {
@@ -144,7 +147,13 @@ impl Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 5, initial: Duration::from_millis(200), multiplier: 2.0, max: Duration::from_secs(30) }
+        Self {
+            attempts: 5,
+            initial: Duration::from_millis(200),
+            multiplier: 2.0,
+            max: Duration::from_secs(30),
+            jitter: 0.2,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ const DOCUMENT_KEYS: [&str; 2] = ["description", "handlers"];
 const HANDLER_KEYS: [&str; 9] =
     ["name", "weight", "when", "data", "target", "retry", "timeout", "stop_on_failure", "out_of_attempts"];
 const TARGET_KEYS: [&str; 4] = ["function", "queue", "http", "command"];
-const RETRY_KEYS: [&str; 4] = ["attempts", "initial", "multiplier", "max"];
+const RETRY_KEYS: [&str; 5] = ["attempts", "initial", "multiplier", "max", "jitter"];
 /// The longest name of a function, in bytes.
 pub(super) const MAX_FUNCTION_LEN: usize = 255;
 
@@ -218,6 +218,9 @@ impl Reader<'_, '_> {
         let multiplier = 1.0..=Retry::MAX_MULTIPLIER;
         if let Some(by) = entries.get("multiplier").and_then(|n| number(self.source, n, "multiplier", multiplier)) {
             retry.multiplier = by;
+        }
+        if let Some(jitter) = entries.get("jitter").and_then(|n| number(self.source, n, "jitter", 0.0..=1.0)) {
+            retry.jitter = jitter;
         }
         if let Some(max) = entries.get("max").and_then(|n| duration(self.source, n, "max")) {
             retry.max = max;

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
@@ -15,12 +16,12 @@ use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::{self, EmitError};
 use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
-use super::record::DeliveryRecord;
+use super::record::{DeliveryRecord, WORKER_KEY, encode_worker};
 use super::retry::{Verdict, after_failure};
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
 use crate::event::Event;
-use crate::log::{Append, AppendError, Durability, RecordedEvent};
+use crate::log::{Append, AppendError, Durability, RecordKind, RecordedEvent};
 use crate::routing::{Handler, RouteError};
 
 /// Why an attempt did not come to an end on record.
@@ -117,9 +118,22 @@ async fn record_starts(context: &Context, readied: &[(Job, Readied)]) -> Result<
             append = with_record(append, event, job, &started);
         }
     }
-    if !append.records.is_empty() {
-        context.append(append.durability(Durability::Deferred)).await?;
+    if append.records.is_empty() {
+        return Ok(());
     }
+    let is_first = !context.worker_is_recorded.swap(true, Ordering::AcqRel);
+    if is_first {
+        // In front, so that it holds for these attempts as well.
+        let worker = encode_worker(&cut(context.options.worker.clone(), context.options.max_error));
+        let starts = std::mem::replace(&mut append, Append::of_records());
+        append = append.record(RecordKind::Delivery, WORKER_KEY, worker);
+        append.records.extend(starts.records);
+    }
+    let recorded = context.append(append.durability(Durability::Deferred)).await;
+    if recorded.is_err() && is_first {
+        context.worker_is_recorded.store(false, Ordering::Release);
+    }
+    recorded?;
     Ok(())
 }
 
@@ -324,7 +338,7 @@ pub(super) fn failure(context: &Context, job: &Job, event: &RecordedEvent, error
     let Some(handler) = job.handler() else { return append };
     let attempt = job.attempt().min(handler.retry.attempts.max(1));
     let text = cut(error.to_string(), context.options.max_error);
-    match after_failure(&handler.retry, handler.out_of_attempts, attempt, error) {
+    match after_failure(&handler.retry, handler.out_of_attempts, attempt, error, context.chance()) {
         Verdict::Retry(wait) => {
             let record = DeliveryRecord::Retry { attempt, next_at: context.after(wait), error: text };
             with_record(append, event, job, &record)

@@ -7,7 +7,7 @@ use super::database::{FILE, reflected};
 use super::delivery::Functions;
 use super::dispatcher::Rooms;
 use super::driver::Driver;
-use super::{DispatchError, Options, history};
+use super::{DispatchError, Observers, Options, history};
 use crate::log::{Address, Reflected};
 use crate::storage::{Disk, Fence, MemoryDisk, open_database};
 
@@ -22,7 +22,7 @@ pub(crate) fn dispatch_table_that_differs(
     copy: &dyn Disk,
     rooms: Rooms,
 ) -> Result<Option<&'static str>, DispatchError> {
-    let context = Arc::new(rooms.context(Functions::default(), Options::default())?);
+    let context = Arc::new(rooms.context(Functions::default(), Observers::default(), Options::default())?);
     let mut found = Driver::on(copy, context.clone())?;
     let mut expected = Driver::on(&MemoryDisk::new(), context)?;
     let found = found.fold_all(|_| {})?;
@@ -41,7 +41,7 @@ pub(crate) fn dispatch_reflects(copy: &dyn Disk) -> Option<Reflected> {
 /// [`DispatchError`] where the log can't be read or the file can't be written.
 pub(crate) fn rebuild(rooms: Rooms, progress: impl FnMut(Address)) -> Result<(), DispatchError> {
     history::end_unfinished(&rooms.store)?;
-    let context = Arc::new(rooms.context(Functions::default(), Options::default())?);
+    let context = Arc::new(rooms.context(Functions::default(), Observers::default(), Options::default())?);
     let mut driver = Driver::new(context, None)?;
     driver.fold_all(progress)?;
     driver.checkpoint()

@@ -55,6 +55,10 @@ impl Writer {
         }
     }
 
+    pub(super) fn text(self, value: Option<&str>) -> Self {
+        self.optional(value.map(str::as_bytes))
+    }
+
     pub(super) fn ids(mut self, ids: &[Uuid]) -> Self {
         self = self.u32(u32::try_from(ids.len()).unwrap_or(u32::MAX));
         for id in ids {
@@ -104,6 +108,13 @@ impl<'a> Reader<'a> {
         let (value, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(value)
+    }
+
+    pub(super) fn optional_text(&mut self) -> Option<Option<String>> {
+        match self.optional()? {
+            Some(text) => Some(Some(std::str::from_utf8(text).ok()?.to_owned())),
+            None => Some(None),
+        }
     }
 
     pub(super) fn text(&mut self) -> Option<String> {

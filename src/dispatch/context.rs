@@ -13,7 +13,7 @@ use super::driver::Message;
 use super::lanes::Start;
 use super::mailbox::Mailbox;
 use super::state::DeliveryState;
-use super::{DispatchError, Options};
+use super::{DispatchError, Observers, Options};
 use crate::config::Catalog;
 use crate::event::{Name, Scope};
 use crate::log::{Append, AppendError, EventStore, Receipt, RecordedEvent};
@@ -35,6 +35,10 @@ pub(super) struct Context {
     pub(super) import_abandoned: AtomicBool,
     /// Functions that run: position of the event, handler.
     pub(super) in_process: Mutex<HashSet<(u64, Name)>>,
+    /// Whether the log says already who makes attempts here.
+    pub(super) worker_is_recorded: AtomicBool,
+    /// Told of every step, on the thread of dispatch.
+    pub(super) observers: Observers,
 }
 
 /// One attempt to make.
@@ -62,6 +66,12 @@ impl std::fmt::Debug for Context {
 impl Context {
     pub(super) fn now(&self) -> i64 {
         self.store.environment().clock.now_micros()
+    }
+
+    /// A number from 0 to 1, by chance.
+    pub(super) fn chance(&self) -> f64 {
+        let number = self.store.environment().entropy.next_u64() >> 32;
+        f64::from(u32::try_from(number).unwrap_or_default()) / f64::from(u32::MAX)
     }
 
     /// The time after a wait from now.

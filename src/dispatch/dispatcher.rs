@@ -17,7 +17,7 @@ use super::driver::{Driver, Message, Reply};
 use super::mailbox::Mailbox;
 use super::status::EventStatus;
 use super::status_reader::StatusReader;
-use super::{DispatchError, HistoryImport, Options, history};
+use super::{DispatchError, HistoryImport, Observers, Options, Trail, history};
 use crate::config::Catalog;
 use crate::event::{Name, Scope};
 use crate::log::{AppendError, EventStore, ReadError, RecordedEvent};
@@ -26,7 +26,11 @@ use crate::routing::Router;
 /// Serves the deliveries of a store. Cheap to clone; the last clone that is dropped stops it without waiting for
 /// handlers.
 #[derive(Clone, Debug)]
-pub struct Dispatcher(Arc<Inner>);
+pub struct Dispatcher {
+    inner: Arc<Inner>,
+    /// Who acts through this handle.
+    pub(super) actor: Option<Arc<str>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -46,7 +50,12 @@ pub(crate) struct Rooms {
 
 impl Rooms {
     /// What dispatch over these rooms works with.
-    pub(super) fn context(self, functions: Functions, options: Options) -> Result<Context, DispatchError> {
+    pub(super) fn context(
+        self,
+        functions: Functions,
+        observers: Observers,
+        options: Options,
+    ) -> Result<Context, DispatchError> {
         let Self { store, catalog, router } = self;
         let imported = AtomicU64::new(history::imported(&store)?);
         Ok(Context {
@@ -58,6 +67,8 @@ impl Rooms {
             imported,
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
+            worker_is_recorded: AtomicBool::new(false),
+            observers,
         })
     }
 }
@@ -110,35 +121,44 @@ impl Dispatcher {
     pub(crate) fn start(
         rooms: Rooms,
         functions: Functions,
+        observers: Observers,
         options: Options,
         runtime: Handle,
         serves: bool,
     ) -> Result<Self, DispatchError> {
         history::end_unfinished(&rooms.store)?;
-        let context = rooms.context(functions, options)?;
+        let context = rooms.context(functions, observers, options)?;
         let thread = Arc::new(Mutex::new(Thread::Idle));
-        let dispatcher = Self(Arc::new(Inner { context: Arc::new(context), runtime, serves, thread }));
+        let dispatcher =
+            Self { inner: Arc::new(Inner { context: Arc::new(context), runtime, serves, thread }), actor: None };
         if serves {
             dispatcher.start_thread()?;
         }
         Ok(dispatcher)
     }
 
+    /// The same dispatch for someone: what an operator does through it is on record with `actor`, of at most
+    /// [`Options::max_error`] bytes.
+    #[must_use]
+    pub fn with_actor(&self, actor: &str) -> Self {
+        Self { inner: self.inner.clone(), actor: Some(actor.into()) }
+    }
+
     fn start_thread(&self) -> Result<(), DispatchError> {
-        let mut state = self.0.thread.lock();
+        let mut state = self.inner.thread.lock();
         match &*state {
             Thread::Running => return Ok(()),
             Thread::Ended(error) => return Err(error.clone()),
             Thread::Idle => {}
         }
-        if self.0.context.store.is_read_only() {
+        if self.inner.context.store.is_read_only() {
             return Err(AppendError::ReadOnly.into());
         }
-        let context = self.0.context.clone();
-        let runtime = self.0.serves.then(|| self.0.runtime.clone());
+        let context = self.inner.context.clone();
+        let runtime = self.inner.serves.then(|| self.inner.runtime.clone());
         let mut driver = Driver::new(context, runtime)?;
-        let (mailbox, thread) = (self.0.context.mailbox.clone(), self.0.thread.clone());
-        let fence = self.0.context.store.fence().clone();
+        let (mailbox, thread) = (self.inner.context.mailbox.clone(), self.inner.thread.clone());
+        let fence = self.inner.context.store.fence().clone();
         let work = move || {
             let ending = Ending { mailbox: mailbox.clone(), thread: thread.clone() };
             let ended = driver.run().map_err(|error| match error {
@@ -168,24 +188,24 @@ impl Dispatcher {
     }
 
     pub(super) fn context(&self) -> &Arc<Context> {
-        &self.0.context
+        &self.inner.context
     }
 
     pub(super) fn runtime(&self) -> &Handle {
-        &self.0.runtime
+        &self.inner.runtime
     }
 
     pub(super) fn is_serving(&self) -> bool {
-        self.0.serves
+        self.inner.serves
     }
 
     pub(super) fn tell(&self, message: Message) {
-        self.0.context.mailbox.send(message);
+        self.inner.context.mailbox.send(message);
     }
 
     /// Asks the thread of dispatch, which is started where it isn't running yet.
     pub(super) async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, DispatchError> {
-        if matches!(*self.0.thread.lock(), Thread::Idle) {
+        if matches!(*self.inner.thread.lock(), Thread::Idle) {
             let dispatcher = self.clone();
             blocking(self.runtime(), move || dispatcher.start_thread()).await?;
         }
@@ -198,7 +218,7 @@ impl Dispatcher {
     }
 
     fn why_ended(&self) -> DispatchError {
-        match &*self.0.thread.lock() {
+        match &*self.inner.thread.lock() {
             Thread::Ended(error) => error.clone(),
             Thread::Idle | Thread::Running => DispatchError::Stopped,
         }
@@ -236,6 +256,15 @@ impl Dispatcher {
             read(&StatusReader { store: &context.store, router: &context.plans.router, imported, runs: &runs })
         })
         .await
+    }
+
+    /// Everything that is known of an event: how it was routed, and every step that is on record.
+    ///
+    /// # Errors
+    /// [`DispatchError::NoSuchEvent`], [`DispatchError::Ambiguous`], [`DispatchError::Plan`], [`DispatchError::Read`].
+    pub async fn trail(&self, scope: Option<&Scope>, id: Uuid) -> Result<Trail, DispatchError> {
+        let event = self.find_event(scope, id).await?;
+        self.read(move |reader| reader.trail(&event)).await
     }
 
     /// All events of a cascade with their deliveries, as a tree. Where no scope is given, the correlation id must be the
@@ -285,7 +314,7 @@ impl Dispatcher {
     /// # Errors
     /// What made dispatch stop before.
     pub async fn close(&self, within: Duration) -> Result<(), DispatchError> {
-        match &*self.0.thread.lock() {
+        match &*self.inner.thread.lock() {
             Thread::Running => {}
             Thread::Idle | Thread::Ended(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => {
                 return Ok(());

@@ -33,6 +33,8 @@ mod shelf;
 mod state;
 mod status;
 mod status_reader;
+mod step;
+mod trail;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,9 @@ pub use options::Options;
 pub use queues::{QueueInfo, QueueMessage};
 pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, Phase};
 pub use status_reader::{MAX_CASCADE_EVENTS, StatusReader};
+pub(crate) use step::Observers;
+pub use step::{Observed, Step};
+pub use trail::{Trail, TrailStep};
 
 /// How a delivery or an event ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

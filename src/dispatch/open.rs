@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{Filter, Message, OpenEntry, Question};
+use super::driver::{Filter, Message, OpenEntry, OpenPage, Question};
 use super::state::Stage;
 use super::status::{DeliveryId, DeliveryStatus};
 use super::status_reader::{delivery_records, delivery_status};
@@ -69,6 +69,8 @@ impl fmt::Display for Remaining {
 pub struct DeliveryFilter {
     /// Those of one scope; default all.
     pub scope: Option<Scope>,
+    /// Those of one handler; default all.
+    pub handler: Option<Name>,
     /// Those that are parked; default all that are open.
     pub parked: bool,
     /// At most so many. Default 1,000.
@@ -77,7 +79,7 @@ pub struct DeliveryFilter {
 
 impl Default for DeliveryFilter {
     fn default() -> Self {
-        Self { scope: None, parked: false, limit: 1_000 }
+        Self { scope: None, handler: None, parked: false, limit: 1_000 }
     }
 }
 
@@ -115,12 +117,29 @@ impl Dispatcher {
     /// # Errors
     /// What made dispatch stop; [`DispatchError::Read`].
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<OpenDelivery>, DispatchError> {
-        let DeliveryFilter { scope, parked, limit } = filter;
-        let filter = Filter { scope, parked, limit };
-        let entries = self.ask(|reply| Message::Ask(Question::Open(filter, reply))).await?;
+        let DeliveryFilter { scope, handler, parked, limit } = filter;
+        let mut filter = Filter { scope, handler, parked, limit, after: None };
+        let mut entries = Vec::new();
+        loop {
+            let page = self.open_page(filter.clone()).await?;
+            entries.extend(page.entries);
+            filter.limit = limit.saturating_sub(entries.len());
+            match page.next {
+                Some(next) if filter.limit > 0 => filter.after = Some(next),
+                _ => break,
+            }
+        }
+        entries.truncate(limit);
         let store = self.context().store.clone();
         let open = move || entries.into_iter().map(|entry| open_delivery(&store, entry)).collect();
         blocking(self.runtime(), open).await
+    }
+}
+
+impl Dispatcher {
+    /// A part of the deliveries that aren't complete, so that dispatch goes on between two parts.
+    pub(super) async fn open_page(&self, filter: Filter) -> Result<OpenPage, DispatchError> {
+        self.ask(|reply| Message::Ask(Question::Open(filter, reply))).await
     }
 }
 

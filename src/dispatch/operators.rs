@@ -2,7 +2,7 @@
 
 use super::DispatchError;
 use super::dispatcher::Dispatcher;
-use super::driver::Message;
+use super::driver::{Filter, Message};
 use super::lanes::{Reserved, Start};
 use super::prepare::{cut, with_stopped};
 use super::record::{DeliveryRecord, delivery_key};
@@ -10,22 +10,75 @@ use super::status::{DeliveryId, DeliveryStatus, Phase};
 use crate::event::{Name, Scope};
 use crate::log::{Append, RecordKind, RecordedEvent};
 
+/// How many deliveries are released in one append.
+const RELEASED_AT_ONCE: usize = 1_000;
+
 impl Dispatcher {
-    /// Has a parked delivery tried again, with attempts from nought. Durable when this returns.
+    /// Has a parked delivery tried again, with attempts from nought; `reason` is kept on record. Durable when this returns.
     ///
     /// # Errors
     /// [`DispatchError::NotParked`], [`DispatchError::NoSuchDelivery`], [`DispatchError::NoSuchEvent`],
     /// [`DispatchError::Append`].
-    pub async fn release(&self, scope: Option<&Scope>, id: &DeliveryId) -> Result<(), DispatchError> {
+    pub async fn release(
+        &self,
+        scope: Option<&Scope>,
+        id: &DeliveryId,
+        reason: Option<&str>,
+    ) -> Result<(), DispatchError> {
         let (event, deliveries) = self.deliveries_of(scope, id).await?;
         let delivery = pick(&deliveries, id)?;
         if !delivery.parked {
             let found = delivery.phase.to_string();
             return Err(DispatchError::NotParked { delivery: id.to_string(), found });
         }
-        let append = append_of(&event, id, &DeliveryRecord::Released);
+        let append = append_of(&event, id, &self.released(reason));
         self.context().store.append_async(append).await?;
         Ok(())
+    }
+
+    /// Has all deliveries tried again that are parked now: of one scope, of one handler, or all. Says how many. They are
+    /// released a thousand at a time; where an error ends this, those before it are released.
+    ///
+    /// # Errors
+    /// What made dispatch stop; [`DispatchError::Append`].
+    pub async fn release_all(
+        &self,
+        scope: Option<&Scope>,
+        handler: Option<&Name>,
+        reason: Option<&str>,
+    ) -> Result<u64, DispatchError> {
+        let record = self.released(reason);
+        let (mut after, mut released) = (None, 0);
+        loop {
+            let (scope, handler) = (scope.cloned(), handler.cloned());
+            let page = self.open_page(Filter { scope, handler, parked: true, limit: RELEASED_AT_ONCE, after }).await?;
+            if !page.entries.is_empty() {
+                let append = page.entries.iter().fold(Append::of_records(), |append, entry| {
+                    let key = delivery_key(&entry.scope, entry.event, entry.handler.as_str());
+                    append.record(RecordKind::Delivery, key, record.encode(entry.position))
+                });
+                self.context().store.append_async(append).await?;
+                released += page.entries.len() as u64;
+            }
+            // Those that are parked again meanwhile are behind.
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(released),
+            }
+        }
+    }
+
+    fn released(&self, reason: Option<&str>) -> DeliveryRecord {
+        DeliveryRecord::Released { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) }
+    }
+
+    fn acting(&self) -> Option<String> {
+        self.actor.as_deref().map(|actor| self.said(actor))
+    }
+
+    /// What an operator says, as long as it may be.
+    fn said(&self, text: &str) -> String {
+        cut(text.to_owned(), self.context().options.max_error)
     }
 
     /// Gives a delivery that isn't complete up: Complete, Failure, with `reason` as its error. What it stops on failure is
@@ -58,8 +111,8 @@ impl Dispatcher {
             None
         };
         let reservation = Reservation { dispatcher: self.clone(), start };
-        let reason = cut(reason.to_owned(), self.context().options.max_error);
-        let mut append = append_of(&event, id, &DeliveryRecord::Dropped { reason });
+        let dropped = DeliveryRecord::Dropped { actor: self.acting(), reason: self.said(reason) };
+        let mut append = append_of(&event, id, &dropped);
         let stopped = self.stopped_by(&event, &deliveries, &id.handler).await?;
         append = with_stopped(append, &event, id.handler.as_str(), stopped.iter().map(Name::as_str));
         let dropped = async move {

@@ -30,6 +30,9 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// The cache of `dispatch.redb`, in bytes. Default 8 MiB.
     pub cache_bytes: usize,
+    /// What attempts made here are on record as, cut to `max_error` bytes: the name of the machine or of the host's
+    /// instance. Default `process <id>`.
+    pub worker: String,
     /// How long a close waits for the handlers that run; then they are abandoned, and tried again after the next open.
     /// Default 10 s.
     pub close_within: Duration,
@@ -49,6 +52,7 @@ impl Default for Options {
             max_error: 4 << 10,
             checkpoint_every: 65_536,
             cache_bytes: 8 << 20,
+            worker: format!("process {}", std::process::id()),
             close_within: Duration::from_secs(10),
         }
     }

@@ -20,6 +20,9 @@ pub(super) const PROGRESS_KEY: &[u8] = b"progress";
 /// The key of the record that says up to which position events are history that has no deliveries.
 pub(super) const IMPORTED_KEY: &[u8] = b"imported";
 
+/// The key of the records that say who makes attempts from there on.
+pub(super) const WORKER_KEY: &[u8] = b"worker";
+
 /// Which calls an attempt makes, fixed by the first attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Calls {
@@ -41,9 +44,9 @@ pub(super) enum DeliveryRecord {
     /// Out of attempts; waits for an operator.
     Parked { attempts: u32, error: String },
     /// An operator has it tried again, with attempts from nought.
-    Released,
+    Released { actor: Option<String>, reason: Option<String> },
     /// An operator gave it up: Complete, Failure.
-    Dropped { reason: String },
+    Dropped { actor: Option<String>, reason: String },
     /// The end.
     Completed { outcome: Outcome, attempts: u32, output: Option<Bytes>, error: Option<String>, emitted: Vec<Uuid> },
 }
@@ -80,13 +83,13 @@ impl DeliveryRecord {
             Self::CallDone { call, output, emitted } => writer(2).u32(*call).optional(output.as_deref()).ids(emitted),
             Self::Retry { attempt, next_at, error } => writer(3).u32(*attempt).i64(*next_at).bytes(error.as_bytes()),
             Self::Parked { attempts, error } => writer(4).u32(*attempts).bytes(error.as_bytes()),
-            Self::Released => writer(5),
-            Self::Dropped { reason } => writer(6).bytes(reason.as_bytes()),
+            Self::Released { actor, reason } => writer(8).text(actor.as_deref()).text(reason.as_deref()),
+            Self::Dropped { actor, reason } => writer(9).text(actor.as_deref()).bytes(reason.as_bytes()),
             Self::Completed { outcome, attempts, output, error, emitted } => writer(7)
                 .u8(u8::from(*outcome == Outcome::Failure))
                 .u32(*attempts)
                 .optional(output.as_deref())
-                .optional(error.as_deref().map(str::as_bytes))
+                .text(error.as_deref())
                 .ids(emitted),
         }
         .finish()
@@ -109,8 +112,11 @@ impl DeliveryRecord {
             2 => Self::CallDone { call: reader.u32()?, output: bytes(reader.optional()?), emitted: reader.ids()? },
             3 => Self::Retry { attempt: reader.u32()?, next_at: reader.i64()?, error: reader.text()? },
             4 => Self::Parked { attempts: reader.u32()?, error: reader.text()? },
-            5 => Self::Released,
-            6 => Self::Dropped { reason: reader.text()? },
+            // Records from before operators said who they are.
+            5 => Self::Released { actor: None, reason: None },
+            6 => Self::Dropped { actor: None, reason: reader.text()? },
+            8 => Self::Released { actor: reader.optional_text()?, reason: reader.optional_text()? },
+            9 => Self::Dropped { actor: reader.optional_text()?, reason: reader.text()? },
             7 => Self::Completed {
                 outcome: match reader.u8()? {
                     0 => Outcome::Success,
@@ -119,10 +125,7 @@ impl DeliveryRecord {
                 },
                 attempts: reader.u32()?,
                 output: bytes(reader.optional()?),
-                error: match reader.optional()? {
-                    Some(text) => Some(std::str::from_utf8(text).ok()?.to_owned()),
-                    None => None,
-                },
+                error: reader.optional_text()?,
                 emitted: reader.ids()?,
             },
             _ => return None,
@@ -171,6 +174,21 @@ pub(super) fn decode_imported(body: &[u8]) -> Option<u64> {
     reader.end(position)
 }
 
+/// The body of the record that says who makes attempts from there on.
+pub(super) fn encode_worker(name: &str) -> Bytes {
+    Writer::new(FORMAT, 1).bytes(name.as_bytes()).finish()
+}
+
+/// The name that [`encode_worker`] was given.
+pub(super) fn decode_worker(body: &[u8]) -> Option<String> {
+    let mut reader = Reader::new(body);
+    if (reader.u8()?, reader.u8()?) != (FORMAT, 1) {
+        return None;
+    }
+    let name = reader.text()?;
+    reader.end(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +197,7 @@ mod tests {
     fn any_record() -> impl Strategy<Value = DeliveryRecord> {
         let ids = || proptest::collection::vec(any::<u128>().prop_map(Uuid::from_u128), 0..3);
         let output = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from));
+        let text = || proptest::option::of(".*");
         let outcome = prop_oneof![Just(Outcome::Success), Just(Outcome::Failure)];
         prop_oneof![
             (any::<u32>(), any::<u32>(), any::<[u8; 32]>()).prop_map(|(attempt, count, data_hash)| {
@@ -195,8 +214,8 @@ mod tests {
                 error
             }),
             (any::<u32>(), ".*").prop_map(|(attempts, error)| DeliveryRecord::Parked { attempts, error }),
-            Just(DeliveryRecord::Released),
-            ".*".prop_map(|reason| DeliveryRecord::Dropped { reason }),
+            (text(), text()).prop_map(|(actor, reason)| DeliveryRecord::Released { actor, reason }),
+            (text(), ".*").prop_map(|(actor, reason)| DeliveryRecord::Dropped { actor, reason }),
             (outcome, any::<u32>(), output(), proptest::option::of(".*"), ids()).prop_map(
                 |(outcome, attempts, output, error, emitted)| DeliveryRecord::Completed {
                     outcome,
@@ -229,6 +248,7 @@ mod tests {
             let _ = parse_delivery_key(&bytes);
             let _ = Progress::decode(&bytes);
             let _ = decode_imported(&bytes);
+            let _ = decode_worker(&bytes);
         }
     }
 
@@ -240,6 +260,8 @@ mod tests {
         assert_eq!(parse_delivery_key(&key), Some((scope, id, Name::parse("handler", "score").unwrap())));
         assert_eq!(parse_delivery_key(PROGRESS_KEY), None);
         assert_eq!(parse_delivery_key(IMPORTED_KEY), None);
+        assert_eq!(parse_delivery_key(WORKER_KEY), None);
+        assert_eq!(decode_worker(&encode_worker("desk 7")).as_deref(), Some("desk 7"));
     }
 
     /// The bytes as `docs/dispatch.md` draws them: a log outlives the code that wrote it.
@@ -265,5 +287,16 @@ mod tests {
         let mut expected = vec![1, 3, 9, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
         expected.extend([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, b'n', b'o']);
         assert_eq!(&retry.encode(9)[..], expected);
+        let dropped = DeliveryRecord::Dropped { actor: Some("a".into()), reason: "no".into() };
+        let expected = [1, 9, 9, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, b'a', 2, 0, 0, 0, b'n', b'o'];
+        assert_eq!(&dropped.encode(9)[..], expected);
+        let older = [1, 6, 9, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'n', b'o'];
+        let read = DeliveryRecord::Dropped { actor: None, reason: "no".into() };
+        assert_eq!(DeliveryRecord::decode(&older), Some((9, read)));
+        let released = DeliveryRecord::Released { actor: None, reason: None };
+        assert_eq!(
+            DeliveryRecord::decode(&older[..10].iter().map(|b| if *b == 6 { 5 } else { *b }).collect::<Vec<_>>()),
+            Some((9, released))
+        );
     }
 }

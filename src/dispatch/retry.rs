@@ -19,12 +19,19 @@ pub(super) enum Verdict {
     Fail,
 }
 
-/// What follows when attempt `attempt`, counted from 1, has failed.
-pub(super) fn after_failure(retry: &Retry, out: OutOfAttempts, attempt: u32, error: &HandlerError) -> Verdict {
+/// What follows when attempt `attempt`, counted from 1, has failed. `chance`, from 0 to 1, is by how much of the handler's
+/// jitter the wait is shorter.
+pub(super) fn after_failure(
+    retry: &Retry,
+    out: OutOfAttempts,
+    attempt: u32,
+    error: &HandlerError,
+    chance: f64,
+) -> Verdict {
     let wait = match error {
         HandlerError::Fatal(_) => None,
         _ if attempt >= retry.attempts => None,
-        HandlerError::Retry(_) => Some(backoff(retry, attempt)),
+        HandlerError::Retry(_) => Some(backoff(retry, attempt).mul_f64((1.0 - retry.jitter * chance).clamp(0.0, 1.0))),
         HandlerError::RetryAfter(wait, _) => Some((*wait).min(MAX_WAIT)),
     };
     match (wait, out) {
@@ -47,7 +54,7 @@ mod tests {
     use super::*;
 
     fn retry(multiplier: f64) -> Retry {
-        Retry { attempts: 5, initial: Duration::from_millis(200), multiplier, max: Duration::from_secs(1) }
+        Retry { attempts: 5, initial: Duration::from_millis(200), multiplier, max: Duration::from_secs(1), jitter: 0.5 }
     }
 
     fn failed() -> HandlerError {
@@ -56,30 +63,39 @@ mod tests {
 
     #[test]
     fn waits_grow_up_to_the_longest_and_then_attempts_are_out() {
-        let after = |attempt| after_failure(&retry(2.0), OutOfAttempts::Park, attempt, &failed());
+        let after = |attempt| after_failure(&retry(2.0), OutOfAttempts::Park, attempt, &failed(), 0.0);
         let millis = |millis| Verdict::Retry(Duration::from_millis(millis));
         assert_eq!([after(1), after(2), after(3), after(4)], [millis(200), millis(400), millis(800), millis(1_000)]);
         assert_eq!(after(5), Verdict::Park);
-        assert_eq!(after_failure(&retry(2.0), OutOfAttempts::Fail, 5, &failed()), Verdict::Fail);
-        let fixed = after_failure(&retry(1.0), OutOfAttempts::Park, 4, &failed());
+        assert_eq!(after_failure(&retry(2.0), OutOfAttempts::Fail, 5, &failed(), 0.0), Verdict::Fail);
+        let fixed = after_failure(&retry(1.0), OutOfAttempts::Park, 4, &failed(), 0.0);
         assert_eq!(fixed, millis(200));
     }
 
     #[test]
     fn a_handler_may_ask_for_another_wait_or_for_none() {
         let fatal = HandlerError::Fatal("no".into());
-        assert_eq!(after_failure(&retry(2.0), OutOfAttempts::Park, 1, &fatal), Verdict::Park);
+        assert_eq!(after_failure(&retry(2.0), OutOfAttempts::Park, 1, &fatal, 0.0), Verdict::Park);
         let later = HandlerError::RetryAfter(Duration::from_secs(90), "busy".into());
-        let after = |attempt| after_failure(&retry(2.0), OutOfAttempts::Fail, attempt, &later);
+        let after = |attempt| after_failure(&retry(2.0), OutOfAttempts::Fail, attempt, &later, 1.0);
         assert_eq!(after(1), Verdict::Retry(Duration::from_secs(90)));
         assert_eq!(after(5), Verdict::Fail);
     }
 
+    /// A wait that the handler asks for is not shortened.
+    #[test]
+    fn what_failed_together_is_not_tried_again_together() {
+        let after = |chance| after_failure(&retry(2.0), OutOfAttempts::Park, 2, &failed(), chance);
+        let millis = |millis| Verdict::Retry(Duration::from_millis(millis));
+        assert_eq!([after(0.0), after(0.5), after(1.0)], [millis(400), millis(300), millis(200)]);
+    }
+
     #[test]
     fn no_numbers_lead_to_a_panic() {
-        let wild = Retry { attempts: u32::MAX, initial: Duration::MAX, multiplier: 1e300, max: Duration::MAX };
+        let wild =
+            Retry { attempts: u32::MAX, initial: Duration::MAX, multiplier: 1e300, max: Duration::MAX, jitter: 1.0 };
         for attempt in [0, 1, 2, 1_000, u32::MAX - 1] {
-            let verdict = after_failure(&wild, OutOfAttempts::Park, attempt, &failed());
+            let verdict = after_failure(&wild, OutOfAttempts::Park, attempt, &failed(), 0.0);
             assert!(matches!(verdict, Verdict::Retry(wait) if wait <= MAX_WAIT), "{verdict:?}");
         }
     }

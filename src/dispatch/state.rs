@@ -63,7 +63,7 @@ impl DeliveryState {
                 self.attempts = self.attempts.max(*attempts);
                 self.attempted = true;
             }
-            DeliveryRecord::Released => {
+            DeliveryRecord::Released { .. } => {
                 if self.stage == Stage::Parked {
                     self.stage = Stage::Pending;
                     self.attempts = 0;
@@ -83,6 +83,10 @@ impl DeliveryState {
 mod tests {
     use super::*;
 
+    fn released() -> DeliveryRecord {
+        DeliveryRecord::Released { actor: None, reason: None }
+    }
+
     fn parked() -> DeliveryRecord {
         DeliveryRecord::Parked { attempts: 3, error: String::new() }
     }
@@ -90,11 +94,11 @@ mod tests {
     #[test]
     fn complete_is_final() {
         let mut state = DeliveryState::default();
-        state.apply(&DeliveryRecord::Dropped { reason: "no use".into() });
+        state.apply(&DeliveryRecord::Dropped { actor: None, reason: "no use".into() });
         let dropped = state.clone();
         for late in [
             parked(),
-            DeliveryRecord::Released,
+            released(),
             DeliveryRecord::Completed {
                 outcome: Outcome::Success,
                 attempts: 1,
@@ -112,13 +116,13 @@ mod tests {
     fn a_release_starts_counting_anew_and_keeps_what_is_done() {
         let calls = Calls { count: 3, data_hash: [7; 32] };
         let mut state = DeliveryState::default();
-        state.apply(&DeliveryRecord::Released);
+        state.apply(&released());
         assert_eq!(state, DeliveryState::default(), "only what is parked can be released");
         state.apply(&DeliveryRecord::Started { attempt: 1, calls });
         state.apply(&DeliveryRecord::CallDone { call: 1, output: None, emitted: vec![] });
         state.apply(&parked());
         assert_eq!((state.stage, state.attempts, state.attempted), (Stage::Parked, 3, true));
-        state.apply(&DeliveryRecord::Released);
+        state.apply(&released());
         assert_eq!((state.stage, state.attempts, state.calls_done), (Stage::Pending, 0, 1));
         assert_eq!(state.calls, Some(calls));
     }

@@ -206,8 +206,8 @@ pub(super) fn delivery_status(id: DeliveryId, records: &[DeliveryRecord], runs: 
             DeliveryRecord::Retry { error: why, .. } | DeliveryRecord::Parked { error: why, .. } => {
                 error = Some(why.clone());
             }
-            DeliveryRecord::Released => error = None,
-            DeliveryRecord::Dropped { reason } => error = Some(reason.clone()),
+            DeliveryRecord::Released { .. } => error = None,
+            DeliveryRecord::Dropped { reason, .. } => error = Some(reason.clone()),
             DeliveryRecord::CallDone { call, output, .. } => {
                 let calls_before = usize::try_from(call.saturating_sub(1)).unwrap_or_default();
                 outputs.truncate(calls_before);

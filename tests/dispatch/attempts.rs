@@ -84,7 +84,8 @@ async fn a_panic_and_a_timeout_are_failed_attempts_and_nothing_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn retries_wait_by_the_clock_also_across_reopening() {
     let (world, clock) = World::new(json!([
-        { "name": "f", "target": { "function": "f" }, "retry": { "attempts": 5, "initial": "1h", "multiplier": 1.0, "max": "1h" } },
+        { "name": "f", "target": { "function": "f" },
+          "retry": { "attempts": 5, "initial": "1h", "multiplier": 1.0, "max": "1h", "jitter": 0 } },
     ]))
     .with_clock();
     let (called, mut calls) = tokio::sync::mpsc::unbounded_channel();

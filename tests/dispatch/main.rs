@@ -19,5 +19,6 @@ mod operators;
 mod order;
 mod queues;
 mod restarts;
+mod trail;
 mod waiting;
 mod world;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     cascade, config, deliveries, explain, export, get, import, queue, rebuild, state, stats, status, stream, streams,
-    types, verify, what_if,
+    trail, types, verify, what_if,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -52,6 +52,7 @@ pub(crate) enum Command {
     State(state::Arguments),
     Get(get::Arguments),
     Status(status::Arguments),
+    Trail(trail::Arguments),
     Cascade(cascade::Arguments),
     #[command(subcommand)]
     Types(types::Command),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::messages::{Filter, OpenEntry, Question, Taken};
+use super::messages::{Filter, OpenEntry, OpenPage, Place, Question, Taken};
 use super::{Driver, Reply};
 use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lanes::Obstacle;
@@ -15,6 +15,9 @@ use crate::log::Address;
 
 /// How many rows are read at a time.
 const PAGE: usize = 256;
+
+/// How many open events one answer looks at: dispatch goes on between two.
+const VISITED_AT_ONCE: usize = 4_096;
 
 impl Driver {
     pub(super) fn answer(&mut self, now: i64) -> Result<(), DispatchError> {
@@ -74,20 +77,26 @@ impl Driver {
         Ok(())
     }
 
-    /// Calls `visit` with every open event, by scope and position, until it says that it has seen enough.
+    /// Calls `visit` with the open events, by scope and position, until it says that it has seen enough.
     fn visit_open(
         &mut self,
         scope: Option<&Scope>,
+        after: Option<Place>,
         mut visit: impl FnMut(&mut Self, &OpenEvent) -> Result<bool, DispatchError>,
     ) -> Result<(), DispatchError> {
         // What is in memory gets rows, so that there is one place to page through.
         self.lanes.put_all()?;
-        let scopes = match scope {
+        let mut scopes = match scope {
             Some(scope) => vec![scope.clone()],
             None => self.lanes.shelf().scopes()?,
         };
+        scopes.sort();
         for scope in scopes {
-            let mut from = 0;
+            let mut from = match &after {
+                Some((before, _)) if *before > scope => continue,
+                Some((before, position)) if *before == scope => position.saturating_add(1),
+                _ => 0,
+            };
             loop {
                 let rows = self.lanes.shelf().rows(&scope, from, PAGE)?;
                 let Some(last) = rows.last() else { break };
@@ -105,7 +114,7 @@ impl Driver {
 
     fn remaining(&mut self) -> Result<Remaining, DispatchError> {
         let mut counts: BTreeMap<(Scope, Name, Option<Obstacle>), u64> = BTreeMap::new();
-        self.visit_open(None, |driver, event| {
+        self.visit_open(None, None, |driver, event| {
             for (index, slot) in event.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()) {
                 let obstacle = driver.lanes.obstacle(event, index)?;
                 *counts.entry((event.scope.clone(), slot.handler.clone(), obstacle)).or_default() += 1;
@@ -116,20 +125,21 @@ impl Driver {
         Ok(Remaining { handlers: counts.into_iter().map(of).collect() })
     }
 
-    fn open(&mut self, filter: &Filter) -> Result<Vec<OpenEntry>, DispatchError> {
-        let mut found = Vec::new();
-        self.visit_open(filter.scope.as_ref(), |driver, event| {
+    /// The open deliveries that are asked for, of some of the events.
+    fn open(&mut self, filter: &Filter) -> Result<OpenPage, DispatchError> {
+        let (mut entries, mut visited, mut next) = (Vec::new(), 0, None);
+        self.visit_open(filter.scope.as_ref(), filter.after.clone(), |driver, event| {
             for (index, slot) in event.slots.iter().enumerate().filter(|(_, slot)| slot.is_open()) {
-                if filter.parked && slot.state.stage != Stage::Parked {
+                if filter.parked && slot.state.stage != Stage::Parked
+                    || filter.handler.as_ref().is_some_and(|handler| *handler != slot.handler)
+                {
                     continue;
                 }
-                if found.len() >= filter.limit {
-                    return Ok(false);
-                }
-                found.push(OpenEntry {
+                entries.push(OpenEntry {
                     scope: event.scope.clone(),
                     stream: event.stream.to_string(),
                     event_type: event.event_type.to_string(),
+                    position: event.position,
                     event: event.id,
                     handler: slot.handler.clone(),
                     state: slot.state.clone(),
@@ -137,9 +147,12 @@ impl Driver {
                     obstacle: driver.lanes.obstacle(event, index)?,
                 });
             }
-            Ok(true)
+            visited += 1;
+            let goes_on = visited < VISITED_AT_ONCE && entries.len() < filter.limit;
+            next = (!goes_on).then(|| (event.scope.clone(), event.position));
+            Ok(goes_on)
         })?;
-        Ok(found)
+        Ok(OpenPage { entries, next })
     }
 
     fn list_queues(&mut self, scope: Option<&Scope>, now: i64) -> Result<Vec<QueueInfo>, DispatchError> {

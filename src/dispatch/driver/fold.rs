@@ -6,7 +6,9 @@ use super::{Driver, FOLD_AT_ONCE};
 use crate::dispatch::DispatchError;
 use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::queue_record::QueueRecord;
-use crate::dispatch::record::{DeliveryRecord, IMPORTED_KEY, PROGRESS_KEY, decode_imported, parse_delivery_key};
+use crate::dispatch::record::{
+    DeliveryRecord, IMPORTED_KEY, PROGRESS_KEY, WORKER_KEY, decode_imported, parse_delivery_key,
+};
 use crate::log::{LogEntry, RecordKind, RecordedEvent, RoomRecord};
 use crate::routing::Input;
 
@@ -36,8 +38,12 @@ impl Driver {
             && position > self.imported
         {
             let open = self.open_event(event, revision)?;
+            self.tell_of_event(event, Some(&open))?;
             self.lanes.enter(open)?;
         } else {
+            if position > self.imported {
+                self.tell_of_event(event, None)?;
+            }
             self.lanes.pass(position);
         }
         self.touch(position);
@@ -81,6 +87,7 @@ impl Driver {
         let unknown = DispatchError::Record { address: record.address };
         match record.kind {
             RecordKind::Delivery if record.key[..] == *PROGRESS_KEY => Ok(()),
+            RecordKind::Delivery if record.key[..] == *WORKER_KEY => Ok(()),
             RecordKind::Delivery if record.key[..] == *IMPORTED_KEY => {
                 self.imported = decode_imported(&record.body).ok_or(unknown)?;
                 Ok(())
@@ -103,20 +110,21 @@ impl Driver {
         self.lanes.record(&scope, position, handler.as_str(), &decoded)?;
         let goes_on = matches!(
             decoded,
-            DeliveryRecord::Started { .. } | DeliveryRecord::CallDone { .. } | DeliveryRecord::Released
+            DeliveryRecord::Started { .. } | DeliveryRecord::CallDone { .. } | DeliveryRecord::Released { .. }
         );
         if !goes_on && let Some(slot) = slot {
             self.ended(position, slot)?;
         }
         self.touch(position);
-        Ok(())
+        self.tell_of_delivery(record, (position, &handler), &decoded)
     }
 
     fn queue(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
         let unknown = || DispatchError::Record { address: record.address };
+        let id = uuid::Uuid::from_slice(&record.key).map_err(|_| unknown())?;
+        self.tell_of_message(record, id)?;
         match QueueRecord::decode(&record.body).ok_or_else(unknown)? {
             QueueRecord::Message { scope, queue, .. } => {
-                let id = uuid::Uuid::from_slice(&record.key).map_err(|_| unknown())?;
                 self.lanes.shelf().add_message(&scope, &queue, record.address, id)?;
                 let depth = self.queues.added(&scope, &queue);
                 self.lanes.shelf().set_depth(&scope, &queue, depth)

@@ -20,8 +20,23 @@ pub(in crate::dispatch) type Reply<T> = oneshot::Sender<Result<T, DispatchError>
 #[derive(Clone, Debug)]
 pub(in crate::dispatch) struct Filter {
     pub(in crate::dispatch) scope: Option<Scope>,
+    pub(in crate::dispatch) handler: Option<Name>,
     pub(in crate::dispatch) parked: bool,
+    /// About so many: all of an event are told, or none.
     pub(in crate::dispatch) limit: usize,
+    /// Those of events after this one.
+    pub(in crate::dispatch) after: Option<Place>,
+}
+
+/// The place of an event among all that are open: by scope and position.
+pub(in crate::dispatch) type Place = (Scope, u64);
+
+/// Some of the open deliveries that were asked for.
+#[derive(Clone, Debug)]
+pub(in crate::dispatch) struct OpenPage {
+    pub(in crate::dispatch) entries: Vec<OpenEntry>,
+    /// Where the next ones begin; `None` where these were the last.
+    pub(in crate::dispatch) next: Option<Place>,
 }
 
 /// An open delivery, as the thread of dispatch knows it.
@@ -30,6 +45,7 @@ pub(in crate::dispatch) struct OpenEntry {
     pub(in crate::dispatch) scope: Scope,
     pub(in crate::dispatch) stream: String,
     pub(in crate::dispatch) event_type: String,
+    pub(in crate::dispatch) position: u64,
     pub(in crate::dispatch) event: Uuid,
     pub(in crate::dispatch) handler: Name,
     pub(in crate::dispatch) state: DeliveryState,
@@ -104,7 +120,7 @@ pub(in crate::dispatch) enum Message {
 /// A question about all that is open.
 pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
-    Open(Filter, Reply<Vec<OpenEntry>>),
+    Open(Filter, Reply<OpenPage>),
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
     Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
     Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },

@@ -7,6 +7,7 @@
 mod answers;
 mod fold;
 mod messages;
+mod observe;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, Re
 use crate::storage::Disk;
 
 use messages::Watch;
-pub(super) use messages::{Filter, Message, OpenEntry, Question, Reply, Taken};
+pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Question, Reply, Taken};
 
 /// How many entries of the log are followed before messages are looked at again.
 const FOLD_AT_ONCE: usize = 1_024;

@@ -248,7 +248,7 @@ impl<S: Shelf> Lanes<S> {
             return Ok(false);
         }
         let (before, scope_of) = (slot.state.stage, event.scope.clone());
-        if *record == DeliveryRecord::Released && before != Stage::Parked {
+        if matches!(record, DeliveryRecord::Released { .. }) && before != Stage::Parked {
             // Released twice: the attempt that the first release led to goes on.
             return Ok(false);
         }

@@ -14,6 +14,8 @@ use crate::dispatch::record::Calls;
 use crate::dispatch::state::DeliveryState;
 use crate::log::Address;
 
+const RELEASED: DeliveryRecord = DeliveryRecord::Released { actor: None, reason: None };
+
 /// A shelf in memory; a clone is what a crash leaves of it.
 #[derive(Clone, Debug, Default)]
 struct MapShelf {
@@ -359,12 +361,12 @@ impl World {
         }
         let (event, handler) = &parked[which.index(parked.len())];
         if release {
-            self.append(Entry::Record(event.scope.clone(), event.position, handler.clone(), DeliveryRecord::Released));
+            self.append(Entry::Record(event.scope.clone(), event.position, handler.clone(), RELEASED));
         } else {
             let slot = event.slot_of(handler.as_str()).unwrap();
             let reserved = self.lanes.reserve(&event.scope, event.position, handler.as_str()).unwrap();
             assert_ne!(reserved, Reserved::Runs);
-            self.give_up(event, slot, DeliveryRecord::Dropped { reason: String::new() });
+            self.give_up(event, slot, DeliveryRecord::Dropped { actor: None, reason: String::new() });
         }
     }
 
@@ -564,7 +566,7 @@ proptest! {
                 .map(|((position, handler), (event, _))| (event.scope.clone(), *position, handler.clone()))
                 .collect();
             for (scope, position, handler) in parked {
-                world.append(Entry::Record(scope, position, handler, DeliveryRecord::Released));
+                world.append(Entry::Record(scope, position, handler, RELEASED));
             }
             world.acknowledge();
             world.settle();

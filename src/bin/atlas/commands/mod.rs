@@ -14,6 +14,7 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod streams;
+pub(crate) mod trail;
 pub(crate) mod types;
 pub(crate) mod verify;
 pub(crate) mod what_if;
@@ -34,6 +35,7 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::State(arguments) => state::run(&arguments, dir, output),
         Command::Get(arguments) => get::run(&arguments, dir, output).await,
         Command::Status(arguments) => status::run(arguments, dir, output).await,
+        Command::Trail(arguments) => trail::run(arguments, dir, output).await,
         Command::Cascade(arguments) => cascade::run(arguments, dir, output).await,
         Command::Types(command) => types::run(command, dir, output).await,
         Command::Queue(command) => queue::run(command, dir, output).await,

@@ -30,12 +30,16 @@ pub(crate) struct Arguments {
     /// Why; kept in the log
     #[arg(long, value_name = "TEXT", default_value = "dropped from the command line")]
     reason: String,
+    /// Who does it; kept in the log
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
         let scope = scope_of(atlas, &arguments.delivery, arguments.scope.as_ref())?;
-        atlas.dispatcher().drop_delivery(Some(&scope), &arguments.delivery, &arguments.reason).await?;
+        let dispatcher = super::acting(atlas, arguments.actor.as_deref());
+        dispatcher.drop_delivery(Some(&scope), &arguments.delivery, &arguments.reason).await?;
         if output.json {
             return output.json_line(&serde_json::json!({ "id": arguments.delivery, "dropped": true }));
         }

@@ -5,7 +5,8 @@ pub(crate) mod release;
 
 use std::path::Path;
 
-use atlas::dispatch::{DeliveryFilter, DeliveryId, Obstacle, OpenDelivery};
+use atlas::dispatch::{DeliveryFilter, DeliveryId, Dispatcher, Obstacle, OpenDelivery};
+use atlas::event::Name;
 use atlas::{Atlas, Scope};
 
 use crate::commands::get::the_event;
@@ -35,6 +36,9 @@ pub(crate) struct Arguments {
     /// Only those of this scope
     #[arg(long, value_name = "SCOPE")]
     scope: Option<Scope>,
+    /// Only those of this handler
+    #[arg(long, value_name = "HANDLER", value_parser = handler)]
+    handler: Option<Name>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     limit: usize,
@@ -43,8 +47,8 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
         let limit = arguments.limit;
-        let filter =
-            DeliveryFilter { scope: arguments.scope, parked: arguments.parked, limit: limit.saturating_add(1) };
+        let Arguments { parked, scope, handler, .. } = arguments;
+        let filter = DeliveryFilter { scope, handler, parked, limit: limit.saturating_add(1) };
         let mut deliveries = atlas.dispatcher().deliveries(filter).await?;
         let more = deliveries.len() > limit;
         deliveries.truncate(limit);
@@ -57,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
             output.flush()?;
             message(format_args!("there are more than these {}; see --limit", thousands(limit as u64)));
         } else if deliveries.is_empty() && !output.json {
-            message(if arguments.parked { "nothing is parked" } else { "all deliveries are complete" });
+            message(if parked { "nothing is parked" } else { "all deliveries are complete" });
         }
         Ok(())
     })
@@ -104,6 +108,16 @@ pub(crate) fn obstacle(obstacle: Obstacle) -> Option<&'static str> {
         Obstacle::Behind => Some("behind an earlier one"),
         _ => None,
     }
+}
+
+/// The name of a handler, from the command line.
+fn handler(text: &str) -> Result<Name, String> {
+    Name::parse("handler", text).map_err(|error| error.to_string())
+}
+
+/// Dispatch, with who acts where that is said.
+fn acting(atlas: &Atlas, actor: Option<&str>) -> Dispatcher {
+    actor.map_or_else(|| atlas.dispatcher().clone(), |actor| atlas.dispatcher().with_actor(actor))
 }
 
 /// The scope of a delivery's event.

@@ -1,0 +1,79 @@
+//! Telling a host's observers of each step, once it is on record. Of what was recorded since the store was opened: what was
+//! there before was told then.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use uuid::Uuid;
+
+use super::Driver;
+use crate::dispatch::DispatchError;
+use crate::dispatch::open_event::OpenEvent;
+use crate::dispatch::queue_record::QueueRecord;
+use crate::dispatch::record::DeliveryRecord;
+use crate::dispatch::step::{Observed, Step};
+use crate::event::{Name, Timestamp};
+use crate::log::{Address, RecordKind, RecordedEvent, RoomRecord};
+
+impl Driver {
+    fn observes(&self, address: Address) -> bool {
+        !self.context.observers.0.is_empty() && address >= self.history
+    }
+
+    fn tell(&self, event: &RecordedEvent, handler: Option<&Name>, recorded_at: i64, step: &Step) {
+        let observed = Observed { event, handler, at: Timestamp::from_micros(recorded_at), step };
+        for observer in &self.context.observers.0 {
+            if catch_unwind(AssertUnwindSafe(|| observer(observed))).is_err() {
+                tracing::error!(event = %event.id(), "an observer panicked");
+            }
+        }
+    }
+
+    /// Tells of an event that came in; `open` is what dispatch makes of it, where it has deliveries by its nature.
+    pub(super) fn tell_of_event(&self, event: &RecordedEvent, open: Option<&OpenEvent>) -> Result<(), DispatchError> {
+        if !self.observes(event.address()) {
+            return Ok(());
+        }
+        self.tell(event, None, event.recorded_at(), &Step::Received { revision: event.revision() });
+        let Some(open) = open else { return Ok(()) };
+        let plan = self.context.plans.of(event.id(), open.revision, event.event_type())?;
+        for handler in plan.handlers.iter().filter(|handler| open.slot_of(handler.name.as_str()).is_none()) {
+            self.tell(event, Some(&handler.name), event.recorded_at(), &Step::Skipped);
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_of_delivery(
+        &self,
+        record: &RoomRecord,
+        (position, handler): (u64, &Name),
+        decoded: &DeliveryRecord,
+    ) -> Result<(), DispatchError> {
+        if self.observes(record.address)
+            && let Some(event) = self.context.store.event_at(position)?
+        {
+            let step = Step::of_delivery(decoded.clone(), Some(self.context.options.worker.clone()));
+            self.tell(&event, Some(handler), record.recorded_at, &step);
+        }
+        Ok(())
+    }
+
+    pub(super) fn tell_of_message(&self, record: &RoomRecord, message: Uuid) -> Result<(), DispatchError> {
+        if !self.observes(record.address) {
+            return Ok(());
+        }
+        let decoded = |found: &RoomRecord| {
+            QueueRecord::decode(&found.body).ok_or(DispatchError::Record { address: found.address })
+        };
+        // The first record of a message says what it is of.
+        let store = &self.context.store;
+        let Some(first) = store.records_with_key(RecordKind::Queue, &record.key)?.into_iter().next() else {
+            return Ok(());
+        };
+        if let QueueRecord::Message { scope, event, handler, .. } = decoded(&first)?
+            && let Some(event) = store.event(&scope, event)?
+        {
+            self.tell(&event, Some(&handler), record.recorded_at, &Step::of_message(decoded(record)?, message));
+        }
+        Ok(())
+    }
+}
