@@ -11,6 +11,7 @@ use super::fault::{ConfigError, Gap};
 use super::info::{RevisionInfo, What};
 use super::records::{Record, Revision};
 use super::report::Activated;
+use super::snapshot::Snapshot;
 use super::upcasts;
 use super::{rebase, schema};
 use crate::event::{EventType, Name, TreeScope};
@@ -90,23 +91,6 @@ impl Catalog {
             return Err(ConfigError::NothingToActivate);
         }
         let before = inner.snapshot.read().clone();
-        for (tree, expected) in &options.expected {
-            if !trees.iter().any(|(named, _)| named == tree) {
-                return Err(ConfigError::NotActivated { tree: tree.clone() });
-            }
-            let found = before.revision(tree);
-            if found != *expected {
-                let said = |revision: Option<u32>| match revision {
-                    Some(revision) => format!("revision {revision} is active"),
-                    None => "no revision is active".to_owned(),
-                };
-                return Err(ConfigError::Changed {
-                    tree: tree.clone(),
-                    found: said(found),
-                    expected: said(*expected).replace(" is active", ""),
-                });
-            }
-        }
         let mut named = BTreeSet::new();
         let mut candidates = Vec::with_capacity(trees.len());
         for (tree, revision) in trees {
@@ -129,6 +113,7 @@ impl Catalog {
         } else {
             waiting = dependents.into_iter().map(|(tree, _)| tree).collect();
         }
+        check_expected(&before, &trees, &options.expected)?;
         let proof = inner.prove(&candidates, &BTreeMap::new())?;
         let outcome: Vec<_> = trees.iter().map(|(tree, new)| (tree.clone(), *new, before.revision(tree))).collect();
         let types = |list: &[(Name, super::TypeDeclaration)]| list.iter().map(|(_, t)| t.event_type.clone()).collect();
@@ -145,6 +130,32 @@ impl Catalog {
         let warnings = proof.warnings;
         Ok(Activated { trees: outcome, repeated, types_added, types_changed, dependents: waiting, warnings })
     }
+}
+
+/// Whether what is active is what was expected, of trees that are among those to be activated.
+fn check_expected(
+    before: &Snapshot,
+    trees: &[(TreeScope, u32)],
+    all: &[(TreeScope, Option<u32>)],
+) -> Result<(), ConfigError> {
+    for (tree, expected) in all {
+        if !trees.iter().any(|(named, _)| named == tree) {
+            return Err(ConfigError::NotActivated { tree: tree.clone() });
+        }
+        let found = before.revision(tree);
+        if found != *expected {
+            let said = |revision: Option<u32>| match revision {
+                Some(revision) => format!("revision {revision} is active"),
+                None => "no revision is active".to_owned(),
+            };
+            return Err(ConfigError::Changed {
+                tree: tree.clone(),
+                found: said(found),
+                expected: said(*expected).replace(" is active", ""),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl RevisionInfo {
@@ -199,21 +210,18 @@ impl Inner {
         for (application, candidates) in applications {
             let catalogue: Catalogue = self.derived.catalogue(application)?;
             let lacking = |types: &[&EventType]| self.lacking(application, &candidates, types);
-            match prove(application, &catalogue, &candidates, lacking)? {
-                Ok(proof) => {
-                    let declared = proof.added.iter().chain(&proof.changed).map(|(_, declaration)| declaration);
-                    gaps.extend(upcasts::gaps(application, &catalogue, declared));
-                    let text = |id: &DocumentId| match schemas.get(id) {
-                        Some(text) => Ok(Some(text.clone())),
-                        None => self.derived.document(*id),
-                    };
-                    gaps.extend(schema::gaps(application, &catalogue, &proof.changed, text)?);
-                    all.added.extend(proof.added);
-                    all.changed.extend(proof.changed);
-                    all.warnings.extend(proof.warnings);
-                }
-                Err(found) => gaps.extend(found),
-            }
+            let (proof, found) = prove(application, &catalogue, &candidates, lacking)?;
+            gaps.extend(found);
+            let declared = proof.added.iter().chain(&proof.changed).map(|(_, declaration)| declaration);
+            gaps.extend(upcasts::gaps(application, &catalogue, declared));
+            let text = |id: &DocumentId| match schemas.get(id) {
+                Some(text) => Ok(Some(text.clone())),
+                None => self.derived.document(*id),
+            };
+            gaps.extend(schema::gaps(application, &catalogue, &proof.changed, text)?);
+            all.added.extend(proof.added);
+            all.changed.extend(proof.changed);
+            all.warnings.extend(proof.warnings);
         }
         if gaps.is_empty() { Ok(all) } else { Err(ConfigError::Incomplete(gaps)) }
     }

@@ -6,9 +6,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::event::excerpt;
+
 /// Keywords that say nothing about what is accepted.
 const ANNOTATIONS: [&str; 9] =
     ["title", "description", "default", "examples", "$comment", "$schema", "deprecated", "readOnly", "writeOnly"];
+/// Those of them that hold no schema which a reference could point to.
+const WORDS: [&str; 4] = ["title", "description", "$comment", "$schema"];
+/// How many pairs of alternatives are compared.
+const MAX_COMPARED: usize = 10_000;
 /// Keywords whose meaning depends on others beside them, or that turn wider into stricter. A schema that has one must stay as
 /// it is, at this level and below.
 const ENTANGLED: [&str; 17] = [
@@ -38,7 +44,7 @@ const AT_LEAST: [&str; 5] = ["minimum", "exclusiveMinimum", "minLength", "minIte
 /// where it accepts all that `old` does.
 pub(super) fn stricter(old: &Value, new: &Value) -> Option<String> {
     // What a reference points to may be anywhere.
-    if (refers(old) || refers(new)) && plain(old) != plain(new) {
+    if (refers(old) || refers(new)) && without(old, &WORDS) != without(new, &WORDS) {
         return Some("at \"\": it has a $ref and is not the same as before".to_owned());
     }
     compare(old, new, "")
@@ -57,9 +63,14 @@ fn refers(schema: &Value) -> bool {
 
 /// A schema without its annotations, at this level.
 fn plain(schema: &Value) -> Value {
+    without(schema, &ANNOTATIONS)
+}
+
+/// A schema without some keywords, at this level.
+fn without(schema: &Value, keywords: &[&str]) -> Value {
     match schema {
         Value::Object(entries) => {
-            let kept = entries.iter().filter(|(key, _)| !ANNOTATIONS.contains(&key.as_str()));
+            let kept = entries.iter().filter(|(key, _)| !keywords.contains(&key.as_str()));
             Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
         }
         other => other.clone(),
@@ -82,12 +93,58 @@ fn compare(old: &Value, new: &Value, at: &str) -> Option<String> {
         let same = plain(&Value::Object(old.clone())) == plain(&Value::Object(new.clone()));
         return (!same).then(|| format!("at {at:?}: it has {key:?} and is not the same as before"));
     }
-    new.iter().find_map(|(key, value)| keyword(old, key, value, new, at))
+    let by_keywords = |old: &Map<String, Value>| new.iter().find_map(|(key, value)| keyword(old, key, value, new, at));
+    // What fits the old schema fits one of its alternatives: it is enough that each of them is accepted.
+    match old.get("anyOf").filter(|_| !new.contains_key("anyOf")).and_then(Value::as_array) {
+        Some(alternatives) if by_keywords(old).is_some() => {
+            alternatives.iter().find_map(|alternative| compare(alternative, &Value::Object(new.clone()), at))
+        }
+        _ => by_keywords(old),
+    }
+}
+
+/// The kinds of values that a keyword of a schema says something about; `None`: all.
+fn kinds_of(key: &str) -> Option<&'static [&'static str]> {
+    match key {
+        "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => Some(&["number", "integer"]),
+        "minLength" | "maxLength" | "pattern" | "format" => Some(&["string"]),
+        "items" | "minItems" | "maxItems" | "uniqueItems" => Some(&["array"]),
+        "properties" | "required" | "additionalProperties" | "minProperties" | "maxProperties" => Some(&["object"]),
+        _ => None,
+    }
+}
+
+/// A schema as one for each kind of value that it accepts, where it says which.
+fn by_kind(schema: &Map<String, Value>) -> Vec<Value> {
+    let Some(Value::Array(kinds)) = schema.get("type") else { return vec![Value::Object(schema.clone())] };
+    let of_kind = |kind: &Value| {
+        let mut schema = schema.clone();
+        schema.insert("type".to_owned(), kind.clone());
+        let is_of = |value: &Value| match kind.as_str() {
+            Some("null") => value.is_null(),
+            Some("boolean") => value.is_boolean(),
+            Some("string") => value.is_string(),
+            Some("array") => value.is_array(),
+            Some("object") => value.is_object(),
+            _ => value.is_number(),
+        };
+        if let Some(Value::Array(values)) = schema.get_mut("enum") {
+            values.retain(is_of);
+        }
+        Value::Object(schema)
+    };
+    kinds.iter().map(of_kind).collect()
 }
 
 fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String, Value>, at: &str) -> Option<String> {
     let before = old.get(key);
     if ANNOTATIONS.contains(&key) || before == Some(value) && !matches!(key, "properties" | "additionalProperties") {
+        return None;
+    }
+    let accepted = old.get("type").map(names);
+    if let (Some(kinds), Some(accepted)) = (kinds_of(key), &accepted)
+        && !kinds.iter().any(|kind| accepted.contains(*kind))
+    {
         return None;
     }
     let here = format!("{at}/{key}");
@@ -110,7 +167,8 @@ fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String,
             let accepted = |schema: &Map<String, Value>| {
                 let listed = schema.get("enum").and_then(Value::as_array).cloned();
                 match (listed, schema.get("const")) {
-                    (Some(values), Some(one)) => Some(values.into_iter().filter(|value| value == one).collect()),
+                    // Which of them are the same value isn't told by their form: 1 is 1.0.
+                    (Some(_), Some(one)) => Some(vec![one.clone()]),
                     (Some(values), None) => Some(values),
                     (None, Some(one)) => Some(vec![one.clone()]),
                     (None, None) => None,
@@ -128,10 +186,15 @@ fn keyword(old: &Map<String, Value>, key: &str, value: &Value, new: &Map<String,
         }
         "anyOf" => {
             let alternatives = |value: &Value| value.as_array().cloned().unwrap_or_default();
-            let Some(before) = before.map(alternatives) else { return stricter("it is new") };
             let now = alternatives(value);
-            let lost = before.iter().position(|old| !now.iter().any(|new| compare(old, new, "").is_none()));
-            lost.and_then(|place| stricter(&format!("alternative {place} was accepted before")))
+            // One that says `anyOf` beside other keywords accepts what fits one of its own alternatives.
+            let before = before.map(alternatives).unwrap_or_else(|| by_kind(old));
+            if before.len().saturating_mul(now.len()) > MAX_COMPARED {
+                return stricter("there are too many alternatives to compare, and they are not the same");
+            }
+            let is_accepted = |old: &Value| now.contains(old) || now.iter().any(|new| compare(old, new, "").is_none());
+            let lost = before.iter().find(|old| !is_accepted(old));
+            lost.and_then(|lost| stricter(&format!("{} was accepted before", excerpt(&lost.to_string()))))
         }
         "items" => compare(before.unwrap_or(&Value::Bool(true)), value, &here),
         "uniqueItems" if *value == Value::Bool(false) => None,
@@ -226,6 +289,13 @@ mod tests {
             ),
             (json!({ "contains": { "const": 1 }, "minContains": 0 }), json!({ "contains": { "const": 1 } })),
             (json!({ "enum": [1, 2] }), json!({ "enum": [1, 2], "const": 1 })),
+            (json!({ "enum": [1.0], "const": 1 }), json!({ "enum": ["x"] })),
+            (
+                json!({ "properties": { "a": { "$ref": "#/default" } }, "default": {} }),
+                json!({ "properties": { "a": { "$ref": "#/default" } }, "default": { "type": "string" } }),
+            ),
+            (json!({ "type": ["integer", "null"] }), json!({ "anyOf": [{ "type": "integer" }] })),
+            (json!({ "anyOf": [{ "type": "null" }, { "type": "string" }] }), json!({ "type": "null" })),
             (json!({ "maximum": 9_007_199_254_740_993_i64 }), json!({ "maximum": 9_007_199_254_740_992_i64 })),
             (
                 json!({ "properties": { "a": { "maximum": 1 } }, "not": { "$ref": "#/properties/a" } }),
@@ -264,6 +334,11 @@ mod tests {
                     inner.clone().prop_map(|items| json!({ "items": items })),
                     (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({ "anyOf": [a, b] })),
                     (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({ "prefixItems": [a], "items": b })),
+                    (inner.clone(), inner.clone())
+                        .prop_map(|(a, b)| json!({ "type": ["integer", "object"], "anyOf": [a, b] })),
+                    inner.clone().prop_map(
+                        |of| json!({ "type": ["array", "null"], "items": of, "maxItems": 1, "enum": [null, [1]] })
+                    ),
                     inner.prop_map(|not| json!({ "not": not })),
                 ]
             })
@@ -307,7 +382,7 @@ mod tests {
             (json!({ "properties": { "b": { "items": { "type": "null" } } } }), "\"/properties/b/items/type\""),
             (json!({ "additionalProperties": false }), "\"/additionalProperties\": nothing"),
             (json!({ "not": {} }), "it has \"not\""),
-            (json!({ "multipleOf": 2 }), "\"/multipleOf\": it is new"),
+            (json!({ "propertyNames": { "maxLength": 2 } }), "\"/propertyNames\": it is new"),
             (json!({ "$ref": "#/$defs/a" }), "it has a $ref"),
             (json!(false), "nothing is accepted"),
         ] {

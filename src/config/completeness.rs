@@ -47,7 +47,7 @@ pub(super) fn prove<E>(
     catalogue: &Catalogue,
     candidates: &[&Candidate],
     lacking: impl FnOnce(&[&EventType]) -> Result<Vec<(TreeScope, EventType)>, E>,
-) -> Result<Result<Proof, Vec<Gap>>, E> {
+) -> Result<(Proof, Vec<Gap>), E> {
     let (mut proof, mut gaps) = (Proof::default(), Vec::new());
     // What is new in what the candidates declare, by type.
     let mut declared: BTreeMap<EventType, TypeDeclaration> = BTreeMap::new();
@@ -130,7 +130,7 @@ pub(super) fn prove<E>(
         let gap = |(tree, event_type)| Gap::Lacking { tree, event_type };
         gaps.extend(lacking(&added)?.into_iter().map(gap));
     }
-    Ok(if gaps.is_empty() { Ok(proof) } else { Err(gaps) })
+    Ok((proof, gaps))
 }
 
 impl Known {
@@ -193,7 +193,8 @@ mod tests {
             };
             Ok::<_, ()>(others.iter().flat_map(lack).collect())
         };
-        super::prove(&loans(), catalogue, candidates, lacking).unwrap()
+        let (proof, gaps) = super::prove(&loans(), catalogue, candidates, lacking).unwrap();
+        if gaps.is_empty() { Ok(proof) } else { Err(gaps) }
     }
 
     fn loans() -> Name {

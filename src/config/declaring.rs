@@ -48,6 +48,13 @@ impl Catalog {
                 let event_type = declaration.event_type.clone();
                 return Err(ConfigError::Upcast { event_type, what: fault.what, expected: fault.expected });
             }
+            if let (Some(Upcast::Function(name)), Some(known)) = (&declaration.upcast, &inner.bindings.upcasters)
+                && !known.contains(name)
+            {
+                let (what, event_type) = (format!("unknown function {name:?}"), declaration.event_type.clone());
+                let expected = "an upcast function that the host registers".to_owned();
+                return Err(ConfigError::Upcast { event_type, what, expected });
+            }
         }
         let all = new.values().copied().chain(changed.iter().map(|(_, declaration)| declaration));
         let mut gaps: Vec<Gap> = upcasts::gaps(application, &catalogue, all).collect();

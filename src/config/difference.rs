@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::catalog::Catalog;
+use super::completeness::Candidate;
 use super::declaration::TypeDeclaration;
 use super::document::{Document, DocumentId, HandlerSpec, QueueOptions};
-use super::fault::ConfigError;
+use super::fault::{ConfigError, Gap};
 use super::tree::canonical_path;
 use crate::event::{EventType, Name, TreeScope};
 
@@ -46,6 +48,9 @@ pub struct Difference {
     pub extends: Option<Values>,
     /// How many documents are the same.
     pub same: usize,
+    /// Why an activation would be refused as things are; empty where it wouldn't be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Gap>,
 }
 
 /// A value before and after, as text.
@@ -103,13 +108,25 @@ impl Catalog {
     pub fn plan(&self, tree: &TreeScope, revision: u32) -> Result<Difference, ConfigError> {
         self.inner.revision_of_tree(tree, revision)?;
         let after = self.side(revision)?;
-        self.difference(tree, Some(revision), &after, &BTreeMap::new())
+        let documents = after.documents.keys().map(|t| (t.clone(), None)).collect();
+        let candidate = Candidate { tree: tree.clone(), documents, types: after.types.clone() };
+        let refused = self.refused(candidate, &BTreeMap::new())?;
+        self.difference(tree, Some(revision), &after, &BTreeMap::new(), refused)
+    }
+
+    /// Why an activation of this would be refused.
+    fn refused(&self, candidate: Candidate, schemas: &BTreeMap<DocumentId, Bytes>) -> Result<Vec<Gap>, ConfigError> {
+        match self.inner.prove(&[candidate], schemas) {
+            Ok(_) => Ok(Vec::new()),
+            Err(ConfigError::Incomplete(gaps)) => Ok(gaps),
+            Err(error) => Err(error),
+        }
     }
 
     /// What importing the folder `dir` as `tree` and activating it would change. Writes nothing.
     ///
     /// # Errors
-    /// As [`check`](Self::check) for the files; completeness isn't asked for.
+    /// As [`check`](Self::check) for the files.
     pub fn plan_folder(&self, dir: &Path, tree: &TreeScope) -> Result<Difference, ConfigError> {
         let read = self.read_tree(dir, Some(tree))?;
         let inherited = read.inherited.iter().map(|(t, placed)| (t.clone(), (placed.id, placed.path(t))));
@@ -122,8 +139,10 @@ impl Catalog {
             types: read.declarations.types.clone(),
             extends: read.extends.as_ref().map(|(tree, revision, _)| format!("{tree}@{revision}")),
         };
+        let candidate = Candidate { tree: tree.clone(), documents: read.types(), types: after.types.clone() };
+        let refused = self.refused(candidate, &read.declarations.schemas)?;
         let given = read.documents.into_values().map(|document| (document.id, document.document)).collect();
-        self.difference(tree, None, &after, &given)
+        self.difference(tree, None, &after, &given, refused)
     }
 
     fn side(&self, revision: u32) -> Result<Side, ConfigError> {
@@ -143,6 +162,7 @@ impl Catalog {
         revision: Option<u32>,
         after: &Side,
         given: &BTreeMap<DocumentId, Document>,
+        refused: Vec<Gap>,
     ) -> Result<Difference, ConfigError> {
         let active = self.active(tree)?;
         let before = match active {
@@ -177,6 +197,7 @@ impl Catalog {
             documents,
             queues: changes(&before.queues, &after.queues, |a, b| a == b).into_iter().collect(),
             constants,
+            refused,
         })
     }
 }

@@ -104,6 +104,13 @@ pub enum Gap {
     },
 }
 
+impl serde::Serialize for Gap {
+    /// As text.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -186,7 +193,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The catalogue that a first tree is to be made from has no types in use.
-    #[error("{application}: no types are declared; expected at least one")]
+    #[error("{application}: no types are declared and in use; expected at least one")]
     NoTypes {
         /// The application.
         application: Name,

@@ -28,6 +28,20 @@ pub(super) enum Value {
     Object(Vec<(Key, Node)>),
 }
 
+impl Node {
+    /// The value at a JSON Pointer (RFC 6901).
+    pub(super) fn at(&self, pointer: &str) -> Option<&Self> {
+        pointer.split('/').skip(1).try_fold(self, |node, part| match &node.value {
+            Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+            Value::Object(entries) => {
+                let name = part.replace("~1", "/").replace("~0", "~");
+                entries.iter().find(|(key, _)| key.text == name).map(|(_, value)| value)
+            }
+            _ => None,
+        })
+    }
+}
+
 /// A key and where it begins.
 #[derive(Clone, Debug)]
 pub(super) struct Key {

@@ -86,13 +86,7 @@ impl Reader<'_, '_> {
         let mut names = BTreeSet::new();
         let mut specs = Vec::with_capacity(items.len());
         for item in items {
-            if let Some((offset, spec)) = self.handler(item) {
-                if !names.insert(spec.name.clone()) {
-                    let what = format!("the handler name {:?} stands twice in this document", spec.name.as_str());
-                    self.source.fault(offset, what, "each name once");
-                }
-                specs.push(spec);
-            }
+            specs.extend(self.handler(item, &mut names));
         }
         Some(Document { description, handlers: specs })
     }
@@ -101,8 +95,8 @@ impl Reader<'_, '_> {
         string(self.source, node, what).map(str::to_owned)
     }
 
-    /// A handler, and where its name stands.
-    fn handler(&mut self, node: &Node) -> Option<(usize, HandlerSpec)> {
+    /// A handler; `names` are those of the document so far.
+    fn handler(&mut self, node: &Node, names: &mut BTreeSet<Name>) -> Option<HandlerSpec> {
         let entries = object(self.source, node, "a handler", &HANDLER_KEYS)?;
         for key in ["name", "target"] {
             if entries.get(key).is_none() {
@@ -115,7 +109,12 @@ impl Reader<'_, '_> {
         }
         let named = entries.get("name").and_then(|node| {
             let text = string(self.source, node, "name")?;
-            Some((node.offset, name(self.source, node.offset, "handler", text)?))
+            let name = name(self.source, node.offset, "handler", text)?;
+            if !names.insert(name.clone()) {
+                let what = format!("the handler name {:?} stands twice in this document", name.as_str());
+                self.source.fault(node.offset, what, "each name once");
+            }
+            Some(name)
         });
         let weight = entries.get("weight").and_then(|n| integer(self.source, n, "weight", i64::MIN..=i64::MAX));
         let when = entries.get("when").and_then(|node| self.expression(node, "when"));
@@ -125,9 +124,8 @@ impl Reader<'_, '_> {
         let timeout = entries.get("timeout").and_then(|node| self.timeout(node));
         let stop = entries.get("stop_on_failure").and_then(|n| boolean(self.source, n, "stop_on_failure"));
         let out_of_attempts = entries.get("out_of_attempts").and_then(|node| self.out_of_attempts(node));
-        let (offset, name) = named?;
         let spec = HandlerSpec {
-            name,
+            name: named?,
             weight: weight.unwrap_or(DEFAULT_WEIGHT),
             when,
             data,
@@ -137,7 +135,7 @@ impl Reader<'_, '_> {
             stop_on_failure: stop.unwrap_or_default(),
             out_of_attempts: out_of_attempts.unwrap_or_default(),
         };
-        Some((offset, spec))
+        Some(spec)
     }
 
     /// A guard or a transform; a fault in it has its place in this file.
@@ -325,6 +323,8 @@ mod tests {
             "f.json:7:95: timeout is 0",
             "f.json:8:29: target has 2 keys",
             "f.json:8:101: multiplier is 0.5; expected a number from 1 to 100",
+            "f.json:6:14: the handler name \"s\" stands twice",
+            "f.json:8:14: the handler name \"s\" stands twice",
             "f.json:10:14: the handler name \"t\" stands twice",
             "f.json:10:49: a handler is a number; expected an object",
         ] {
@@ -334,7 +334,7 @@ mod tests {
                 faults.join("\n")
             );
         }
-        assert_eq!(faults.len(), 21, "{}", faults.join("\n"));
+        assert_eq!(faults.len(), 23, "{}", faults.join("\n"));
     }
 
     #[test]

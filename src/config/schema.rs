@@ -1,6 +1,6 @@
-//! Schemas of event types: JSON Schema, draft 2020-12, with the feature `schema`, and records of Avro with the feature
-//! `avro`, which are held against data as the JSON Schema that they amount to. A schema stands alone: it refers to nothing
-//! outside itself. Patterns are those that end in linear time, without look-around and back-references.
+//! Schemas of event types, with the feature `schema`: JSON Schema, draft 2020-12, and records of Avro, which are held against
+//! data as the JSON Schema that they amount to. A schema stands alone: it refers to nothing outside itself. Patterns are those
+//! that end in linear time, without look-around and back-references.
 
 use bytes::Bytes;
 
@@ -8,19 +8,20 @@ use super::compatibility;
 use super::completeness::Catalogue;
 use super::declaration::{SchemaFormat, SchemaRef, TypeDeclaration};
 use super::document::DocumentId;
-use super::fault::{ConfigError, Gap};
+use super::fault::{ConfigError, Fault, Gap};
+use super::json::{Node, Source};
 use crate::event::Name;
 
-#[cfg(feature = "avro")]
 mod avro;
-#[cfg(not(feature = "avro"))]
-#[path = "schema/no_avro.rs"]
-mod avro;
+#[cfg(feature = "schema")]
+mod bounds;
 #[cfg(feature = "schema")]
 mod json_schema;
 #[cfg(not(feature = "schema"))]
 #[path = "schema/no_json_schema.rs"]
 mod json_schema;
+#[cfg(feature = "schema")]
+mod violation;
 
 pub(crate) use json_schema::Validator;
 
@@ -32,6 +33,14 @@ const MAX_SCHEMA_LEN: usize = 256 << 10;
 pub(crate) struct Unusable {
     pub(crate) what: String,
     pub(crate) expected: String,
+    /// Where in the schema, as a JSON Pointer; empty for the whole.
+    pub(crate) at: String,
+}
+
+impl Unusable {
+    fn new(what: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), at: String::new() }
+    }
 }
 
 /// Where data break their schema, and how.
@@ -53,18 +62,32 @@ pub(super) fn check(schema: &SchemaRef, text: &[u8]) -> Result<(), Unusable> {
 /// A schema as a JSON Schema.
 fn as_json_schema(schema: &SchemaRef, text: &[u8]) -> Result<serde_json::Value, Unusable> {
     match schema.format {
-        SchemaFormat::Avro => avro::as_json_schema(text, schema.name.as_deref()),
-        SchemaFormat::JsonSchema if text.len() > MAX_SCHEMA_LEN => Err(too_long(text.len())),
-        SchemaFormat::JsonSchema => serde_json::from_slice(text).map_err(|error| Unusable {
-            what: format!("the schema is no JSON: {error}"),
-            expected: "a JSON Schema".to_owned(),
-        }),
+        _ if text.len() > MAX_SCHEMA_LEN => {
+            let expected = format!("at most MAX_SCHEMA_LEN = {MAX_SCHEMA_LEN} bytes");
+            Err(Unusable::new(format!("the schema is {} bytes", text.len()), expected))
+        }
+        SchemaFormat::Avro => {
+            let faulty = |fault: &Fault| Unusable::new(format!("the schema: {}", fault.what), fault.expected.clone());
+            let mut source = Source::new("schema", text).map_err(|fault| faulty(&fault))?;
+            let root = source.parse();
+            let file = root.as_ref().and_then(|root| avro::read(&mut source, root));
+            match (file, source.faults.first()) {
+                (Some(file), _) => file.record(schema.name.as_deref()),
+                (None, fault) => Err(fault.map_or_else(|| Unusable::new("the schema is faulty", "Avro"), faulty)),
+            }
+        }
+        SchemaFormat::JsonSchema => serde_json::from_slice(text)
+            .map_err(|error| Unusable::new(format!("the schema is no JSON: {error}"), "a JSON Schema")),
     }
 }
 
-fn too_long(length: usize) -> Unusable {
-    let expected = format!("at most MAX_SCHEMA_LEN = {MAX_SCHEMA_LEN} bytes");
-    Unusable { what: format!("the schema is {length} bytes"), expected }
+/// Reads a schema's file, by itself: strict JSON, and for Avro what its types are. What is wrong is said to the file's source.
+pub(super) fn check_file(format: SchemaFormat, source: &mut Source<'_>) -> Option<Node> {
+    let root = source.parse()?;
+    if format == SchemaFormat::Avro {
+        avro::read(source, &root);
+    }
+    source.faults.is_empty().then_some(root)
 }
 
 /// Known types whose new schema doesn't accept all that the one in use accepts.
@@ -78,12 +101,13 @@ pub(super) fn gaps(
     for (_, declaration) in changed {
         let old = catalogue.get(&declaration.event_type).and_then(|known| known.declaration.schema.as_ref());
         let (Some(old), Some(new)) = (old, &declaration.schema) else { continue };
-        let parsed = |schema: &SchemaRef| -> Result<Option<serde_json::Value>, ConfigError> {
-            Ok(text(&schema.document)?.and_then(|text| as_json_schema(schema, &text).ok()))
+        let parsed = |schema: &SchemaRef| -> Result<Result<serde_json::Value, String>, ConfigError> {
+            let Some(text) = text(&schema.document)? else { return Ok(Err("its text is missing".to_owned())) };
+            Ok(as_json_schema(schema, &text).map_err(|unusable| unusable.what))
         };
         let what = match (parsed(old)?, parsed(new)?) {
-            (Some(old), Some(new)) => compatibility::stricter(&old, &new),
-            _ => Some("it can't be compared with the one before, which this build can't read".to_owned()),
+            (Ok(old), Ok(new)) => compatibility::stricter(&old, &new),
+            (Err(what), _) | (_, Err(what)) => Some(format!("it can't be compared with the one before: {what}")),
         };
         if let Some(what) = what {
             let (application, event_type) = (application.clone(), declaration.event_type.clone());

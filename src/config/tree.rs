@@ -128,6 +128,7 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
     let is_document = |path: &[String]| path.len() != 1 && path.first().is_none_or(|first| first != SCHEMAS);
     let (documents, others): (Found, Found) = files.into_iter().partition(|(path, _)| is_document(path));
     let (mut tree, shared) = of_all(others, beside, &mut faults)?;
+    let mut seen: BTreeMap<EventType, String> = BTreeMap::new();
     for (path, bytes) in documents {
         let file = path.join("/");
         let event_type = match type_of(&path) {
@@ -137,6 +138,10 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
                 continue;
             }
         };
+        if let Some(other) = seen.insert(event_type.clone(), file.clone()) {
+            let what = format!("the type {event_type} has another file, {other}");
+            faults.push(fault(&file, what, "one file for each type"));
+        }
         let surroundings = Surroundings {
             expressions: beside.expressions,
             queues: shared.queues.as_ref(),
@@ -150,11 +155,6 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
                 continue;
             }
         };
-        if let Some(other) = tree.documents.get(&event_type) {
-            let what = format!("the type {event_type} has another file, {}", other.file);
-            faults.push(fault(&file, what, "one file for each type"));
-            continue;
-        }
         let id = DocumentId::of(&bytes);
         tree.inherited.remove(&event_type);
         tree.documents.insert(event_type, TreeDocument { file, bytes, id, document });

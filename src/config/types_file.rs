@@ -58,11 +58,21 @@ pub(super) fn read(
         wrong_kind(&mut source, &node, "the list of types", "an array of event types");
         return Err(source.faults);
     };
-    let mut reader = Reader { source, files, reading, found: Declarations::default(), named: BTreeSet::new() };
+    let mut reader = Reader {
+        source,
+        files,
+        reading,
+        found: Declarations::default(),
+        named: BTreeSet::new(),
+        looked_at: BTreeMap::new(),
+        faults: Vec::new(),
+    };
     for item in items {
         reader.item(item);
     }
-    if reader.source.faults.is_empty() { Ok(reader.found) } else { Err(reader.source.faults) }
+    let Reader { mut source, found, faults, .. } = reader;
+    source.faults.extend(faults);
+    if source.faults.is_empty() { Ok(found) } else { Err(source.faults) }
 }
 
 struct Reader<'a> {
@@ -71,6 +81,10 @@ struct Reader<'a> {
     reading: Reading<'a>,
     found: Declarations,
     named: BTreeSet<EventType>,
+    /// The files of schemas that were looked at: what is wrong in one is said once.
+    looked_at: BTreeMap<String, Option<Node>>,
+    /// What is wrong in them.
+    faults: Vec<Fault>,
 }
 
 impl Reader<'_> {
@@ -120,11 +134,16 @@ impl Reader<'_> {
 
     /// A schema: a JSON Schema as it stands, or a file of `schemas/`, for Avro with the name of a record in it.
     fn schema(&mut self, node: &Node) -> Option<SchemaRef> {
-        let (format, text, name) = match &node.value {
+        let (format, text, name, file) = match &node.value {
             Value::Object(_) | Value::Bool(_) => {
-                (SchemaFormat::JsonSchema, Bytes::copy_from_slice(self.source.slice(node).as_bytes()), None)
+                let text = Bytes::copy_from_slice(self.source.slice(node).as_bytes());
+                (SchemaFormat::JsonSchema, text, None, None)
             }
-            Value::String(text) => self.schema_file(node, text)?,
+            Value::String(text) => {
+                let (format, path, name) = self.schema_file(node, text)?;
+                let bytes = Bytes::copy_from_slice(self.files.get(path).copied().unwrap_or_default());
+                (format, bytes, name, Some(path))
+            }
             _ => {
                 let expected = "a JSON Schema, or a file such as \"schemas/offer.json\" or \"schemas/offer.avsc#Sent\"";
                 wrong_kind(&mut self.source, node, "schema", expected);
@@ -135,16 +154,21 @@ impl Reader<'_> {
         let found = SchemaRef { format, document, name };
         if !matches!(self.reading, Reading::Again)
             && !self.found.types.iter().any(|known| known.schema.as_ref() == Some(&found))
-            && let Err(schema::Unusable { what, expected }) = schema::check(&found, &text)
         {
-            self.source.fault(node.offset, what, expected);
-            return None;
+            if file.is_some_and(|path| !self.look_at(path, format, &text)) {
+                return None;
+            }
+            if let Err(unusable) = schema::check(&found, &text) {
+                self.unusable(node, file, &text, unusable);
+                return None;
+            }
         }
         self.found.schemas.insert(document, text);
         Some(found)
     }
 
-    fn schema_file(&mut self, node: &Node, text: &str) -> Option<(SchemaFormat, Bytes, Option<String>)> {
+    /// Which file is meant, and what in it.
+    fn schema_file<'t>(&mut self, node: &Node, text: &'t str) -> Option<(SchemaFormat, &'t str, Option<String>)> {
         let (path, name) = match text.split_once('#') {
             Some((path, name)) => (path, Some(name.to_owned())),
             None => (text, None),
@@ -158,16 +182,59 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let Some(bytes) = self.files.get(path) else {
-            let inside = format!("{SCHEMAS}/{path}");
-            let inside = self.files.keys().copied().find(|known| *known == inside);
-            let near = inside.or_else(|| nearest(path, self.files.keys().copied()));
-            let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-            let what = format!("there is no file {:?}", excerpt(path));
-            self.source.fault(node.offset, what, format!("a file of {SCHEMAS}/{near}"));
-            return None;
+        if self.files.contains_key(path) {
+            return Some((format, path, name));
+        }
+        let inside = format!("{SCHEMAS}/{path}");
+        let inside = self.files.keys().copied().find(|known| *known == inside);
+        let near = inside.or_else(|| nearest(path, self.files.keys().copied()));
+        let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
+        let what = format!("there is no file {:?}", excerpt(path));
+        self.source.fault(node.offset, what, format!("a file of {SCHEMAS}/{near}"));
+        None
+    }
+
+    /// Whether a file of schemas is right in itself.
+    fn look_at(&mut self, path: &str, format: SchemaFormat, bytes: &[u8]) -> bool {
+        if let Some(looked_at) = self.looked_at.get(path) {
+            return looked_at.is_some();
+        }
+        let file = self.beside(path);
+        let root = match Source::new(&file, bytes) {
+            Ok(mut source) => {
+                let root = schema::check_file(format, &mut source);
+                self.faults.extend(source.faults);
+                root
+            }
+            Err(fault) => {
+                self.faults.push(fault);
+                None
+            }
         };
-        Some((format, Bytes::copy_from_slice(bytes), name))
+        self.looked_at.insert(path.to_owned(), root).is_none() && self.looked_at.get(path).is_some_and(Option::is_some)
+    }
+
+    /// A schema can't be used: said where in it, as far as that is known.
+    fn unusable(&mut self, node: &Node, file: Option<&str>, text: &[u8], unusable: schema::Unusable) {
+        let schema::Unusable { what, expected, at } = unusable;
+        match file.and_then(|path| Some((path, self.looked_at.get(path)?.as_ref()?.at(&at)?.offset))) {
+            Some((path, offset)) if !at.is_empty() => {
+                let file = self.beside(path);
+                if let Ok(source) = Source::new(&file, text) {
+                    self.faults.push(source.fault_at(offset, what, expected));
+                }
+            }
+            _ => {
+                let offset = node.at(&at).map_or(node.offset, |place| place.offset);
+                self.source.fault(offset, what, expected);
+            }
+        }
+    }
+
+    /// The name of a file that stands beside this one.
+    fn beside(&self, path: &str) -> String {
+        let folder = Path::new(self.source.file).parent().unwrap_or(Path::new(""));
+        folder.join(path).display().to_string()
     }
 
     fn upcast(&mut self, node: &Node) -> Option<Upcast> {

@@ -32,7 +32,14 @@ impl Watch {
     pub fn changed(&mut self) -> Result<bool, ConfigError> {
         let before = self.seen.take();
         let mut files = Files::new();
-        walk(&self.folder, &mut files).map_err(ConfigError::io(&self.folder))?;
+        match walk(&self.folder, &mut files) {
+            // Gone for a moment, as when another takes its place: looked at again once it is there.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && before.is_some() => {
+                self.seen = Some(Files::new());
+                return Ok(false);
+            }
+            walked => walked.map_err(ConfigError::io(&self.folder))?,
+        }
         let changed = before.as_ref() != Some(&files);
         self.seen = Some(files);
         Ok(changed)
@@ -76,7 +83,12 @@ mod tests {
         assert!(watch.changed().unwrap());
         fs::remove_file(folder.path().join("1/a.json")).unwrap();
         assert!(watch.changed().unwrap());
-        drop(folder);
-        assert!(watch.changed().is_err());
+        let (path, away) = (folder.path().to_owned(), folder.path().with_extension("away"));
+        fs::rename(&path, &away).unwrap();
+        assert!(!watch.changed().unwrap(), "gone for a moment");
+        fs::write(away.join("b.json"), "{}").unwrap();
+        fs::rename(&away, &path).unwrap();
+        assert!(watch.changed().unwrap());
+        assert!(Watch::new("no-such-folder").changed().is_err());
     }
 }

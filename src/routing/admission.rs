@@ -7,9 +7,6 @@ use super::router::{RouteError, Router};
 use crate::config::{SchemaRef, Validator, Violation};
 use crate::event::{Event, Scope};
 
-/// About how much memory a compiled schema takes, in bytes: what the cache counts.
-const VALIDATOR_BYTES: usize = 16 << 10;
-
 impl Router {
     /// As [`route`](Self::route), and holds the event's data against the schema of its type.
     ///
@@ -48,7 +45,7 @@ impl Router {
             return Ok(validator);
         }
         let validator = Arc::new(self.catalog().validator(schema)?);
-        self.validators().write().insert(schema.clone(), validator.clone(), VALIDATOR_BYTES);
+        self.validators().write().insert(schema.clone(), validator.clone(), validator.size());
         Ok(validator)
     }
 }

@@ -78,6 +78,23 @@ fn an_import_stops_at_the_first_bad_line_and_says_what_is_durable() {
     }
 }
 
+/// Data that break the schema of their type are a bad line like any other.
+#[test]
+fn data_that_break_a_schema_are_a_bad_line() {
+    let sandbox = Sandbox::with_tree();
+    let types = json!([{ "type": SENT, "schema": { "required": ["amount"] } }]);
+    sandbox.write("types.json", types.to_string());
+    sandbox.atlas(["types", "declare", "types.json", "--application", "loans"]).done();
+    let (good, bad) = (event(SENT, "loan-1", json!({ "amount": 1 })), event(SENT, "loan-1", json!({})));
+    sandbox.write("mixed.ndjson", ndjson(&[good.clone(), bad, good]));
+    let message = sandbox.atlas(["import", "mixed.ndjson"]).refused();
+    assert!(message.starts_with("mixed.ndjson:2: ") && message.contains("\"amount\" is a required"), "{message}");
+    let before = sandbox.export().len();
+    let run = sandbox.atlas(["import", "--skip-bad", "mixed.ndjson"]).done();
+    assert!(run.stderr.starts_with("mixed.ndjson:2: ") && run.stderr.lines().count() == 1, "{}", run.stderr);
+    assert_eq!(sandbox.export().len(), before + 2);
+}
+
 #[test]
 fn skipping_lists_each_bad_line_and_takes_the_good_ones() {
     let sandbox = Sandbox::with_tree();

@@ -12,16 +12,16 @@ type Faulty<'a> = (&'a str, &'a str, &'a str);
 
 /// One of each fault of a document. All is on one line unless the place says otherwise.
 const DOCUMENTS: [Faulty<'_>; 46] = [
-    ("", "1:1", "expected a JSON value"),
-    ("{", "1:2", "expected"),
-    ("[]", "1:1", "the document is an array"),
-    ("{\n  \"handlers\": [],\n}", "3:1", "expected"),
-    ("{\"handlers\": [] // none\n}", "1:17", "expected"),
-    ("{\"handlers\": []} {}", "1:18", "expected"),
-    ("{\"handlers\": [], \"handlers\": []}", "1:18", "the key \"handlers\" stands twice"),
-    ("{\"handlers\": [], \"description\": \"\\ud800\"}", "1:", "expected"),
-    ("{\"handlers\": 01}", "1:", "expected"),
-    ("{}", "1:1", "the key \"handlers\" is missing"),
+    ("", "1:1: ", "unexpected end of the file; expected a JSON value"),
+    ("{", "1:2: ", "unexpected end of the file; expected a key in double quotes"),
+    ("[]", "1:1: ", "the document is an array"),
+    ("{\n  \"handlers\": [],\n}", "3:1: ", "unexpected '}'; expected a key in double quotes"),
+    ("{\"handlers\": [] // none\n}", "1:17: ", "unexpected '/'; expected ',' or '}'"),
+    ("{\"handlers\": []} {}", "1:18: ", "unexpected '{'; expected the end of the file"),
+    ("{\"handlers\": [], \"handlers\": []}", "1:18: ", "the key \"handlers\" stands twice"),
+    ("{\"handlers\": [], \"description\": \"\\ud800\"}", "1:34: ", "half a surrogate pair; expected both halves"),
+    ("{\"handlers\": 01}", "1:15: ", "unexpected '1'; expected ',' or '}'"),
+    ("{}", "1:1: ", "the key \"handlers\" is missing"),
     ("{\"handler\": [], \"handlers\": []}", "1:2", "did you mean \"handlers\"?"),
     ("{\"handlers\": {}}", "1:14", "handlers is an object"),
     ("{\"handlers\": [1]}", "1:15", "a handler is a number"),
@@ -69,14 +69,26 @@ const DOCUMENTS: [Faulty<'_>; 46] = [
         "initial is longer than max",
     ),
     (r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": 1}]}"#, "1:66", "when is a number"),
-    (r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": ".a |"}]}"#, "1:", "when: "),
+    (
+        r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": ".a |"}]}"#,
+        "1:71: ",
+        "when: unexpected end; expected an expression, such as .data",
+    ),
     (
         r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": ".a | selct(.b)"}]}"#,
         "1:72",
         "did you mean select?",
     ),
-    (r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "$const.limti"}]}"#, "1:", "did you mean"),
-    (r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "$x"}]}"#, "1:", "when: "),
+    (
+        r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "$const.limti"}]}"#,
+        "1:74: ",
+        "unknown constant \"limti\"; expected a constant of constants.json (did you mean \"limit\"?)",
+    ),
+    (
+        r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "$x"}]}"#,
+        "1:67: ",
+        "when: the variable $x is not defined",
+    ),
     // Guards that never end.
     (
         r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "def f: f; f"}]}"#,
@@ -103,7 +115,11 @@ const DOCUMENTS: [Faulty<'_>; 46] = [
         "1:68",
         "the function while is not available",
     ),
-    (r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "[..]"}]}"#, "1:68", "when: "),
+    (
+        r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "when": "[..]"}]}"#,
+        "1:68: ",
+        "when: .. is not available",
+    ),
     (
         r#"{"handlers": [{"name": "a", "target": {"queue": "mail"}, "data": "now"}]}"#,
         "1:67",
@@ -140,16 +156,16 @@ fn write_faulty_tree(sandbox: &Sandbox) -> Vec<(String, &'static str)> {
     of_file(&document_of(100), &vec![b' '; 10 << 20], "1:1", "at most MAX_FILE_LEN");
     of_file(&document_of(101), b"{\"description\": \"\xff\", \"handlers\": []}", "1:18", "UTF-8");
     let deep = format!("{{\"handlers\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-    of_file(&document_of(102), deep.as_bytes(), "1:", "at most MAX_DEPTH");
+    of_file(&document_of(102), deep.as_bytes(), "1:45: ", "at most MAX_DEPTH");
     let many: Vec<Value> =
         (0..257).map(|n| json!({ "name": format!("h{n}"), "target": { "queue": "mail" } })).collect();
     of_file(&document_of(103), json!({ "handlers": many }).to_string().as_bytes(), "1:13", "at most MAX_HANDLERS");
     let long = format!("1{}", " + 1".repeat(5_000));
     let long = json!({ "handlers": [{ "name": "a", "target": { "queue": "mail" }, "when": long }] });
-    of_file(&document_of(104), long.to_string().as_bytes(), "1:", "MAX_EXPRESSION_LEN");
+    of_file(&document_of(104), long.to_string().as_bytes(), "1:60: ", "MAX_EXPRESSION_LEN");
     let nested = json!({ "handlers": [{ "name": "a", "target": { "queue": "mail" },
         "when": format!("{}1{}", "(".repeat(300), ")".repeat(300)) }] });
-    of_file(&document_of(105), nested.to_string().as_bytes(), "1:", "MAX_EXPRESSION_DEPTH");
+    of_file(&document_of(105), nested.to_string().as_bytes(), "1:316: ", "MAX_EXPRESSION_DEPTH");
     of_file("1/shop/order/step_200.json", good, "1:1", "this file has no place in a tree");
     of_file("1/shop/order/step2000/com-plete.json", good, "1:1", "the result part \"com-plete\"");
     of_file("01/shop/order/step/complete.json", good, "1:1", "the version part \"01\"");
@@ -168,19 +184,29 @@ fn write_faulty_tree(sandbox: &Sandbox) -> Vec<(String, &'static str)> {
         r#" {"type": "SHOP_ORDER_D_COMPLETE_1", "schema": "schemas/none.json"},"#,
         r#" {"type": "SHOP_ORDER_E_COMPLETE_1", "schema": "schemas/order.avsc#Setn"},"#,
         r#" {"type": "SHOP_ORDER_F_COMPLETE_1", "schema": {"$ref": "https://example.com/x.json"}},"#,
-        r#" {"type": "SHOP_ORDER_G_COMPLETE_1", "upcast": ".data |"}]"#,
+        r#" {"type": "SHOP_ORDER_G_COMPLETE_1", "upcast": ".data |"},"#,
+        r#" {"type": "SHOP_ORDER_H_COMPLETE_1", "schema": "schemas/bad.avsc"},"#,
+        r#" {"type": "SHOP_ORDER_I_COMPLETE_1", "schema": "schemas/twice.json"},"#,
+        r#" {"type": "SHOP_ORDER_J_COMPLETE_1", "schema": "schemas/bad.avsc#A"}]"#,
     ];
     of_file("types.json", types.join("\n").as_bytes(), "1:2", "has 4 parts");
     file("schemas/order.avsc", br#"[{"type": "record", "name": "Sent", "namespace": "order", "fields": []}]"#);
+    file("schemas/bad.avsc", b"[{\"type\": \"record\", \"name\": \"A\", \"namespace\": \"a\", \"fields\": [\n {\"name\": \"x\", \"type\": \"itn\"}]}]");
+    file("schemas/twice.json", b"{\"type\": \"object\",\n \"type\": \"array\"}");
+    expected.push((
+        "tree/schemas/bad.avsc:2:24".to_owned(),
+        "unknown type \"itn\"; expected a type of Avro, or one of this file (did you mean \"int\"?)",
+    ));
+    expected.push(("tree/schemas/twice.json:2:2".to_owned(), "the key \"type\" stands twice"));
     expected.extend(
         [
             ("2:3", "did you mean \"type\"?"),
             ("3:29", "stands twice"),
-            ("4:48", "the schema"),
+            ("4:57", "the schema: \"objekt\""),
             ("5:48", "there is no file"),
             ("6:48", "did you mean \"Sent\"?"),
-            ("7:48", "the schema"),
-            ("8:", "upcast: "),
+            ("7:48", "the schema refers to \"https://example.com/x.json\""),
+            ("8:56", "upcast: unexpected end"),
         ]
         .map(|(place, says)| (format!("tree/types.json:{place}"), says)),
     );
@@ -257,6 +283,7 @@ fn a_transform_that_gives_a_gigabyte_fails_its_delivery() {
         ("list", "[range(1e12)]", "MAX_WORK"),
         ("nested", "reduce range(1e9) as $n (1; [.])", "MAX_VALUE_DEPTH"),
         ("digits", "reduce range(1e6) as $n (7; . * .)", "MAX_NUMBER_BITS"),
+        ("good", ".stream", ""),
     ]
     .iter()
     .map(|(name, data, says)| {
@@ -271,15 +298,15 @@ fn a_transform_that_gives_a_gigabyte_fails_its_delivery() {
     sandbox.atlas(["config", "import", "tree", "--scope", SCOPE, "--activate"]).done();
     let mut given = event(SENT, "loan-1", json!({}));
     given["id"] = json!("01912f0e-0000-7000-8000-000000000001");
-    sandbox.import(&[given]).done();
+    sandbox.import(&[given, event(SENT, "loan-2", json!({}))]).done();
     let status = sandbox.atlas(["--json", "status", "01912f0e-0000-7000-8000-000000000001"]).done().json();
     for pair in &handlers {
         let (name, says) = (&pair[0]["name"], pair[1].as_str().unwrap());
         let all = status["deliveries"].as_array().unwrap();
         let delivery = all.iter().find(|delivery| delivery["handler"] == *name).unwrap();
-        let error = delivery["error"].to_string();
-        assert!(error.contains(says), "{name}: {delivery}");
+        let (error, failed) = (delivery["error"].to_string(), !says.is_empty());
+        assert!(error.contains(says) && delivery["parked"] == failed, "{name}: {delivery}");
     }
     let queues = sandbox.atlas(["--json", "queue", "list"]).done().json();
-    assert_eq!(queues[0]["depth"], 0, "{queues}");
+    assert_eq!(queues[0]["depth"], 2, "the good handler of each event: {queues}");
 }

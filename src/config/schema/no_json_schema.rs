@@ -9,8 +9,12 @@ pub(crate) enum Validator {}
 
 impl Validator {
     pub(crate) fn compile(_: &SchemaRef, _: &[u8]) -> Result<Self, Unusable> {
-        let what = "schemas are not in this build of Atlas".to_owned();
-        Err(Unusable { what, expected: "the crate's feature `schema`, or a type without a schema".to_owned() })
+        let what = "schemas are not in this build of Atlas";
+        Err(Unusable::new(what, "the crate's feature `schema`, or a type without a schema"))
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        match *self {}
     }
 
     pub(crate) fn validate(&self, _: &[u8]) -> Result<(), Violation> {

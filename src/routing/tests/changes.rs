@@ -36,6 +36,23 @@ fn a_plan_says_what_an_activation_would_change() {
 }
 
 #[test]
+fn a_plan_says_what_an_activation_would_be_refused_for() {
+    let place = Place::new();
+    let first = place.import("bank/loans", &[A, B], CALL);
+    place.activate(&[("bank/loans", first)]).unwrap();
+    let other = place.import("cash/loans", &[A], CALL);
+    let plan = place.catalog.plan(&tree("cash/loans"), other).unwrap();
+    assert_eq!(plan.refused.len(), 1);
+    assert!(plan.refused[0].to_string().contains(&format!("no document for type {B}")), "{:?}", plan.refused);
+    assert!(
+        matches!(place.activate(&[("cash/loans", other)]), Err(ConfigError::Incomplete(gaps)) if gaps == plan.refused)
+    );
+    let folder = place.folder(&[A], &[], CALL);
+    assert_eq!(place.catalog.plan_folder(&folder, &tree("cash/loans")).unwrap().refused, plan.refused);
+    assert!(place.catalog.plan(&tree("bank/loans"), first).unwrap().refused.is_empty());
+}
+
+#[test]
 fn an_editor_who_was_slower_is_told() {
     let place = Place::new();
     let (first, second) = (place.import("bank/loans", &[A], "[]"), place.import("bank/loans", &[A], CALL));

@@ -44,7 +44,7 @@ fn sign(change: Change) -> char {
 }
 
 fn text(difference: &Difference, output: &mut Output) -> Outcome {
-    let Difference { tree, active, revision, documents, queues, constants, types, extends, same } = difference;
+    let Difference { tree, active, revision, documents, queues, constants, types, extends, same, refused } = difference;
     let before = active.map_or_else(|| "nothing is active".to_owned(), |active| format!("revision {active} is active"));
     let after = revision.map_or_else(|| "the folder".to_owned(), |revision| format!("revision {revision}"));
     output.line(format_args!("{tree}: {after}, while {before}"))?;
@@ -90,7 +90,11 @@ fn text(difference: &Difference, output: &mut Output) -> Outcome {
     }
     let count = |change: Change| documents.iter().filter(|document| document.change == change).count();
     let (added, changed, removed) = (count(Change::Added), count(Change::Changed), count(Change::Removed));
-    output.line(format_args!("{added} to add, {changed} to change, {removed} to remove; {same} as before"))
+    output.line(format_args!("{added} to add, {changed} to change, {removed} to remove; {same} as before"))?;
+    if !refused.is_empty() {
+        output.line(output.paint.bad("an activation would be refused:"))?;
+    }
+    refused.iter().try_for_each(|gap| output.line(format_args!("  {gap}")))
 }
 
 fn from_to(values: &Values) -> String {

@@ -208,7 +208,7 @@ fn refusal(error: &Error) -> Refusal {
         Error::Route(RouteError::NoTree { .. } | RouteError::NoDocument { .. } | RouteError::Retired { .. }) => {
             Refusal::Line(error.to_string())
         }
-        Error::Route(RouteError::Vocabulary(_)) => Refusal::Line(error.to_string()),
+        Error::Route(RouteError::Vocabulary(_) | RouteError::Schema { .. }) => Refusal::Line(error.to_string()),
         _ => Refusal::Store(error.to_string()),
     }
 }
