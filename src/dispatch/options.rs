@@ -9,6 +9,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// Functions that run at once for one handler of one scope. Default 64.
     pub max_in_flight_per_handler: usize,
+    /// Functions that run at once for one scope. Default 128: no tenant holds all of `max_in_flight`.
+    pub max_in_flight_per_scope: usize,
     /// Messages that one append puts into queues, over all handlers. Default 512.
     pub max_message_batch: usize,
     /// Events with deliveries that are not complete which are kept in memory, about 500 bytes each; the others stand in
@@ -43,6 +45,7 @@ impl Default for Options {
         Self {
             max_in_flight: 256,
             max_in_flight_per_handler: 64,
+            max_in_flight_per_scope: 128,
             max_message_batch: 512,
             max_open_events: 32_768,
             max_open_events_per_scope: 4_096,

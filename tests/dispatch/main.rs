@@ -12,6 +12,7 @@
 mod activation;
 mod attempts;
 mod cascades;
+mod fairness;
 mod history;
 mod hosts;
 mod kills;

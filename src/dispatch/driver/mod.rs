@@ -147,6 +147,7 @@ impl Driver {
             events: options.max_open_events.max(1),
             events_per_scope: options.max_open_events_per_scope.max(1),
             running_per_handler: options.max_in_flight_per_handler.max(1),
+            running_per_scope: options.max_in_flight_per_scope.max(1),
         };
         let queues = start::Rooms::new(database.depths()?);
         let position = stored.map_or(0, |reflects| reflects.position);

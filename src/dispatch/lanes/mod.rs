@@ -25,7 +25,7 @@ pub(super) use blocked::Blocked;
 pub use blocked::Obstacle;
 use hashbrown::HashMap as FastMap;
 pub(super) use line::Class;
-use line::{HandlerKey, Line};
+use line::{HandlerKey, Limits, Line};
 use memory::{Dirt, Window};
 
 use super::by_position::ByPosition;
@@ -44,6 +44,8 @@ pub(super) struct Bounds {
     pub(super) events_per_scope: usize,
     /// Running attempts of functions of one handler.
     pub(super) running_per_handler: usize,
+    /// Running attempts of functions of one scope.
+    pub(super) running_per_scope: usize,
 }
 
 /// An attempt to start.
@@ -117,8 +119,11 @@ impl<S: Shelf> Lanes<S> {
             bounds,
             events: ByPosition::default(),
             lanes: FastMap::new(),
-            functions: Line::new(bounds.running_per_handler),
-            queues: Line::new(usize::MAX),
+            functions: Line::new(Limits {
+                per_handler: bounds.running_per_handler,
+                per_scope: bounds.running_per_scope,
+            }),
+            queues: Line::new(Limits { per_handler: usize::MAX, per_scope: usize::MAX }),
             returned: 0,
             scopes,
             overflowing,

@@ -158,7 +158,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 const MAX_DEPTH: usize = 2;
-const BOUNDS: Bounds = Bounds { events: 6, events_per_scope: 4, running_per_handler: 2 };
+const BOUNDS: Bounds = Bounds { events: 6, events_per_scope: 4, running_per_handler: 2, running_per_scope: 3 };
 /// By weight: a function, a queue, a function that isn't bound, another function.
 const HANDLERS: [&str; 4] = ["a", "q", "unbound", "z"];
 
@@ -284,8 +284,12 @@ impl World {
         }
         let key = (&event.scope, &slot.handler);
         let beside = self.lanes.events.values().flat_map(|event| event.slots.iter().map(move |slot| (event, slot)));
-        let running = beside.filter(|(of, slot)| (&of.scope, &slot.handler) == key && slot.run == Run::Running);
-        assert!(slot.queue.is_some() || running.count() <= BOUNDS.running_per_handler, "more than may run of {key:?}");
+        let functions =
+            beside.filter(|(of, slot)| of.scope == *key.0 && slot.queue.is_none() && slot.run == Run::Running);
+        let running: Vec<&Name> = functions.map(|(_, slot)| &slot.handler).collect();
+        let of_handler = running.iter().filter(|handler| **handler == key.1).count();
+        assert!(slot.queue.is_some() || of_handler <= BOUNDS.running_per_handler, "more than may run of {key:?}");
+        assert!(slot.queue.is_some() || running.len() <= BOUNDS.running_per_scope, "more than may run of {}", key.0);
         assert!(!self.earlier_open(event, &slot.handler), "order of the lane: {start:?}");
         for other in &self.running {
             let of = self.event_of(other.position);
