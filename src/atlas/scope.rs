@@ -1,11 +1,13 @@
 //! Events of one scope: in, and what became of them.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use super::{Atlas, ConfigHandle, QueueHandle};
-use crate::dispatch::{Cascade, EventStatus};
+use crate::dispatch::{Cascade, EventStatus, TimerInfo};
 use crate::error::Error;
-use crate::event::{Event, Name, Scope, TreeScope, VocabularyError};
+use crate::event::{Event, Name, Scope, Timestamp, TreeScope, VocabularyError};
 use crate::log::{self, Append, RecordedEvent};
 
 /// The answer to an ingested event.
@@ -113,6 +115,41 @@ impl ScopeHandle {
             });
         }
         Ok(receipts)
+    }
+
+    /// Has an event come in at a time, or at once where that is over: see [`Dispatcher::set_timer`](crate::dispatch::Dispatcher::set_timer). Gives the id of the
+    /// timer, which its event will have.
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`] where the event can't be routed, or isn't set.
+    pub async fn at(&self, due: Timestamp, event: Event) -> Result<Uuid, Error> {
+        Ok(self.atlas.0.dispatcher.set_timer(self.checked()?, due, event).await?)
+    }
+
+    /// As [`at`](Self::at), a while from now; at most [`MAX_TIMER_AHEAD`](crate::dispatch::MAX_TIMER_AHEAD).
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub async fn after(&self, wait: Duration, event: Event) -> Result<Uuid, Error> {
+        let now = self.atlas.0.store.environment().clock.now_micros();
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        self.at(Timestamp::from_micros(now.saturating_add(wait)), event).await
+    }
+
+    /// Takes a timer back: see [`Dispatcher::cancel_timer`](crate::dispatch::Dispatcher::cancel_timer).
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`] where no such timer is set.
+    pub async fn cancel_timer(&self, id: Uuid) -> Result<(), Error> {
+        Ok(self.atlas.0.dispatcher.cancel_timer(self.checked()?, id, None).await?)
+    }
+
+    /// The timers that are set, by time; at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`].
+    pub async fn timers(&self, limit: usize) -> Result<Vec<TimerInfo>, Error> {
+        Ok(self.atlas.0.dispatcher.timers(Some(self.checked()?), limit).await?)
     }
 
     /// As [`Atlas::completion`], for an id of this scope.

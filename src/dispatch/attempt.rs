@@ -18,9 +18,10 @@ use super::emitted::{self, EmitError};
 use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
 use super::record::{DeliveryRecord, WORKER_KEY, encode_worker};
 use super::retry::{Verdict, after_failure};
+use super::timers;
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
-use crate::event::Event;
+use crate::event::{Event, Timestamp};
 use crate::log::{Append, AppendError, Durability, RecordKind, RecordedEvent};
 use crate::routing::{Handler, RouteError};
 
@@ -269,8 +270,15 @@ async fn succeeded(
         Some(Ok(output)) => Some(output),
         None => None,
     };
-    let events = match prepare_events(context, job, event, call, emit.events) {
-        Ok(events) => events,
+    let due: Vec<Timestamp> = emit.timers.iter().map(|(when, _)| context.due(*when)).collect();
+    let of_timers = emit.timers.into_iter().zip(&due).map(|((_, event), due)| event.time_unless_stated(*due));
+    // Numbered together, so that each has an id of its own.
+    let (count, all) = (emit.events.len(), emit.events.into_iter().chain(of_timers).collect());
+    let (events, timers) = match prepare_events(context, job, event, call, all) {
+        Ok(mut events) => {
+            let timers = events.split_off(count);
+            (events, timers)
+        }
         Err(EmitError::Read(error)) => return Err(error.into()),
         // The catalog can't be read now, which says nothing about the event.
         Err(error @ EmitError::Route { source: RouteError::Config(_), .. }) => {
@@ -278,7 +286,14 @@ async fn succeeded(
         }
         Err(error) => return Ok(Err(HandlerError::fatal(error))),
     };
-    let append = append_of_success(job, event, (call, is_last), output, events);
+    let mut append = append_of_success(job, event, (call, is_last), output, events);
+    for (timer, due) in timers.iter().zip(due) {
+        let Some(id) = timer.id else { continue };
+        match timers::setting(event.scope(), id, due, timer) {
+            Ok(setting) => append.records.extend(setting.records),
+            Err(why) => return Ok(Err(HandlerError::Fatal(format!("setting a timer: {why}")))),
+        }
+    }
     match context.append(append).await {
         Ok(_) => Ok(Ok(())),
         Err(

@@ -9,13 +9,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::database::Plans;
+use super::delivery::When;
 use super::driver::Message;
 use super::lanes::Start;
 use super::mailbox::Mailbox;
 use super::state::DeliveryState;
+use super::timers::MAX_TIMER_AHEAD;
 use super::{DispatchError, Observers, Options};
 use crate::config::Catalog;
-use crate::event::{Name, Scope};
+use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Append, AppendError, EventStore, Receipt, RecordedEvent};
 use crate::routing::{Handler, Plan};
 
@@ -77,6 +79,14 @@ impl Context {
     /// The time after a wait from now.
     pub(super) fn after(&self, wait: Duration) -> i64 {
         self.now().saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// When a timer is due that is set now.
+    pub(super) fn due(&self, when: When) -> Timestamp {
+        match when {
+            When::At(due) => due,
+            When::After(wait) => Timestamp::from_micros(self.after(wait.min(MAX_TIMER_AHEAD))),
+        }
     }
 
     /// Waits without a timer of the runtime: the thread of dispatch wakes whoever waits.

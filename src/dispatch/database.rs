@@ -8,6 +8,7 @@ mod queues;
 #[cfg(test)]
 mod row_tests;
 mod rows;
+mod timers;
 mod unwritten;
 
 use std::ops::Bound;
@@ -47,6 +48,10 @@ const MESSAGES: Definition = TableDefinition::new("messages");
 const LEASES: Definition = TableDefinition::new("leases");
 /// scope 0 queue -> number of messages.
 const DEPTHS: Definition = TableDefinition::new("depths");
+/// due scope 0 id -> address of the record that set it.
+const TIMERS: Definition = TableDefinition::new("timers");
+/// address -> nothing.
+const TIMERS_BY_ADDRESS: Definition = TableDefinition::new("timers_by_address");
 /// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address.
 const META: Definition = TableDefinition::new("meta");
 const REFLECTS: &[u8] = b"reflects";
@@ -70,6 +75,8 @@ pub(super) struct DispatchDatabase {
     plans: Plans,
     /// The first alarm, where it is known.
     next_alarm: Option<Option<i64>>,
+    /// When the first timer is due, where it is known.
+    next_timer: Option<Option<i64>>,
 }
 
 impl std::fmt::Debug for DispatchDatabase {
@@ -194,7 +201,8 @@ impl DispatchDatabase {
 
     fn over(database: redb::Database, options: &Options, plans: Plans) -> Self {
         let unwritten = UnwrittenRows::new(options.max_open_events);
-        Self { database, transaction: None, unwritten, removals: Removals::default(), plans, next_alarm: None }
+        let (removals, next_alarm, next_timer) = (Removals::default(), None, None);
+        Self { database, transaction: None, unwritten, removals, plans, next_alarm, next_timer }
     }
 
     fn transaction(&mut self) -> Result<&WriteTransaction, DispatchError> {
@@ -257,7 +265,7 @@ impl DispatchDatabase {
         }
     }
 
-    /// The address before which nothing is open: neither an event nor a message.
+    /// The address before which nothing is open: no event, no message and no timer.
     pub(super) fn open_from(&mut self, end: Address) -> Result<Address, DispatchError> {
         let mut oldest = end;
         for scope in self.scopes_with_rows()? {
@@ -267,7 +275,7 @@ impl DispatchDatabase {
         for message in self.oldest_messages()? {
             oldest = oldest.min(message);
         }
-        Ok(oldest)
+        Ok(self.oldest_timer()?.map_or(oldest, |timer| oldest.min(timer)))
     }
 }
 

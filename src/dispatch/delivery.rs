@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::prepare::envelope_json;
-use crate::event::{Event, Name, Scope};
+use crate::event::{Event, Name, Scope, Timestamp};
 use crate::log::RecordedEvent;
 
 /// One call of a handler: the event and the data that the handler's `data` made of it.
@@ -83,6 +83,7 @@ pub(super) fn idempotency_key(scope: &Scope, event: Uuid, handler: &Name, call: 
 #[derive(Debug, Default)]
 pub struct Emit {
     pub(super) events: Vec<Event>,
+    pub(super) timers: Vec<(When, Event)>,
     pub(super) output: Option<Result<Bytes, String>>,
 }
 
@@ -102,12 +103,35 @@ impl Emit {
         self
     }
 
+    /// Sets a timer: the event comes in at a time, as if it were emitted then. What holds for an emitted event holds for
+    /// it; its time is when it is due unless stated. The timer is there once the call's success is on record, and only
+    /// then.
+    #[must_use]
+    pub fn at(mut self, due: Timestamp, event: Event) -> Self {
+        self.timers.push((When::At(due), event));
+        self
+    }
+
+    /// As [`at`](Self::at), a while after the call's success is recorded.
+    #[must_use]
+    pub fn after(mut self, wait: Duration, event: Event) -> Self {
+        self.timers.push((When::After(wait), event));
+        self
+    }
+
     /// States the output, as JSON; `status` shows it. At most [`Options::max_output`](super::Options::max_output) bytes.
     #[must_use]
     pub fn output(mut self, output: impl Serialize) -> Self {
         self.output = Some(serde_json::to_vec(&output).map(Bytes::from).map_err(|error| error.to_string()));
         self
     }
+}
+
+/// When a timer is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    At(Timestamp),
+    After(Duration),
 }
 
 impl From<()> for Emit {

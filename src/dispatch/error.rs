@@ -113,6 +113,18 @@ pub enum DispatchError {
         /// The message id.
         id: Uuid,
     },
+    /// A timer can't be set.
+    #[error("the timer can't be set: {what}")]
+    Timer {
+        /// What is wrong, and what was expected.
+        what: String,
+    },
+    /// No timer of the scope is set under the id.
+    #[error("no timer {id} is set; it never was, has fired or is firing, or was cancelled")]
+    NoSuchTimer {
+        /// The timer's id.
+        id: Uuid,
+    },
     /// Deliveries aren't served here, so waiting for them would never end.
     #[error("deliveries are not served: the store was opened with dispatch(false)")]
     NotServing,

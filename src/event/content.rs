@@ -85,6 +85,12 @@ impl Event {
         }
     }
 
+    /// With this time, where none is stated.
+    pub(crate) fn time_unless_stated(mut self, time: Timestamp) -> Self {
+        self.time.get_or_insert(time);
+        self
+    }
+
     /// States the data as JSON. Data that can't be serialised are refused when the event is appended.
     #[must_use]
     pub fn data(mut self, data: &(impl Serialize + ?Sized)) -> Self {

@@ -124,6 +124,47 @@ impl<'a> Envelope<'a> {
     }
 }
 
+impl Event {
+    /// The event as a line of NDJSON, of a scope; what isn't stated is left out.
+    ///
+    /// # Errors
+    /// [`VocabularyError::Json`] where data or metadata can't be serialised.
+    pub(crate) fn to_json(&self, scope: &Scope) -> Result<Vec<u8>, VocabularyError> {
+        let bad = |what: String| VocabularyError::Json { what: "the event", why: what };
+        let raw = |bytes: &'_ Bytes| -> Result<Box<RawValue>, VocabularyError> {
+            serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))
+        };
+        let data = self.data.as_ref().map_err(|why| bad(why.clone()))?;
+        let json = if data.content_type.is_none() { Some(raw(&data.bytes)?) } else { None };
+        let metadata = match &self.metadata {
+            Some(Ok(bytes)) => Some(raw(bytes)?),
+            Some(Err(why)) => return Err(bad(why.clone())),
+            None => None,
+        };
+        let envelope = Envelope {
+            id: self.id,
+            event_type: self.event_type.as_str().into(),
+            tenant: scope.tenant().as_str().into(),
+            application: scope.application().as_str().into(),
+            variant: self.variant.as_deref().map(Into::into),
+            stream: self.stream.as_str().into(),
+            version: None,
+            position: None,
+            time: self.time,
+            recorded_at: None,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            actor: self.actor.as_deref().map(Into::into),
+            revision: None,
+            metadata: metadata.as_deref(),
+            content_type: data.content_type.as_deref().map(Into::into),
+            data_base64: data.content_type.is_some().then(|| to_base64(&data.bytes).into()),
+            data: json.as_deref(),
+        };
+        serde_json::to_vec(&envelope).map_err(|error| bad(error.to_string()))
+    }
+}
+
 /// Bytes as the text of `data_base64`.
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)

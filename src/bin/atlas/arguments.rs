@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     cascade, config, deliveries, explain, export, get, import, queue, rebuild, state, stats, status, stream, streams,
-    trail, types, verify, what_if,
+    timer, trail, types, verify, what_if,
 };
 
 /// Atlas: an embedded event store and orchestration engine.
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Types(types::Command),
     #[command(subcommand)]
     Queue(queue::Command),
+    #[command(subcommand)]
+    Timer(timer::Command),
     #[command(subcommand)]
     Config(config::Command),
     Explain(explain::Arguments),

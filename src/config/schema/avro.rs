@@ -7,7 +7,8 @@
 //! Source: the Apache Avro specification, 1.12, "Schema Declaration" and "JSON Encoding".
 
 mod check;
-#[cfg(all(test, feature = "schema"))]
+#[cfg(feature = "schema")]
+#[cfg(test)]
 mod tests;
 mod write;
 

@@ -28,7 +28,8 @@ impl Driver {
             }
             match question {
                 Question::Settled(reply) => {
-                    if self.runtime.is_none() || self.lanes.is_settled()? && self.batches == 0 {
+                    let is_settled = self.lanes.is_settled()? && self.batches == 0 && !self.has_timers_due(now)?;
+                    if self.runtime.is_none() || is_settled {
                         let remaining = self.remaining()?;
                         let _ = reply.send(Ok(remaining));
                     } else {
@@ -42,6 +43,10 @@ impl Driver {
                 Question::Queues(scope, reply) => {
                     let queues = self.list_queues(scope.as_ref(), now)?;
                     let _ = reply.send(Ok(queues));
+                }
+                Question::Timers { scope, limit, reply } => {
+                    let timers = self.list_timers(scope.as_ref(), limit)?;
+                    let _ = reply.send(Ok(timers));
                 }
                 Question::Peek { scope, queue, count, reply } => {
                     let messages = self.peek(&scope, &queue, count, now)?;

@@ -94,6 +94,7 @@ impl Driver {
             }
             RecordKind::Delivery => self.delivery(record),
             RecordKind::Queue => self.queue(record),
+            RecordKind::Timer => self.timer(record),
             RecordKind::Configuration => {
                 self.look_at_limits_soon();
                 Ok(())

@@ -9,6 +9,7 @@ use super::{Closing, Driver};
 use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::state::DeliveryState;
+use crate::dispatch::timers::TimerEntry;
 use crate::dispatch::{DispatchError, QueueInfo, Remaining, history};
 use crate::event::{Name, Scope};
 use crate::log::{Address, Import};
@@ -99,6 +100,22 @@ pub(in crate::dispatch) enum Message {
         queue: Name,
         messages: Vec<Address>,
     },
+    /// A timer could not be fired.
+    FireLater {
+        entry: TimerEntry,
+        at: i64,
+    },
+    /// Asks that a timer is not fired; says whether that could be had.
+    HoldTimer {
+        scope: Scope,
+        id: Uuid,
+        reply: Reply<bool>,
+    },
+    /// A timer that was held may be fired.
+    GiveTimerBack {
+        scope: Scope,
+        id: Uuid,
+    },
     /// What comes from now on is history, until a record says up to where.
     History {
         reply: Reply<()>,
@@ -122,6 +139,7 @@ pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
+    Timers { scope: Option<Scope>, limit: usize, reply: Reply<Vec<TimerEntry>> },
     Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
     Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },
 }
@@ -167,6 +185,14 @@ impl Driver {
                 }
             }
             Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
+            Message::FireLater { entry, at } => self.fire_later(entry, at),
+            Message::HoldTimer { scope, id, reply } => {
+                let held = self.hold_timer(scope.clone(), id);
+                if reply.send(Ok(held)).is_err() && held {
+                    self.give_timer_back(scope, id);
+                }
+            }
+            Message::GiveTimerBack { scope, id } => self.give_timer_back(scope, id),
             Message::History { reply } => {
                 self.imported = u64::MAX;
                 let _ = reply.send(Ok(()));

@@ -9,6 +9,7 @@ mod fold;
 mod messages;
 mod observe;
 mod start;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -66,6 +67,7 @@ pub(super) struct Driver {
     /// Where handlers run; `None` serves no deliveries.
     runtime: Option<Handle>,
     queues: start::Rooms,
+    firing: timers::Firing,
     follow: Follow,
     /// Resolves when the log has grown.
     beyond: Option<Beyond>,
@@ -156,6 +158,7 @@ impl Driver {
             runtime,
             lanes: Lanes::new(database, bounds, position)?,
             queues,
+            firing: timers::Firing::default(),
             follow: store.follow(from)?,
             beyond: None,
             history,
@@ -244,6 +247,7 @@ impl Driver {
         let mut busy = more;
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
+            busy |= self.fire_timers(now)?;
             busy |= self.lanes.refill(!busy)?;
             self.moved |= busy;
         }
@@ -314,9 +318,13 @@ impl Driver {
 
     /// When [`time_passes`](Self::time_passes) has something to do next.
     fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
-        let retry = if self.serving { self.lanes.next_due()? } else { None };
+        let (retry, timer) = match self.serving && self.closing.is_none() {
+            true => (self.lanes.next_due()?, self.next_timer()?),
+            false => (None, None),
+        };
         let times = [
             retry,
+            timer,
             self.deadlines.first().map(|(at, ..)| *at),
             self.sleepers.first_key_value().map(|((at, _), _)| *at),
             self.given_back.first().map(|(at, ..)| *at),
@@ -355,8 +363,9 @@ impl Driver {
 
     /// Whether a close that was asked for is done.
     fn has_closed(&mut self, now: i64) -> Result<bool, DispatchError> {
+        let is_firing = self.is_firing();
         let Some(closing) = &mut self.closing else { return Ok(false) };
-        let idle = self.lanes.running(Class::Function) + self.lanes.returned() == 0 && self.batches == 0;
+        let idle = self.lanes.running(Class::Function) + self.lanes.returned() == 0 && self.batches == 0 && !is_firing;
         if !idle && now < closing.until {
             return Ok(false);
         }

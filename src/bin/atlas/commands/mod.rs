@@ -14,6 +14,7 @@ pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod streams;
+pub(crate) mod timer;
 pub(crate) mod trail;
 pub(crate) mod types;
 pub(crate) mod verify;
@@ -39,6 +40,7 @@ pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Ou
         Command::Cascade(arguments) => cascade::run(arguments, dir, output).await,
         Command::Types(command) => types::run(command, dir, output).await,
         Command::Queue(command) => queue::run(command, dir, output).await,
+        Command::Timer(command) => timer::run(command, dir, output).await,
         Command::Config(command) => config::run(command, dir, output).await,
         Command::Explain(arguments) => explain::run(arguments, dir, output).await,
         Command::WhatIf(arguments) => what_if::run(&arguments, dir, output).await,

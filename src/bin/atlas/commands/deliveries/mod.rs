@@ -116,7 +116,7 @@ fn handler(text: &str) -> Result<Name, String> {
 }
 
 /// Dispatch, with who acts where that is said.
-fn acting(atlas: &Atlas, actor: Option<&str>) -> Dispatcher {
+pub(crate) fn acting(atlas: &Atlas, actor: Option<&str>) -> Dispatcher {
     actor.map_or_else(|| atlas.dispatcher().clone(), |actor| atlas.dispatcher().with_actor(actor))
 }
 

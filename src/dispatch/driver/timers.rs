@@ -1,0 +1,114 @@
+//! Timers on the thread of dispatch: which are set follows from the log; those that are due are fired behind.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::Driver;
+use crate::dispatch::DispatchError;
+use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, parse_timer_key};
+use crate::event::Scope;
+use crate::log::RoomRecord;
+
+/// Timers that are fired in one go.
+const FIRED_AT_ONCE: usize = 64;
+/// Timers that are being fired at once.
+const MAX_FIRING: usize = 256;
+
+/// Timers that were handed out to be fired and whose end hasn't been followed yet.
+#[derive(Debug, Default)]
+pub(super) struct Firing {
+    handed_out: BTreeSet<(Scope, Uuid)>,
+    /// When some that could not be fired are tried again.
+    pub(super) later: Option<i64>,
+}
+
+impl Driver {
+    pub(super) fn timer(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
+        let unknown = || DispatchError::Record { address: record.address };
+        let (scope, id) = parse_timer_key(&record.key).ok_or_else(unknown)?;
+        let TimerRecord { due, what } = TimerRecord::decode(&record.body).ok_or_else(unknown)?;
+        match what {
+            What::Set { .. } => self.lanes.shelf().set_timer(&TimerEntry { scope, id, due, address: record.address }),
+            What::Fired | What::Cancelled { .. } | What::Failed { .. } => {
+                self.lanes.shelf().end_timer(&scope, id, due)?;
+                self.firing.handed_out.remove(&(scope, id));
+                Ok(())
+            }
+        }
+    }
+
+    /// Fires what is due at `now`. Returns whether there was anything.
+    pub(super) fn fire_timers(&mut self, now: i64) -> Result<bool, DispatchError> {
+        if self.firing.later.is_some_and(|at| at > now) || self.firing.handed_out.len() >= MAX_FIRING {
+            return Ok(false);
+        }
+        self.firing.later = None;
+        let Some(runtime) = self.runtime.clone() else { return Ok(false) };
+        if self.lanes.shelf().next_timer()?.is_none_or(|due| due > now) {
+            return Ok(false);
+        }
+        let (mut due, firing) = (Vec::new(), &mut self.firing);
+        self.lanes.shelf().visit_timers(|timer| {
+            if timer.due > now {
+                return false;
+            }
+            if firing.handed_out.insert((timer.scope.clone(), timer.id)) {
+                due.push(timer);
+            }
+            due.len() < FIRED_AT_ONCE && firing.handed_out.len() < MAX_FIRING
+        })?;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        runtime.spawn_blocking(timers::work(self.context.clone(), due));
+        Ok(true)
+    }
+
+    /// A timer could not be fired: it is, from `at` on.
+    pub(super) fn fire_later(&mut self, entry: TimerEntry, at: i64) {
+        self.give_timer_back(entry.scope, entry.id);
+        self.firing.later = Some(self.firing.later.map_or(at, |later| later.max(at)));
+    }
+
+    /// When there is something to fire next: once no more are being fired, their ends wake the thread.
+    pub(super) fn next_timer(&mut self) -> Result<Option<i64>, DispatchError> {
+        if !self.firing.handed_out.is_empty() {
+            return Ok(self.firing.later);
+        }
+        Ok(self.lanes.shelf().next_timer()?.map(|due| self.firing.later.map_or(due, |later| later.max(due))))
+    }
+
+    pub(super) fn is_firing(&self) -> bool {
+        !self.firing.handed_out.is_empty()
+    }
+
+    /// Keeps a timer from being fired, until its end is on record or it is given back. Returns whether that could be had.
+    pub(super) fn hold_timer(&mut self, scope: Scope, id: Uuid) -> bool {
+        self.firing.handed_out.insert((scope, id))
+    }
+
+    pub(super) fn give_timer_back(&mut self, scope: Scope, id: Uuid) {
+        self.firing.handed_out.remove(&(scope, id));
+    }
+
+    /// Whether timers are due, or being fired.
+    pub(super) fn has_timers_due(&mut self, now: i64) -> Result<bool, DispatchError> {
+        Ok(!self.firing.handed_out.is_empty() || self.lanes.shelf().next_timer()?.is_some_and(|due| due <= now))
+    }
+
+    pub(super) fn list_timers(
+        &mut self,
+        scope: Option<&Scope>,
+        limit: usize,
+    ) -> Result<Vec<TimerEntry>, DispatchError> {
+        let mut found = Vec::new();
+        self.lanes.shelf().visit_timers(|timer| {
+            if found.len() < limit && scope.is_none_or(|scope| *scope == timer.scope) {
+                found.push(timer);
+            }
+            found.len() < limit
+        })?;
+        Ok(found)
+    }
+}
