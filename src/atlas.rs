@@ -23,8 +23,8 @@ pub use verify::verify;
 
 use crate::config::{Bindings, Catalog};
 use crate::dispatch::{
-    Cascade, DeliveryFilter, DeliveryId, Dispatcher, EventStatus, HistoryImport, OpenDelivery, QueueInfo, Remaining,
-    Rooms, Trail,
+    Cascade, DeliveryFilter, DeliveryId, Dispatcher, EventStatus, HandlerLag, HistoryImport, OpenDelivery, QueueInfo,
+    Remaining, Rooms, Trail,
 };
 use crate::error::Error;
 use crate::event::{Name, Scope, TreeScope};
@@ -145,6 +145,14 @@ impl Atlas {
     /// [`Error::Dispatch`].
     pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<OpenDelivery>, Error> {
         Ok(self.0.dispatcher.deliveries(filter).await?)
+    }
+
+    /// How far each handler is behind, in deliveries and in time: see [`Dispatcher::lag`].
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`].
+    pub async fn lag(&self) -> Result<Vec<HandlerLag>, Error> {
+        Ok(self.0.dispatcher.lag(None).await?)
     }
 
     /// Has a parked delivery tried again, with attempts from nought: see [`Dispatcher::release`].

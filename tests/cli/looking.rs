@@ -177,6 +177,12 @@ fn a_cascade_is_a_tree() {
     for n in 1..=4 {
         assert!(json.contains(&id(n)), "{json}");
     }
+    let dot = sandbox.atlas(["cascade", &id(1), "--dot"]).done().stdout;
+    assert!(dot.starts_with("digraph cascade {\n") && dot.ends_with("}\n"), "{dot}");
+    for (cause, caused) in [(1, 2), (2, 3), (1, 4)] {
+        assert!(dot.contains(&format!("  \"{}\" -> \"{}\";\n", id(cause), id(caused))), "{dot}");
+    }
+    assert_eq!(dot.matches(" -> ").count(), 3, "{dot}");
 }
 
 #[test]

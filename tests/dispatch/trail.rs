@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use atlas::Atlas;
-use atlas::dispatch::{Delivery, DeliveryFilter, HandlerError, Observed, Options, Outcome, Step, Trail};
+use atlas::dispatch::{Delivery, DeliveryFilter, HandlerError, HandlerLag, Observed, Options, Outcome, Step, Trail};
 use atlas::routing::Trial;
 use serde_json::json;
 
@@ -96,6 +96,10 @@ async fn what_an_observer_sees_is_what_the_trail_tells() {
     atlas.close().await.unwrap();
 }
 
+async fn lag_of(atlas: &Atlas, scope: &str) -> Vec<HandlerLag> {
+    atlas.dispatcher().lag(Some(&scope.parse().unwrap())).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_parked_can_be_released_together_by_someone_for_a_reason() {
     let mut handlers = function("one");
@@ -121,6 +125,13 @@ async fn what_is_parked_can_be_released_together_by_someone_for_a_reason() {
     };
     assert_eq!(atlas.deliveries(parked("one")).await.unwrap().len(), 600, "the first of each stream");
     assert_eq!(atlas.deliveries(DeliveryFilter { limit: 7, ..parked("one") }).await.unwrap().len(), 7);
+
+    let lag = atlas.lag().await.unwrap();
+    let told: Vec<_> = lag.iter().map(|of| (of.handler.as_str(), of.open, of.parked)).collect();
+    assert_eq!(told, [("one", 1_200, 600), ("two", 1_200, 600)]);
+    let first = atlas.store().event_at(1).unwrap().unwrap();
+    assert!(lag.iter().all(|of| of.oldest.micros() == first.recorded_at() && of.lag_micros >= 0), "{lag:?}");
+    assert!(lag_of(&atlas, "other-bank/loans").await.is_empty());
 
     let dispatcher = atlas.dispatcher().with_actor("desk 7");
     let one = parked("one").handler;

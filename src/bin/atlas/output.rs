@@ -101,7 +101,7 @@ fn colours_on(terminal: bool) -> bool {
 }
 
 /// Colours, or none.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Paint {
     on: bool,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::messages::{Filter, OpenEntry, OpenPage, Place, Question, Taken};
 use super::{Driver, Reply};
 use crate::dispatch::database::MessageEntry;
+use crate::dispatch::lag::{Count, Counts, CountsPage};
 use crate::dispatch::lanes::Obstacle;
 use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::shelf::Shelf;
@@ -39,6 +40,10 @@ impl Driver {
                 Question::Open(filter, reply) => {
                     let open = self.open(&filter)?;
                     let _ = reply.send(Ok(open));
+                }
+                Question::Counts { scope, after, reply } => {
+                    let counts = self.count(scope.as_ref(), after)?;
+                    let _ = reply.send(Ok(counts));
                 }
                 Question::Queues(scope, reply) => {
                     let queues = self.list_queues(scope.as_ref(), now)?;
@@ -158,6 +163,24 @@ impl Driver {
             Ok(goes_on)
         })?;
         Ok(OpenPage { entries, next })
+    }
+
+    /// Counts the open deliveries of some of the events.
+    fn count(&mut self, scope: Option<&Scope>, after: Option<Place>) -> Result<CountsPage, DispatchError> {
+        let (mut counts, mut visited, mut next) = (Counts::new(), 0, None);
+        self.visit_open(scope, after, |_, event| {
+            for slot in event.slots.iter().filter(|slot| slot.is_open()) {
+                let key = (event.scope.clone(), slot.handler.clone());
+                let of = counts.entry(key).or_insert(Count { open: 0, parked: 0, oldest: event.position });
+                of.open += 1;
+                of.parked += u64::from(slot.state.stage == Stage::Parked);
+            }
+            visited += 1;
+            let goes_on = visited < VISITED_AT_ONCE;
+            next = (!goes_on).then(|| (event.scope.clone(), event.position));
+            Ok(goes_on)
+        })?;
+        Ok(CountsPage { counts, next })
     }
 
     fn list_queues(&mut self, scope: Option<&Scope>, now: i64) -> Result<Vec<QueueInfo>, DispatchError> {

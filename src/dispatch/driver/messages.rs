@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Closing, Driver};
 use crate::dispatch::database::MessageEntry;
+use crate::dispatch::lag::CountsPage;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::state::DeliveryState;
 use crate::dispatch::timers::TimerEntry;
@@ -138,6 +139,7 @@ pub(in crate::dispatch) enum Message {
 pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
+    Counts { scope: Option<Scope>, after: Option<Place>, reply: Reply<CountsPage> },
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
     Timers { scope: Option<Scope>, limit: usize, reply: Reply<Vec<TimerEntry>> },
     Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },

@@ -35,7 +35,7 @@ use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, Re
 use crate::storage::Disk;
 
 use messages::Watch;
-pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Question, Reply, Taken};
+pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply, Taken};
 
 /// How many entries of the log are followed before messages are looked at again.
 const FOLD_AT_ONCE: usize = 1_024;

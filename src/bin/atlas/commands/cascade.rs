@@ -1,15 +1,16 @@
 //! `atlas cascade`: all that one request set off, as a tree.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use atlas::dispatch::{Cascade, CascadeEvent};
+use atlas::dispatch::{Cascade, CascadeEvent, Outcome as Ended};
 use atlas::{Atlas, Scope, Uuid};
 
 use crate::commands::get::the_event;
 use crate::commands::status::delivery_standing;
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
-use crate::output::Output;
+use crate::output::{Output, Paint};
 
 /// Show all that one request set off, as a tree
 ///
@@ -19,8 +20,9 @@ use crate::output::Output;
 #[command(
     verbatim_doc_comment,
     after_help = "\
-Example:
-  atlas cascade 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e"
+Examples:
+  atlas cascade 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e
+  atlas cascade 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e --dot | dot -Tsvg > cascade.svg"
 )]
 pub(crate) struct Arguments {
     /// The correlation id
@@ -29,6 +31,9 @@ pub(crate) struct Arguments {
     /// The scope, where several scopes know the id, or no event has it as its own id
     #[arg(long, value_name = "SCOPE")]
     scope: Option<Scope>,
+    /// As a graph in the DOT language of Graphviz
+    #[arg(long)]
+    dot: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
@@ -38,7 +43,11 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
             None => the_event(atlas.store(), arguments.id, None)?.scope().clone(),
         };
         let cascade = atlas.dispatcher().cascade(Some(&scope), arguments.id).await?;
-        if output.json { output.json_line(&cascade) } else { text(&cascade, output) }
+        match (output.json, arguments.dot) {
+            (true, _) => output.json_line(&cascade),
+            (false, true) => dot(&cascade, output),
+            (false, false) => text(&cascade, output),
+        }
     })
     .await
 }
@@ -55,6 +64,31 @@ fn text(cascade: &Cascade, output: &mut Output) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Events as boxes with their deliveries, each with an arrow from what caused it.
+fn dot(cascade: &Cascade, output: &mut Output) -> Outcome {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
+    output.line("digraph cascade {")?;
+    output.line("  node [shape=box, fontname=monospace];")?;
+    for event in &cascade.events {
+        let mut label = format!("{}\\l{} {}\\l", quoted(&event.event_type), quoted(&event.stream), event.version);
+        for delivery in &event.deliveries {
+            let standing = delivery_standing(delivery, Paint::default());
+            label.push_str(&format!("{}: {}\\l", delivery.handler, quoted(&standing)));
+        }
+        let failed =
+            event.deliveries.iter().any(|delivery| delivery.parked || delivery.outcome == Some(Ended::Failure));
+        let colour = if failed { ", color=red" } else { "" };
+        output.line(format_args!("  \"{}\" [label=\"{label}\"{colour}];", event.id))?;
+    }
+    let known: HashSet<Uuid> = cascade.events.iter().map(|event| event.id).collect();
+    for event in &cascade.events {
+        if let Some(cause) = event.causation_id.filter(|cause| known.contains(cause)) {
+            output.line(format_args!("  \"{cause}\" -> \"{}\";", event.id))?;
+        }
+    }
+    output.line("}")
 }
 
 /// What stands before an event, and before the lines that belong to it. `rest` are the events after it.

@@ -5,7 +5,7 @@ pub(crate) mod release;
 
 use std::path::Path;
 
-use atlas::dispatch::{DeliveryFilter, DeliveryId, Dispatcher, Obstacle, OpenDelivery};
+use atlas::dispatch::{DeliveryFilter, DeliveryId, Dispatcher, HandlerLag, Obstacle, OpenDelivery};
 use atlas::event::Name;
 use atlas::{Atlas, Scope};
 
@@ -27,6 +27,7 @@ use crate::table::{Column, Table, thousands};
 Examples:
   atlas deliveries
   atlas deliveries --parked --scope bank/loans
+  atlas deliveries --lag
   atlas --json deliveries --parked | jq -r '.[].id'"
 )]
 pub(crate) struct Arguments {
@@ -42,10 +43,16 @@ pub(crate) struct Arguments {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     limit: usize,
+    /// How far each handler is behind, instead: in deliveries and in time
+    #[arg(long, conflicts_with_all = ["parked", "handler", "limit"])]
+    lag: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| {
+        if arguments.lag {
+            return lag(&atlas.dispatcher().lag(arguments.scope.as_ref()).await?, output);
+        }
         let limit = arguments.limit;
         let Arguments { parked, scope, handler, .. } = arguments;
         let filter = DeliveryFilter { scope, handler, parked, limit: limit.saturating_add(1) };
@@ -66,6 +73,31 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
         Ok(())
     })
     .await
+}
+
+fn lag(handlers: &[HandlerLag], output: &mut Output) -> Outcome {
+    if output.json {
+        return output.json_array(handlers.iter().map(Ok));
+    }
+    let columns = [
+        Column::Text("SCOPE"),
+        Column::Text("HANDLER"),
+        Column::Number("OPEN"),
+        Column::Number("PARKED"),
+        Column::Text("OLDEST"),
+        Column::Number("SECONDS BEHIND"),
+    ];
+    let mut table = Table::new(columns);
+    for HandlerLag { scope, handler, open, parked, oldest, lag_micros } in handlers {
+        let seconds = format!("{:.1}", *lag_micros as f64 / 1e6);
+        let row =
+            [scope.to_string(), handler.to_string(), thousands(*open), thousands(*parked), oldest.to_string(), seconds];
+        table.row(output, row)?;
+    }
+    if table.end(output)? == 0 {
+        message("all deliveries are complete");
+    }
+    Ok(())
 }
 
 fn table(deliveries: &[OpenDelivery], output: &mut Output) -> Outcome {
