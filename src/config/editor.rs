@@ -18,13 +18,16 @@ pub enum TreeFileKind {
     Queues,
     /// `constants.json`.
     Constants,
+    /// `schedules.json`.
+    Schedules,
     /// `tree.json`.
     Tree,
 }
 
 impl TreeFileKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Document, Self::Types, Self::Queues, Self::Constants, Self::Tree];
+    pub const ALL: [Self; 6] =
+        [Self::Document, Self::Types, Self::Queues, Self::Constants, Self::Schedules, Self::Tree];
 
     /// Its name: `document`, or the file's without `.json`.
     pub fn name(self) -> &'static str {
@@ -33,6 +36,7 @@ impl TreeFileKind {
             Self::Types => "types",
             Self::Queues => "queues",
             Self::Constants => "constants",
+            Self::Schedules => "schedules",
             Self::Tree => "tree",
         }
     }
@@ -45,6 +49,7 @@ impl TreeFileKind {
             Self::Types => types(),
             Self::Queues => queues(),
             Self::Constants => constants(),
+            Self::Schedules => schedules(),
             Self::Tree => tree(),
         };
         if let Value::Object(entries) = &mut schema {
@@ -167,6 +172,33 @@ fn constants() -> Value {
         "type": "object",
         "maxProperties": MAX_CONSTANTS,
         "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,63}$" },
+    })
+}
+
+fn schedules() -> Value {
+    let scope = json!({ "type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}/[A-Za-z0-9.-]{1,64}$" });
+    json!({
+        "title": "schedules.json: events that come in by the calendar",
+        "type": "object",
+        "propertyNames": name("A schedule."),
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": false,
+            "required": ["cron", "type", "stream"],
+            "properties": {
+                "cron": { "type": "string",
+                    "description": "Minute, hour, day of the month, month and day of the week, such as 30 2 * * MON." },
+                "time_zone": { "type": "string", "default": "UTC",
+                    "description": "An IANA name, such as Europe/Amsterdam." },
+                "type": event_type(),
+                "stream": { "type": "string", "minLength": 1, "maxLength": 255 },
+                "data": { "default": {}, "description": "The event's data." },
+                "missed": { "enum": ["once", "skip"], "default": "once",
+                    "description": "What was due while nobody served the store: the first of it comes in, or none." },
+                "scopes": { "type": "array", "items": scope,
+                    "description": "Of a default tree: the scopes that the schedule holds for." },
+            },
+        },
     })
 }
 

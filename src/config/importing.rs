@@ -12,6 +12,7 @@ use super::document::{Document, DocumentId};
 use super::fault::{ConfigError, Fault};
 use super::records::{Placed, Record, Revision, identity};
 use super::report::{Checked, Imported, Unbound};
+use super::schedules::Schedule;
 use super::tree::{self, Base, Beside, Tree};
 use crate::event::{EventType, TreeScope};
 
@@ -110,6 +111,12 @@ impl Catalog {
                 bases: tree.is_some().then_some(&bases),
             },
         )?;
+        if let Some(tree) = tree {
+            let wrong = scopes_of_schedules(tree, &read);
+            if !wrong.is_empty() {
+                return Err(ConfigError::Faults(wrong));
+            }
+        }
         if let (Some(tree), Some((extended, revision, place))) = (tree, &read.extends) {
             let wrong = |what: String, expected: &str| {
                 let expected = expected.to_owned();
@@ -144,6 +151,26 @@ impl Catalog {
         };
         functions.map(unbound).collect()
     }
+}
+
+/// What is wrong in the scopes that schedules name: those of a default tree name some, others none.
+fn scopes_of_schedules(tree: &TreeScope, read: &Tree) -> Vec<Fault> {
+    let wrong = |(schedule, place): &(Schedule, Fault)| {
+        let (what, expected) = match tree.scope() {
+            Some(_) if !schedule.scopes.is_empty() => {
+                ("the schedule names scopes, and the tree is of one", "\"scopes\" in default trees alone")
+            }
+            None if schedule.scopes.is_empty() => {
+                ("the schedule of a default tree names no scopes", "\"scopes\": [\"TENANT/APPLICATION\", ...]")
+            }
+            None if schedule.scopes.iter().any(|scope| scope.application() != tree.application()) => {
+                ("the schedule names a scope of another application", "scopes of the tree's application")
+            }
+            _ => return None,
+        };
+        Some(Fault { what: what.to_owned(), expected: expected.to_owned(), ..place.clone() })
+    };
+    read.schedules.values().filter_map(wrong).collect()
 }
 
 /// Whether a tree may extend these, one behind the other; else what is wrong and what would be right.

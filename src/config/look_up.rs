@@ -16,6 +16,7 @@ use super::importing::MAX_EXTENDS;
 use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
 use super::records::Placed;
 use super::root_files;
+use super::schedules;
 use super::snapshot::{Active, Snapshot};
 use super::tables::{
     CONTENTS, DOCUMENTS, HISTORY, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree, StoredType, TREES,
@@ -358,8 +359,17 @@ fn active(
 ) -> Result<Active, ConfigError> {
     let queues = queues_memoized(read, revision, known)?;
     let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
-    let extends = stored.extends.map(|tree| word::<TreeScope>("revisions", &tree)).transpose()?.zip(stored.base);
-    Ok(Active { revision, queues, extends })
+    let extends =
+        stored.extends.as_deref().map(|tree| word::<TreeScope>("revisions", tree)).transpose()?.zip(stored.base);
+    let schedules = match stored.files.iter().find(|(path, _)| path == "schedules.json") {
+        Some((_, id)) => {
+            let read = schedules::schedules("schedules.json", &file(read, DocumentId(*id))?).whole();
+            let read = read.map_err(|_| damaged("documents", "schedules.json that can't be read"))?;
+            Arc::new(read.into_iter().map(|(name, (schedule, _))| (name, Arc::new(schedule))).collect())
+        }
+        None => Arc::default(),
+    };
+    Ok(Active { revision, queues, schedules, extends })
 }
 
 fn queues_memoized(

@@ -31,7 +31,7 @@ impl<T> Read<T> {
 }
 
 /// Reads a file with `of`, which says what is wrong to the source.
-fn read<T>(file: &str, bytes: &[u8], of: impl FnOnce(&mut Source<'_>, &Node) -> Option<T>) -> Read<T> {
+pub(super) fn read<T>(file: &str, bytes: &[u8], of: impl FnOnce(&mut Source<'_>, &Node) -> Option<T>) -> Read<T> {
     match Source::new(file, bytes) {
         Ok(mut source) => {
             let known = source.parse().and_then(|node| of(&mut source, &node));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::declaration::{SchemaRef, Upcast};
 use super::document::QueueOptions;
+use super::schedules::Schedule;
 use crate::event::{Name, Scope, TreeScope};
 
 /// A tree's active revision.
@@ -13,8 +14,20 @@ use crate::event::{Name, Scope, TreeScope};
 pub(super) struct Active {
     pub(super) revision: u32,
     pub(super) queues: Arc<BTreeMap<Name, QueueOptions>>,
+    pub(super) schedules: Arc<BTreeMap<Name, Arc<Schedule>>>,
     /// The tree that it extends, and the revision of that one.
     pub(super) extends: Option<(TreeScope, u32)>,
+}
+
+/// A schedule that holds for a scope.
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveSchedule {
+    pub(crate) scope: Scope,
+    pub(crate) variant: Option<Name>,
+    pub(crate) name: Name,
+    pub(crate) schedule: Arc<Schedule>,
+    /// The tree that has it.
+    pub(crate) tree: TreeScope,
 }
 
 /// The active configuration at one moment.
@@ -105,6 +118,26 @@ impl Snapshot {
         queues
     }
 
+    /// The schedules of all active trees: scope, variant, name, and the tree. Those of a default tree hold for the scopes that
+    /// they name, where it serves them.
+    pub(crate) fn schedules(&self) -> Vec<ActiveSchedule> {
+        let mut found = Vec::new();
+        for (tree, active) in self.active.iter().filter(|(_, active)| !active.schedules.is_empty()) {
+            for (name, schedule) in active.schedules.iter() {
+                let own = tree.scope();
+                for scope in own.iter().chain(&schedule.scopes) {
+                    let serves = self.resolve(scope, tree.variant()).is_some_and(|(serving, _)| serving == *tree);
+                    if serves {
+                        let (scope, variant, tree) = (scope.clone(), tree.variant().cloned(), tree.clone());
+                        let (name, schedule) = (name.clone(), schedule.clone());
+                        found.push(ActiveSchedule { scope, variant, name, schedule, tree });
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// One queue of a scope.
     pub(super) fn queue(&self, scope: &Scope, name: &str) -> Option<QueueOptions> {
         self.serving(scope).find_map(|active| active.queues.get(name).copied())
@@ -129,7 +162,7 @@ mod tests {
             ("other/loans", 4, vec![queue("theirs", None)]),
         ] {
             let queues = Arc::new(queues.into_iter().collect());
-            snapshot.add(tree.parse().unwrap(), Active { revision, queues, extends: None });
+            snapshot.add(tree.parse().unwrap(), Active { revision, queues, schedules: Arc::default(), extends: None });
         }
         let scope = |text: &str| text.parse::<Scope>().unwrap();
         let pilot = Name::parse("variant", "pilot").unwrap();

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use super::constants::{Constants, MAX_CONSTANTS, MAX_CONSTANTS_LEN};
 use super::document::{Document, DocumentId, MAX_FILE_LEN, QueueOptions, Target};
 use super::fault::{ConfigError, ExpressionCheck, Fault};
+use super::nearest::nearest;
 use super::parse_document::{self, Surroundings};
 use super::records::Placed;
 use super::root_files::{self, TreeFile};
+use super::schedules::{self, Schedules};
 use super::types_file::{self, Declarations, Reading, SCHEMAS};
 use crate::event::{EventType, Name, TreeScope, excerpt};
 
@@ -33,6 +35,8 @@ pub(super) struct Tree {
     /// Its queues and constants, with those of the tree that it extends.
     pub(super) queues: BTreeMap<Name, QueueOptions>,
     pub(super) constants: Constants,
+    /// Its own schedules.
+    pub(super) schedules: Schedules,
     /// All other files, by path.
     pub(super) files: BTreeMap<String, Vec<u8>>,
 }
@@ -159,6 +163,16 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
         tree.inherited.remove(&event_type);
         tree.documents.insert(event_type, TreeDocument { file, bytes, id, document });
     }
+    for (schedule, place) in tree.schedules.values() {
+        let event_type = &schedule.event_type;
+        if !seen.contains_key(event_type) && !tree.inherited.contains_key(event_type) && shared.queues.is_some() {
+            let near = nearest(event_type.as_str(), seen.keys().map(EventType::as_str));
+            let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
+            let what = format!("the tree has no document for {event_type}, which the schedule brings");
+            let expected = format!("a type with a document{near}");
+            faults.push(Fault { what, expected, ..place.clone() });
+        }
+    }
     faults.extend(shared.constants.as_ref().and_then(too_many));
     if faults.is_empty() {
         tree.queues = shared.queues.unwrap_or_default();
@@ -208,7 +222,11 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
                 said = read.known.unwrap_or_default();
                 Some(read.faults)
             }
-            "schedules.json" => Some(vec![fault(file, format!("{file} is not supported yet"), "a tree without it")]),
+            "schedules.json" => {
+                let read = schedules::schedules(file, bytes);
+                tree.schedules = read.known.unwrap_or_default();
+                Some(read.faults)
+            }
             _ => Some(vec![stray(std::slice::from_ref(file))]),
         };
         faults.extend(wrong.into_iter().flatten());
@@ -283,7 +301,7 @@ fn fault(file: &str, what: impl Into<String>, expected: impl Into<String>) -> Fa
 
 fn stray(path: &[String]) -> Fault {
     let expected = "<version>/<type>/<flow>/<operation>/<result>.json, schemas/<file>, types.json, queues.json, \
-                    constants.json or tree.json";
+                    constants.json, schedules.json or tree.json";
     fault(&path.join("/"), "this file has no place in a tree", expected)
 }
 
@@ -462,7 +480,7 @@ mod tests {
         write(root, "1/a/b/c/big.json", vec![b' '; MAX_FILE_LEN as usize + 1]);
         write(root, "1/a/b/c/bad.json", "{\"handlers\": [{\"name\": \"x\", \"target\": {\"queue\": \"q\"}}]}");
         write(root, "schemas/deep/a.json", "{}");
-        write(root, "schedules.json", "{}");
+        write(root, "schedules.json", "[]");
         write(root, "connections/x.json", "{}");
         write(root, "readme.md", "hello");
         std::os::unix::fs::symlink(outside.path().join("secret.json"), root.join("1/a/b/c/out.json")).unwrap();
@@ -481,7 +499,7 @@ mod tests {
             "1/a/b/c/big.json:1:1: the file is 1048577 bytes; expected at most MAX_FILE_LEN",
             "1/a/b/c/bad.json:1:49: unknown queue \"q\"",
             "schemas/deep:1:1: schemas/ has a folder in it",
-            "schedules.json:1:1: schedules.json is not supported yet",
+            "schedules.json:1:1: the list of schedules is an array",
             "connections:1:1: connections/ is not supported yet",
             "readme.md:1:1: this file has no place in a tree",
             "1/a/b/c/out.json:1:1: the symbolic link leaves the tree's folder",

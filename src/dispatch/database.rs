@@ -50,6 +50,8 @@ const LEASES: Definition = TableDefinition::new("leases");
 const DEPTHS: Definition = TableDefinition::new("depths");
 /// due scope 0 id -> address of the record that set it.
 const TIMERS: Definition = TableDefinition::new("timers");
+/// scope 0 schedule -> up to when its occurrences are done with. Where it is missing, the log is asked.
+const OCCURRED: Definition = TableDefinition::new("occurred");
 /// address -> nothing.
 const TIMERS_BY_ADDRESS: Definition = TableDefinition::new("timers_by_address");
 /// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address.

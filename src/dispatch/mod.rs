@@ -57,7 +57,7 @@ pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, Phase};
 pub use status_reader::{MAX_CASCADE_EVENTS, StatusReader};
 pub(crate) use step::Observers;
 pub use step::{Observed, Step};
-pub use timers::{MAX_TIMER_AHEAD, TimerInfo};
+pub use timers::{MAX_TIMER_AHEAD, ScheduleInfo, TimerInfo};
 pub use trail::{Trail, TrailStep};
 
 /// How a delivery or an event ended.

@@ -172,7 +172,12 @@ fn write_faulty_tree(sandbox: &Sandbox) -> Vec<(String, &'static str)> {
     of_file(&document_of(300), good, "1:1", "has another file");
     file("1/shop/ord_er/step_300/complete.json", good);
     of_file("notes.txt", b"x", "1:1", "this file has no place in a tree");
-    of_file("schedules.json", b"{}", "1:1", "not supported yet");
+    of_file(
+        "schedules.json",
+        br#"{"nightly": {"cron": "0 25 * * *", "type": "SHOP_ORDER_STEP1_COMPLETE_1", "stream": "s"}}"#,
+        "1:25",
+        "cron: value must be in range",
+    );
     of_file("queues.json", br#"{"mail": {}, "a b": {}}"#, "1:14", "queue \"a b\" is not a name");
     of_file("constants.json", br#"{"limit": 1, "a b": 1}"#, "1:14", "can't be the name of a constant");
     of_file("tree.json", br#"{"remove": ["A_B_C_D_1"]}"#, "1:12", "there is \"remove\" and no \"extends\"");

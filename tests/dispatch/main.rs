@@ -20,6 +20,7 @@ mod operators;
 mod order;
 mod queues;
 mod restarts;
+mod schedules;
 mod timers;
 mod trail;
 mod waiting;

@@ -1,6 +1,7 @@
 //! Holding one database against another: whether both tell of the same open events, lanes, messages, leases and timers.
 //!
-//! Alarms aren't compared: which events are set aside with one, and which wait in memory, is a matter of room.
+//! Alarms aren't compared: which events are set aside with one, and which wait in memory, is a matter of room. Nor is how far
+//! schedules are: a file that was made anew knows those since the oldest that is open, and the log is asked for the others.
 
 use redb::ReadableTable;
 

@@ -3,7 +3,7 @@
 use redb::ReadableTable;
 use uuid::Uuid;
 
-use super::{DispatchDatabase, TIMERS, TIMERS_BY_ADDRESS, decode, failed, key, number, part, scope_of};
+use super::{DispatchDatabase, OCCURRED, TIMERS, TIMERS_BY_ADDRESS, decode, failed, key, number, part, scope_of};
 use crate::dispatch::DispatchError;
 use crate::dispatch::timers::TimerEntry;
 use crate::event::Scope;
@@ -79,6 +79,25 @@ impl DispatchDatabase {
         })?;
         self.next_timer = Some(next);
         Ok(next)
+    }
+
+    /// Occurrences of a schedule up to `through` are done with.
+    pub(in crate::dispatch) fn set_occurred(
+        &mut self,
+        scope: &Scope,
+        schedule: &str,
+        through: i64,
+    ) -> Result<(), DispatchError> {
+        self.put(OCCURRED, &key(&[&scope.to_string(), schedule]), &through)
+    }
+
+    /// Up to when occurrences of a schedule are done with, as far as the file knows.
+    pub(in crate::dispatch) fn occurred(
+        &mut self,
+        scope: &Scope,
+        schedule: &str,
+    ) -> Result<Option<i64>, DispatchError> {
+        self.get(OCCURRED, "occurred", &key(&[&scope.to_string(), schedule]))
     }
 
     /// Where the first of them was set.

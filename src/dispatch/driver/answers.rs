@@ -49,6 +49,10 @@ impl Driver {
                     let queues = self.list_queues(scope.as_ref(), now)?;
                     let _ = reply.send(Ok(queues));
                 }
+                Question::Schedules { scope, reply } => {
+                    let schedules = self.list_schedules(scope.as_ref(), now)?;
+                    let _ = reply.send(Ok(schedules));
+                }
                 Question::Timers { scope, limit, reply } => {
                     let timers = self.list_timers(scope.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));

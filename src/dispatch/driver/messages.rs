@@ -11,7 +11,7 @@ use crate::dispatch::lag::CountsPage;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::state::DeliveryState;
 use crate::dispatch::timers::TimerEntry;
-use crate::dispatch::{DispatchError, QueueInfo, Remaining, history};
+use crate::dispatch::{DispatchError, QueueInfo, Remaining, ScheduleInfo, history};
 use crate::event::{Name, Scope};
 use crate::log::{Address, Import};
 
@@ -106,6 +106,12 @@ pub(in crate::dispatch) enum Message {
         entry: TimerEntry,
         at: i64,
     },
+    /// An occurrence of a schedule could not be written.
+    OccurLater {
+        scope: Scope,
+        key: String,
+        at: i64,
+    },
     /// Asks that a timer is not fired; says whether that could be had.
     HoldTimer {
         scope: Scope,
@@ -141,6 +147,7 @@ pub(in crate::dispatch) enum Question {
     Open(Filter, Reply<OpenPage>),
     Counts { scope: Option<Scope>, after: Option<Place>, reply: Reply<CountsPage> },
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
+    Schedules { scope: Option<Scope>, reply: Reply<Vec<ScheduleInfo>> },
     Timers { scope: Option<Scope>, limit: usize, reply: Reply<Vec<TimerEntry>> },
     Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
     Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },
@@ -188,6 +195,7 @@ impl Driver {
             }
             Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
             Message::FireLater { entry, at } => self.fire_later(entry, at),
+            Message::OccurLater { scope, key, at } => self.occur_later(&scope, &key, at),
             Message::HoldTimer { scope, id, reply } => {
                 let held = self.hold_timer(scope.clone(), id);
                 if reply.send(Ok(held)).is_err() && held {

@@ -8,6 +8,7 @@ mod answers;
 mod fold;
 mod messages;
 mod observe;
+mod schedules;
 mod start;
 mod timers;
 
@@ -68,6 +69,7 @@ pub(super) struct Driver {
     runtime: Option<Handle>,
     queues: start::Rooms,
     firing: timers::Firing,
+    schedules: schedules::Calendar,
     follow: Follow,
     /// Resolves when the log has grown.
     beyond: Option<Beyond>,
@@ -159,6 +161,7 @@ impl Driver {
             lanes: Lanes::new(database, bounds, position)?,
             queues,
             firing: timers::Firing::default(),
+            schedules: schedules::Calendar::default(),
             follow: store.follow(from)?,
             beyond: None,
             history,
@@ -248,6 +251,7 @@ impl Driver {
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
             busy |= self.fire_timers(now)?;
+            busy |= self.occur(now)?;
             busy |= self.lanes.refill(!busy)?;
             self.moved |= busy;
         }
@@ -318,13 +322,14 @@ impl Driver {
 
     /// When [`time_passes`](Self::time_passes) has something to do next.
     fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
-        let (retry, timer) = match self.serving && self.closing.is_none() {
-            true => (self.lanes.next_due()?, self.next_timer()?),
-            false => (None, None),
+        let (retry, timer, occurrence) = match self.serving && self.closing.is_none() {
+            true => (self.lanes.next_due()?, self.next_timer()?, self.next_occurrence()),
+            false => (None, None, None),
         };
         let times = [
             retry,
             timer,
+            occurrence,
             self.deadlines.first().map(|(at, ..)| *at),
             self.sleepers.first_key_value().map(|((at, _), _)| *at),
             self.given_back.first().map(|(at, ..)| *at),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Driver;
 use crate::dispatch::DispatchError;
-use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, parse_timer_key};
+use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, parse_schedule_key, parse_timer_key};
 use crate::event::Scope;
 use crate::log::RoomRecord;
 
@@ -26,11 +26,15 @@ pub(super) struct Firing {
 impl Driver {
     pub(super) fn timer(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
         let unknown = || DispatchError::Record { address: record.address };
-        let (scope, id) = parse_timer_key(&record.key).ok_or_else(unknown)?;
         let TimerRecord { due, what } = TimerRecord::decode(&record.body).ok_or_else(unknown)?;
+        if let What::Occurred { schedule, through, .. } = what {
+            let scope = parse_schedule_key(&record.key).ok_or_else(unknown)?;
+            return self.occurred(scope, schedule, through);
+        }
+        let (scope, id) = parse_timer_key(&record.key).ok_or_else(unknown)?;
         match what {
             What::Set { .. } => self.lanes.shelf().set_timer(&TimerEntry { scope, id, due, address: record.address }),
-            What::Fired | What::Cancelled { .. } | What::Failed { .. } => {
+            What::Fired | What::Cancelled { .. } | What::Failed { .. } | What::Occurred { .. } => {
                 self.lanes.shelf().end_timer(&scope, id, due)?;
                 self.firing.handed_out.remove(&(scope, id));
                 Ok(())
@@ -80,7 +84,7 @@ impl Driver {
     }
 
     pub(super) fn is_firing(&self) -> bool {
-        !self.firing.handed_out.is_empty()
+        !self.firing.handed_out.is_empty() || self.is_occurring()
     }
 
     /// Keeps a timer from being fired, until its end is on record or it is given back. Returns whether that could be had.
@@ -94,7 +98,9 @@ impl Driver {
 
     /// Whether timers are due, or being fired.
     pub(super) fn has_timers_due(&mut self, now: i64) -> Result<bool, DispatchError> {
-        Ok(!self.firing.handed_out.is_empty() || self.lanes.shelf().next_timer()?.is_some_and(|due| due <= now))
+        Ok(self.has_schedules_due(now)
+            || !self.firing.handed_out.is_empty()
+            || self.lanes.shelf().next_timer()?.is_some_and(|due| due <= now))
     }
 
     pub(super) fn list_timers(

@@ -11,13 +11,25 @@ use crate::dispatch::prepare::cut;
 use crate::event::Event;
 use crate::log::{Append, AppendError, RecordKind};
 
-/// When timers that found no room on the disk, or no catalog, are tried again.
-const LATER: Duration = Duration::from_secs(1);
+/// When what found no room on the disk, or no catalog, is tried again.
+pub(super) const LATER: Duration = Duration::from_secs(1);
 
-/// Tells dispatch that the work has ended, or that it vanished with the runtime.
-struct Vigil {
+/// Tells dispatch should the work vanish with the runtime.
+pub(super) struct Vigil {
     context: Arc<Context>,
     ended: bool,
+}
+
+impl Vigil {
+    /// Before the work first runs: a runtime that shuts down may drop it without.
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self { context, ended: false }
+    }
+
+    pub(super) fn watch(mut self, work: impl FnOnce(&Context)) {
+        work(&self.context);
+        self.ended = true;
+    }
 }
 
 impl Drop for Vigil {
@@ -30,21 +42,17 @@ impl Drop for Vigil {
 
 /// The work of firing timers, to be run where blocking is allowed.
 pub(in crate::dispatch) fn work(context: Arc<Context>, due: Vec<TimerEntry>) -> impl FnOnce() + Send + 'static {
-    // Before the work first runs: a runtime that shuts down may drop it without.
-    let vigil = Vigil { context, ended: false };
+    let vigil = Vigil::new(context);
     move || {
-        let mut vigil = vigil;
-        for entry in due {
-            match fire(&vigil.context, &entry) {
-                Ok(true) => {}
-                Ok(false) => {
-                    let at = vigil.context.after(LATER);
-                    vigil.context.mailbox.send(Message::FireLater { entry, at });
+        vigil.watch(|context| {
+            for entry in due {
+                match fire(context, &entry) {
+                    Ok(true) => {}
+                    Ok(false) => context.mailbox.send(Message::FireLater { entry, at: context.after(LATER) }),
+                    Err(error) => context.mailbox.send(Message::Failed(error)),
                 }
-                Err(error) => vigil.context.mailbox.send(Message::Failed(error)),
             }
-        }
-        vigil.ended = true;
+        });
     }
 }
 
@@ -63,12 +71,7 @@ fn fire(context: &Context, entry: &TimerEntry) -> Result<bool, DispatchError> {
     match context.store.append(record(Append::to(scope).event(event), What::Fired)) {
         // The event was there before, by another way: only the record is left to be written.
         Ok(receipt) if receipt.repeated => written(context.store.append(record(Append::of_records(), What::Fired))),
-        Err(
-            error @ (AppendError::Event { .. }
-            | AppendError::IdReused { .. }
-            | AppendError::TooLarge { .. }
-            | AppendError::MixedIds { .. }),
-        ) => failed(context, record, error.to_string()),
+        Err(error) if is_of_the_event(&error) => failed(context, record, error.to_string()),
         other => written(other),
     }
 }
@@ -80,7 +83,18 @@ fn failed(context: &Context, record: impl Fn(Append, What) -> Append, error: Str
     written(context.store.append(record(Append::of_records(), what)))
 }
 
-fn written<T>(appended: Result<T, AppendError>) -> Result<bool, DispatchError> {
+/// Whether an append was refused for the event that it brings.
+pub(super) fn is_of_the_event(error: &AppendError) -> bool {
+    matches!(
+        error,
+        AppendError::Event { .. }
+            | AppendError::IdReused { .. }
+            | AppendError::TooLarge { .. }
+            | AppendError::MixedIds { .. }
+    )
+}
+
+pub(super) fn written<T>(appended: Result<T, AppendError>) -> Result<bool, DispatchError> {
     match appended {
         Ok(_) => Ok(true),
         Err(error) if error.is_full_disk() => Ok(false),

@@ -3,6 +3,7 @@
 
 mod fire;
 mod record;
+mod schedules;
 
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use crate::log::{Address, Append, EventStore, RecordKind};
 use crate::routing::RouteError;
 
 pub(super) use fire::work;
-pub(super) use record::{TimerRecord, What, parse_timer_key, timer_key};
+pub(super) use record::{TimerRecord, What, parse_schedule_key, parse_timer_key, timer_key};
+pub use schedules::ScheduleInfo;
+pub(super) use schedules::{Occurrence, last_occurrence, occur};
 
 /// The furthest that a timer may be ahead: 100 years.
 pub const MAX_TIMER_AHEAD: Duration = Duration::from_secs(100 * 366 * 86_400);

@@ -26,6 +26,8 @@ pub(in crate::dispatch) enum What {
     Cancelled { actor: Option<String>, reason: Option<String> },
     /// It was due, and its event was refused.
     Failed { error: String },
+    /// An occurrence of a schedule: its event is in the log, or was refused. All up to `through` is done with.
+    Occurred { schedule: String, through: i64, error: Option<String> },
 }
 
 pub(in crate::dispatch) fn timer_key(scope: &Scope, id: Uuid) -> Bytes {
@@ -33,6 +35,20 @@ pub(in crate::dispatch) fn timer_key(scope: &Scope, id: Uuid) -> Bytes {
     key.push(0);
     key.extend_from_slice(id.as_bytes());
     key.into()
+}
+
+/// The key of the records of a schedule's occurrences: scope 1 schedule.
+pub(in crate::dispatch) fn schedule_key(scope: &Scope, schedule: &str) -> Bytes {
+    let mut key = scope.to_string().into_bytes();
+    key.push(1);
+    key.extend_from_slice(schedule.as_bytes());
+    key.into()
+}
+
+/// The scope of a key of a schedule.
+pub(in crate::dispatch) fn parse_schedule_key(key: &[u8]) -> Option<Scope> {
+    let end = key.iter().position(|byte| *byte == 1)?;
+    std::str::from_utf8(key.get(..end)?).ok()?.parse().ok()
 }
 
 /// Whose records have this key; `None` where it isn't the key of a timer.
@@ -51,6 +67,9 @@ impl TimerRecord {
             What::Fired => writer(2),
             What::Cancelled { actor, reason } => writer(3).text(actor.as_deref()).text(reason.as_deref()),
             What::Failed { error } => writer(4).bytes(error.as_bytes()),
+            What::Occurred { schedule, through, error } => {
+                writer(5).bytes(schedule.as_bytes()).i64(*through).text(error.as_deref())
+            }
         }
         .finish()
     }
@@ -68,6 +87,7 @@ impl TimerRecord {
             2 => What::Fired,
             3 => What::Cancelled { actor: reader.optional_text()?, reason: reader.optional_text()? },
             4 => What::Failed { error: reader.text()? },
+            5 => What::Occurred { schedule: reader.text()?, through: reader.i64()?, error: reader.optional_text()? },
             _ => return None,
         };
         reader.end(Self { due, what })
@@ -86,6 +106,11 @@ mod tests {
             Just(What::Fired),
             (text(), text()).prop_map(|(actor, reason)| What::Cancelled { actor, reason }),
             ".*".prop_map(|error| What::Failed { error }),
+            (".*", any::<i64>(), text()).prop_map(|(schedule, through, error)| What::Occurred {
+                schedule,
+                through,
+                error
+            }),
         ];
         (any::<i64>(), what).prop_map(|(due, what)| TimerRecord { due, what })
     }
@@ -115,6 +140,10 @@ mod tests {
         let expected = [1, 3, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, b'n', b'o'];
         assert_eq!(&TimerRecord { due: 5, what: cancelled }.encode()[..], expected);
         let (scope, id): (Scope, Uuid) = ("dutch-bank/loans".parse().unwrap(), Uuid::from_u128(7));
-        assert_eq!(parse_timer_key(&timer_key(&scope, id)), Some((scope, id)));
+        assert_eq!(parse_timer_key(&timer_key(&scope, id)), Some((scope.clone(), id)));
+        assert_eq!(parse_schedule_key(&schedule_key(&scope, "pilot/nightly")), Some(scope));
+        let occurred = What::Occurred { schedule: "n".into(), through: 2, error: None };
+        let expected = [1, 5, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, b'n', 2, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(&TimerRecord { due: 1, what: occurred }.encode()[..], expected);
     }
 }

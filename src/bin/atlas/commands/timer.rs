@@ -18,6 +18,7 @@ use crate::table::{Column, Table, thousands};
 pub(crate) enum Command {
     List(List),
     Cancel(Cancel),
+    Schedules(Schedules),
 }
 
 /// List the timers that are set, by time
@@ -54,10 +55,22 @@ pub(crate) struct Cancel {
     actor: Option<String>,
 }
 
+/// List the schedules that hold, with when each occurs next
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  atlas timer schedules --scope bank/loans")]
+pub(crate) struct Schedules {
+    /// Only those of this scope
+    #[arg(long, value_name = "SCOPE")]
+    scope: Option<Scope>,
+}
+
 pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
     match command {
         Command::List(arguments) => list(arguments, dir, output).await,
         Command::Cancel(arguments) => cancel(arguments, dir, output).await,
+        Command::Schedules(arguments) => schedules(arguments, dir, output).await,
     }
 }
 
@@ -102,6 +115,30 @@ async fn cancel(arguments: Cancel, dir: &Path, output: &mut Output) -> Outcome {
             return output.json_line(&serde_json::json!({ "id": id, "cancelled": true }));
         }
         output.line(format_args!("{id} is cancelled"))
+    })
+    .await
+}
+
+async fn schedules(arguments: Schedules, dir: &Path, output: &mut Output) -> Outcome {
+    directory::work(dir, Opening::Existing, async |atlas| {
+        let schedules = atlas.dispatcher().schedules(arguments.scope.as_ref()).await?;
+        if output.json {
+            return output.json_array(schedules.iter().map(Ok));
+        }
+        let mut table = Table::new(["SCOPE", "SCHEDULE", "CRON", "TYPE", "STREAM", "NEXT"].map(Column::Text));
+        for of in &schedules {
+            let name = match &of.variant {
+                Some(variant) => format!("{variant}/{}", of.name),
+                None => of.name.to_string(),
+            };
+            let next = of.next.map_or_else(|| "never".to_owned(), |next| next.to_string());
+            let cron = format!("{} {}", of.cron, of.time_zone);
+            table.row(output, [of.scope.to_string(), name, cron, of.event_type.clone(), of.stream.clone(), next])?;
+        }
+        if table.end(output)? == 0 {
+            message("no schedules hold");
+        }
+        Ok(())
     })
     .await
 }

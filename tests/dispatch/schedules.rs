@@ -1,0 +1,132 @@
+//! Schedules: events that come in by the calendar, each occurrence once, whatever happened meanwhile.
+
+use std::time::Duration;
+
+use atlas::storage::Disk;
+use atlas::{Atlas, Timestamp};
+use serde_json::{Value, json};
+
+use crate::world::{ManualClock, SENT, TOLD, World, loans, write};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A world whose clock stands at 2023-11-14T22:13:20Z, with schedules in its tree.
+fn world(schedules: &Value) -> (World, std::sync::Arc<ManualClock>) {
+    let (world, clock) = World::new(json!([])).with_clock();
+    write(&world.tree.path().join("schedules.json"), schedules);
+    (world, clock)
+}
+
+fn hourly(missed: &str) -> Value {
+    json!({ "hourly": { "cron": "0 * * * *", "type": TOLD, "stream": "clock", "data": { "a": 1 }, "missed": missed } })
+}
+
+/// The times of all events, without the date.
+fn times(atlas: &Atlas) -> Vec<String> {
+    let events = atlas.store().read(atlas::log::Query::new()).unwrap();
+    events.map(|event| event.unwrap().time().to_string()[11..16].to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_occurrence_comes_in_once_at_its_time() {
+    let (world, clock) = world(&hourly("once"));
+    let atlas = world.open(Atlas::builder()).await;
+    atlas.settled().await.unwrap();
+    let listed = atlas.dispatcher().schedules(None).await.unwrap();
+    assert_eq!((listed.len(), listed[0].next), (1, "2023-11-14T23:00:00Z".parse::<Timestamp>().ok()));
+    assert!(times(&atlas).is_empty(), "nothing is due yet");
+    for expected in [&["23:00"][..], &["23:00", "00:00"], &["23:00", "00:00", "01:00"]] {
+        clock.advance(HOUR);
+        atlas.settled().await.unwrap();
+        assert_eq!(times(&atlas), expected);
+    }
+    let event = atlas.store().event_at(1).unwrap().unwrap();
+    let data: Value = serde_json::from_slice(event.data()).unwrap();
+    assert_eq!((event.event_type(), event.stream(), data), (TOLD, "clock", json!({ "a": 1 })));
+    assert!(event.revision().is_some());
+    assert_eq!(event.metadata(), Some(&br#"{"schedule":"hourly"}"#[..]));
+    atlas.close().await.unwrap();
+    // Opened again at the same time, also without the derived file: nothing comes in again.
+    for _ in 0..2 {
+        let atlas = world.open(Atlas::builder()).await;
+        atlas.settled().await.unwrap();
+        assert_eq!(times(&atlas).len(), 3);
+        atlas.close().await.unwrap();
+        world.disk.remove("dispatch.redb").unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_comes_in_once_or_not_at_all_as_the_tree_says() {
+    for (missed, expected) in [("once", &["23:00", "00:00", "06:00"][..]), ("skip", &["23:00", "06:00"])] {
+        let (world, clock) = world(&hourly(missed));
+        let atlas = world.open(Atlas::builder()).await;
+        atlas.settled().await.unwrap();
+        clock.advance(HOUR);
+        atlas.settled().await.unwrap();
+        atlas.close().await.unwrap();
+        // From 23:13 to 05:13.
+        clock.advance(6 * HOUR);
+        let atlas = world.open(Atlas::builder()).await;
+        atlas.settled().await.unwrap();
+        clock.advance(HOUR);
+        atlas.settled().await.unwrap();
+        assert_eq!(times(&atlas), expected, "{missed}");
+        atlas.close().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activation_changes_what_holds() {
+    let (world, clock) = world(&hourly("once"));
+    let atlas = world.open(Atlas::builder()).await;
+    atlas.settled().await.unwrap();
+    let activate = async |schedules: Value| {
+        write(&world.tree.path().join("schedules.json"), &schedules);
+        loans(&atlas).config().import(world.tree.path()).await.unwrap().activate().await.unwrap();
+    };
+    activate(
+        json!({ "daily": { "cron": "30 7 * * *", "time_zone": "Europe/Amsterdam", "type": SENT, "stream": "d" } }),
+    )
+    .await;
+    clock.advance(HOUR);
+    atlas.settled().await.unwrap();
+    assert!(times(&atlas).is_empty(), "what is no longer in the tree doesn't occur");
+    clock.advance(9 * HOUR);
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["06:30"], "half past seven in Amsterdam");
+    activate(json!({})).await;
+    clock.advance(48 * HOUR);
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas).len(), 1);
+    assert!(atlas.dispatcher().schedules(None).await.unwrap().is_empty());
+    atlas.close().await.unwrap();
+}
+
+/// A default tree's schedules hold for the scopes that they name, as long as it serves them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_tree_says_for_whom() {
+    let (world, clock) = world(&json!({}));
+    let atlas = world.open(Atlas::builder()).await;
+    let of =
+        |scopes: Value| json!({ "hourly": { "cron": "0 * * * *", "type": TOLD, "stream": "c", "scopes": scopes } });
+    let base = "_/loans".parse().unwrap();
+    let file = world.tree.path().join("schedules.json");
+    for (scopes, expected) in [(json!([]), "names no scopes"), (json!(["a/cards"]), "of another application")] {
+        write(&file, &of(scopes));
+        let error = atlas.catalog().import(world.tree.path(), &base).unwrap_err().to_string();
+        assert!(error.starts_with("schedules.json:2:3: ") && error.contains(expected), "{error}");
+    }
+    write(&file, &of(json!(["small-bank/loans", "dutch-bank/loans"])));
+    let error = loans(&atlas).config().import(world.tree.path()).await.unwrap_err().to_string();
+    assert!(error.contains("names scopes, and the tree is of one"), "{error}");
+    let revision = atlas.catalog().import(world.tree.path(), &base).unwrap().revision;
+    atlas.catalog().activate(&[(base, revision)]).unwrap();
+    atlas.settled().await.unwrap();
+    clock.advance(HOUR);
+    atlas.settled().await.unwrap();
+    let events: Vec<_> = atlas.store().read(atlas::log::Query::new()).unwrap().map(Result::unwrap).collect();
+    // Of the two, dutch-bank has a tree of its own.
+    assert_eq!(events.iter().map(|event| event.scope().to_string()).collect::<Vec<_>>(), ["small-bank/loans"]);
+    atlas.close().await.unwrap();
+}
