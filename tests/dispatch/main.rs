@@ -14,6 +14,8 @@ mod attempts;
 mod cascades;
 mod history;
 mod hosts;
+#[cfg(feature = "http-client")]
+mod http;
 mod kills;
 mod operators;
 mod order;
