@@ -282,6 +282,7 @@ fn is_header_value(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn target(text: &str) -> Result<HttpTarget, Vec<String>> {
         let mut source = Source::new("f", text.as_bytes()).unwrap();
@@ -293,7 +294,6 @@ mod tests {
         }
     }
 
-    /// What is accepted here is what the client can call: it refuses none of these.
     #[test]
     fn urls_that_can_be_called_are_accepted() {
         for (url, host) in [
@@ -305,11 +305,6 @@ mod tests {
         ] {
             let target = target(&format!("{url:?}")).unwrap();
             assert_eq!((target.host(), target.format, target.answer), (host, HttpFormat::Json, HttpAnswer::Ignore));
-            #[cfg(feature = "http-client")]
-            {
-                let uri: ureq::http::Uri = url.parse().unwrap();
-                assert!(uri.host().is_some() && uri.scheme().is_some(), "{url}");
-            }
         }
     }
 
@@ -379,5 +374,26 @@ mod tests {
         let many = format!("{{\"url\": \"https://a\", \"headers\": {{{}}}}}", many.join(","));
         assert!(target(&many).unwrap_err()[0].contains("MAX_HTTP_HEADERS"));
         assert!(target("7").unwrap_err()[0].contains("http is a number; expected a URL, or an object with one"));
+    }
+
+    proptest! {
+        /// The client refuses nothing that is accepted here, and calls the host that is counted.
+        #[test]
+        #[cfg(feature = "http-client")]
+        fn what_is_accepted_can_be_called(url in "https?://[a-c0-9.:@_\\[\\]-]{1,6}[/?]?[ -~]{0,8}") {
+            if url_fault(&url).is_none() {
+                let uri: ureq::http::Uri = url.parse().unwrap();
+                let called = format!("{}://{}", uri.scheme_str().unwrap(), uri.authority().unwrap());
+                let (headers, format, answer) = Default::default();
+                let target = HttpTarget { url, format, headers, answer };
+                prop_assert_eq!(target.host(), called);
+                prop_assert!(!uri.host().unwrap().is_empty());
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,24}") {
+            let _ = url_fault(&text);
+        }
     }
 }

@@ -360,6 +360,7 @@ mod tests {
         fn no_json_of_the_right_words_panics(words in proptest::collection::vec(proptest::sample::select(vec![
             "{", "}", "[", "]", ":", ",", "\"handlers\"", "\"name\"", "\"target\"", "\"queue\"", "\"mail\"", "\"retry\"",
             "\"when\"", "1", "-1e999", "null", "\"30s\"", "\"timeout\"", "\"\\u0000\"", "true", "\"weight\"",
+            "\"http\"", "\"url\"", "\"https://a\"", "\"headers\"",
         ]), 0..40)) {
             let _ = faults(&words.concat());
         }

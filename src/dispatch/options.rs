@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The limits of dispatch. What exceeds one waits its turn, unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Functions that run at once, over all handlers. Default 256.
+    /// Functions and calls of http targets that run at once, over all handlers. Default 256.
     pub max_in_flight: usize,
-    /// Functions that run at once for one handler of one scope. Default 64.
+    /// As `max_in_flight`, for one handler of one scope. Default 64.
     pub max_in_flight_per_handler: usize,
     /// Messages that one append puts into queues, over all handlers. Default 512.
     pub max_message_batch: usize,
@@ -30,7 +30,7 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// The cache of `dispatch.redb`, in bytes. Default 8 MiB.
     pub cache_bytes: usize,
-    /// Calls of http targets at once to one host (scheme, host and port), over all scopes. Others wait their turn, which
+    /// Calls of http targets at once to one host (scheme, host and port, as the URL states them), over all scopes. Others wait their turn, which
     /// is no part of an attempt's time. At least 1. Default 16.
     pub max_http_per_host: usize,
     /// When calls to a host that fails again and again are held back.

@@ -116,6 +116,7 @@ async fn answers_say_how_a_delivery_ends() {
         .map(|name| handler(name, json!(server.url(&format!("/{name}")))))
         .collect();
     handlers.push(handler("largely", json!({ "url": server.url("/largely"), "answer": "output" })));
+    handlers.push(handler("not-tls", json!(format!("https://{}/", server.address))));
     handlers.push(handler("refused", json!(format!("http://{nobody}/?secret"))));
     let world = World::new(json!(handlers));
     let options = atlas::dispatch::Options {
@@ -133,12 +134,18 @@ async fn answers_say_how_a_delivery_ends() {
         ("busy", 2, Some("/busy: 503 Service Unavailable")),
         ("halfway", 2, Some("/halfway: 200 OK: the body breaks off")),
         ("nothing", 2, Some("/nothing: ")),
+        ("not-tls", 2, Some("/: ")),
         ("refused", 2, Some("/: io: Connection refused")),
     ] {
         let delivery = deliveries.iter().find(|delivery| delivery.handler.as_str() == name).unwrap();
         assert_eq!((delivery.attempts, delivery.parked), (attempts, why.is_some()), "{delivery:?}");
         let error = delivery.error.clone().unwrap_or_default();
-        assert!(why.is_none_or(|why| error.starts_with("POST http://127.0.0.1:") && error.contains(why)), "{error}");
+        assert!(
+            why.is_none_or(|why| error.starts_with("POST http")
+                && error.contains("://127.0.0.1:")
+                && error.contains(why)),
+            "{error}"
+        );
     }
     let elsewhere = server.received().iter().filter(|request| request.path() == "/done").count();
     assert_eq!(elsewhere, 1, "a redirect isn't followed");

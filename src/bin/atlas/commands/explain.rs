@@ -101,10 +101,8 @@ fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
 fn describe(handler: &ExplainedHandler, file: &str, output: &mut Output) -> Outcome {
     let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } =
         &handler.spec;
-    let called = match target {
-        target if handler.bound => target.to_string(),
-        target => format!("{target} ({})", output.paint.waiting("unbound here")),
-    };
+    let called =
+        if handler.bound { target.to_string() } else { format!("{target} ({})", output.paint.waiting("unbound here")) };
     let place = output.paint.faint(format_args!("{file}:{}", handler.line));
     output.line(format_args!("  {weight:>5}  {} -> {called}  {place}", output.paint.heading(name)))?;
     if let Some(when) = when {
