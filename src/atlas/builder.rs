@@ -24,6 +24,7 @@ pub struct Builder {
     log_options: log::Options,
     dispatch_options: dispatch::Options,
     serve: bool,
+    http: bool,
     read_only: bool,
 }
 
@@ -36,6 +37,7 @@ impl Default for Builder {
             log_options: log::Options::default(),
             dispatch_options: dispatch::Options::default(),
             serve: true,
+            http: true,
             read_only: false,
         }
     }
@@ -99,6 +101,14 @@ impl Builder {
         self
     }
 
+    /// States whether endpoints that handlers name (`http` targets) are called here. Default true. Where they aren't, or
+    /// the crate is built without the feature `http-client`, deliveries to them wait for a process that calls them.
+    #[must_use]
+    pub fn http(mut self, call: bool) -> Self {
+        self.http = call;
+        self
+    }
+
     /// States that the store is only looked at, also while another process holds it: takes no lock, writes nothing, serves
     /// nothing, and sees of events what is durable by each call, and the configuration that was active when it was opened.
     /// Default false. Derived databases are made anew in memory, as
@@ -153,11 +163,16 @@ impl Builder {
         .await
     }
 
-    fn open_rooms(self, store: EventStore, runtime: Handle) -> Result<Atlas, Error> {
+    fn open_rooms(mut self, store: EventStore, runtime: Handle) -> Result<Atlas, Error> {
         let functions: BTreeSet<String> = self.functions.names().map(str::to_owned).collect();
         let upcasters: BTreeSet<String> = self.upcasters.keys().cloned().collect();
         let has_code = !functions.is_empty() || !upcasters.is_empty();
-        let bindings = Bindings { functions: has_code.then_some(functions), upcasters: has_code.then_some(upcasters) };
+        self.functions.http = self.http && cfg!(feature = "http-client");
+        let bindings = Bindings {
+            functions: has_code.then_some(functions),
+            upcasters: has_code.then_some(upcasters),
+            http: self.functions.http,
+        };
         let catalog = Catalog::open(&store, bindings, check_expression)?;
         let router = Router::with_upcasters(catalog.clone(), self.upcasters);
         let close_within = self.dispatch_options.close_within;

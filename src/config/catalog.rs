@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::constants::Constants;
 use super::declaration::SchemaRef;
 use super::derived::Derived;
-use super::document::{Document, DocumentId, QueueOptions};
+use super::document::{Document, DocumentId, QueueOptions, Target};
 use super::fault::{ConfigError, ExpressionCheck};
 use super::info::{HistoryEntry, RevisionInfo, Shown, TreeInfo};
 use super::parse_document;
@@ -28,6 +28,8 @@ pub struct Bindings {
     pub functions: Option<BTreeSet<String>>,
     /// The names of the host's upcast functions; `None` as above.
     pub upcasters: Option<BTreeSet<String>>,
+    /// Whether http endpoints are called here. Where they aren't, they are listed as unbound, and are no faults.
+    pub http: bool,
 }
 
 /// The configuration of a store. Cheap to clone.
@@ -86,9 +88,14 @@ impl Catalog {
         Self { inner: self.inner.clone(), by: By { reason: Some(reason.to_owned()), ..self.by.clone() } }
     }
 
-    /// Whether the host has a function of this name.
-    pub(crate) fn is_bound(&self, function: &str) -> bool {
-        self.inner.bindings.functions.as_ref().is_some_and(|functions| functions.contains(function))
+    /// Whether a target can be called here.
+    pub(crate) fn is_bound(&self, target: &Target) -> bool {
+        let Bindings { functions, http, .. } = &self.inner.bindings;
+        match target {
+            Target::Function(name) => functions.as_ref().is_some_and(|functions| functions.contains(name)),
+            Target::Queue(_) => true,
+            Target::Http(_) => *http,
+        }
     }
 
     /// The active revision of a tree.

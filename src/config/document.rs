@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::duration;
+use super::http_target::HttpTarget;
 use crate::event::{Name, excerpt};
 
 /// The largest document, and the largest other file of a tree, in bytes.
@@ -101,7 +102,7 @@ pub struct HandlerSpec {
 }
 
 /// What a handler calls.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Target {
@@ -109,6 +110,8 @@ pub enum Target {
     Function(String),
     /// A queue of the scope.
     Queue(Name),
+    /// An endpoint, by POST.
+    Http(HttpTarget),
 }
 
 impl fmt::Display for Target {
@@ -116,6 +119,7 @@ impl fmt::Display for Target {
         match self {
             Self::Function(name) => write!(f, "function {name}"),
             Self::Queue(name) => write!(f, "queue {name}"),
+            Self::Http(target) => write!(f, "http {}", target.url),
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::constants::MAX_CONSTANTS;
 use super::document::{DEFAULT_WEIGHT, MAX_HANDLERS, Retry};
+use super::http_target::{HEADERS_OF_ATLAS, HttpAnswer, HttpFormat, MAX_HEADER_LEN, MAX_HTTP_HEADERS, MAX_URL_LEN};
 use super::parse_document::MAX_FUNCTION_LEN;
 
 /// A file of a tree that has a schema.
@@ -103,6 +104,8 @@ fn document() -> Value {
                                 "function": { "type": "string", "minLength": 1, "maxLength": MAX_FUNCTION_LEN,
                                     "pattern": "^[^\\s]+$", "description": "A function that the host registers." },
                                 "queue": name("A queue of queues.json."),
+                                "http": { "description": "An endpoint that is called by POST.",
+                                    "anyOf": [url(), http()] },
                             },
                         },
                         "retry": {
@@ -127,6 +130,46 @@ fn document() -> Value {
                     },
                 },
             },
+        },
+    })
+}
+
+fn url() -> Value {
+    json!({ "type": "string", "maxLength": MAX_URL_LEN,
+        "pattern": "^https?://(\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)(:[1-9][0-9]{0,4})?([/?][!$-;=?-\\[\\]_a-z~]*)?$",
+        "description": "http or https, without user info and fragment." })
+}
+
+fn http() -> Value {
+    let words = |all: [&'static str; 3], what: &str| json!({ "enum": all, "default": all[0], "description": what });
+    // JSON Schema knows no case-insensitive patterns.
+    let of_atlas = |name: &str| -> String {
+        let letter = |c: char| match c {
+            'a'..='z' => format!("[{}{c}]", c.to_ascii_uppercase()),
+            other => other.to_string(),
+        };
+        name.chars().map(letter).collect()
+    };
+    let of_atlas: Vec<String> = HEADERS_OF_ATLAS.iter().map(|name| format!("{}$", of_atlas(name))).collect();
+    json!({
+        "type": "object",
+        "required": ["url"],
+        "additionalProperties": false,
+        "properties": {
+            "url": url(),
+            "format": words(HttpFormat::ALL.map(|(word, _)| word),
+                "What is sent: the data, or a CloudEvent 1.0 in structured or binary mode."),
+            "headers": {
+                "type": "object",
+                "maxProperties": MAX_HTTP_HEADERS,
+                "propertyNames": { "maxLength": MAX_HEADER_LEN, "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+                    "not": { "pattern": format!("^([Cc][Ee]-|{})", of_atlas.join("|")) } },
+                "additionalProperties": { "type": "string", "maxLength": MAX_HEADER_LEN,
+                    "pattern": "^[!-~]([ -~]*[!-~])?$" },
+                "description": "Further headers. They stand in the tree as they are: no place for secrets that the tree's readers mustn't see.",
+            },
+            "answer": words(HttpAnswer::ALL.map(|(word, _)| word),
+                "What the body of a 2xx answer is: nothing that counts, the output, or events that the call emits."),
         },
     })
 }
@@ -270,6 +313,32 @@ mod tests {
                 r#", "wait": 1"#,
             ]
             .map(handler),
+        );
+        let http = |http: &str| format!(r#"{{"handlers": [{{"name": "h", "target": {{"http": {http}}}}}]}}"#);
+        documents.extend(
+            [
+                r#""https://a""#,
+                r#""http://a.b:80/c?d=e""#,
+                r#""https://[::1]/""#,
+                r#""ftp://a""#,
+                r#""https://me@a/""#,
+                r#""https://a/#b""#,
+                r#""https://a/<b>""#,
+                r#""https://""#,
+                "{}",
+                "1",
+                r#"{"url": "https://a", "format": "cloudevents", "answer": "output", "headers": {"X-A": "b c"}}"#,
+                r#"{"url": "https://a", "format": "cloudevents-binary", "answer": "events"}"#,
+                r#"{"url": "https://a", "format": "xml"}"#,
+                r#"{"url": "https://a", "answer": "all"}"#,
+                r#"{"url": "https://a", "headers": {"Host": "b"}}"#,
+                r#"{"url": "https://a", "headers": {"X-Host": "b"}}"#,
+                r#"{"url": "https://a", "headers": {"cE-id": "b"}}"#,
+                r#"{"url": "https://a", "headers": {"a b": "b"}}"#,
+                r#"{"url": "https://a", "headers": {"a": " b"}}"#,
+                r#"{"url": "https://a", "method": "PUT"}"#,
+            ]
+            .map(http),
         );
         let agree = |kind: TreeFileKind, text: &str, accepted: bool| {
             let parsed = serde_json::from_str(text).unwrap();

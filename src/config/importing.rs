@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::catalog::{Catalog, Inner};
 use super::completeness::{Candidate, Proof};
 use super::constants::Constants;
-use super::document::{Document, DocumentId};
+use super::document::{Document, DocumentId, Target};
 use super::fault::{ConfigError, Fault};
 use super::records::{Placed, Record, Revision, identity};
 use super::report::{Checked, Imported, Unbound};
@@ -144,12 +144,12 @@ impl Catalog {
     }
 
     fn unbound(&self, tree: &Tree) -> Vec<Unbound> {
-        let functions = tree.functions().into_iter().filter(|(function, _)| !self.is_bound(function));
-        let unbound = |(function, types): (&str, Vec<&EventType>)| Unbound {
-            function: function.to_owned(),
+        let targets = tree.targets().into_iter().filter(|(target, _)| !self.is_bound(target));
+        let unbound = |(target, types): (&Target, Vec<&EventType>)| Unbound {
+            target: target.clone(),
             types: types.into_iter().cloned().collect(),
         };
-        functions.map(unbound).collect()
+        targets.map(unbound).collect()
     }
 }
 

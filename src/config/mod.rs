@@ -19,6 +19,7 @@ mod export;
 mod fault;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod http_target;
 mod importing;
 mod info;
 mod init;
@@ -55,6 +56,7 @@ pub use editor::TreeFileKind;
 pub use export::Exported;
 pub(crate) use fault::ExpressionFault;
 pub use fault::{ConfigError, Fault, Gap};
+pub use http_target::{HttpAnswer, HttpFormat, HttpTarget, MAX_HEADER_LEN, MAX_HTTP_HEADERS, MAX_URL_LEN};
 pub use importing::MAX_EXTENDS;
 pub use info::{HistoryEntry, RevisionInfo, Shown, TreeInfo, TypeInfo, What};
 pub use init::{Initialised, init};

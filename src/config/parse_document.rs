@@ -8,6 +8,7 @@ use super::document::{
     DEFAULT_TIMEOUT, DEFAULT_WEIGHT, Document, HandlerSpec, MAX_HANDLERS, OutOfAttempts, QueueOptions, Retry, Target,
 };
 use super::fault::{ExpressionCheck, Fault};
+use super::http_target;
 use super::json::{Node, Source, Value};
 use super::nearest::nearest;
 use super::read::{
@@ -102,7 +103,7 @@ impl Reader<'_, '_> {
             if entries.get(key).is_none() {
                 let expected = match key {
                     "name" => "\"name\": a name of its own in this document",
-                    _ => "\"target\": {\"function\": ...} or {\"queue\": ...}",
+                    _ => "\"target\": {\"function\": ...}, {\"queue\": ...} or {\"http\": ...}",
                 };
                 self.source.fault(node.offset, format!("the key {key:?} of a handler is missing"), expected);
             }
@@ -150,17 +151,18 @@ impl Reader<'_, '_> {
     }
 
     fn target(&mut self, node: &Node) -> Option<Target> {
-        let expected = "function or queue (http and command are not supported yet)";
+        let expected = "function, queue or http (command is not supported yet)";
         let entries = object_of(self.source, node, "target", &TARGET_KEYS, expected)?;
         let [(key, value)] = entries.0 else {
             let what = format!("target has {} keys", entries.0.len());
-            self.source.fault(node.offset, what, "exactly one of function or queue");
+            self.source.fault(node.offset, what, "exactly one of function, queue or http");
             return None;
         };
         match key.text.as_str() {
             "function" => self.function(value),
             "queue" => self.queue(value),
-            "http" | "command" => {
+            "http" => http_target::read(self.source, value).map(Target::Http),
+            "command" => {
                 unsupported(self.source, key.offset, &format!("the target {:?}", key.text));
                 None
             }
@@ -311,13 +313,13 @@ mod tests {
             "f.json:5:45: when: a !; expected none",
             "f.json:5:72: unknown function \"scoring.scor\"; expected a function that the host registers (did you mean \"scoring.score\"?)",
             "f.json:6:29: weight is 1.5; expected a whole number of 64 bits",
-            "f.json:6:45: the target \"http\" is not supported yet",
+            "f.json:6:53: the key \"url\" of http is missing; expected \"url\": \"https://...\"",
             "f.json:6:69: timeout is \"30\", which is no duration",
             "f.json:6:97: attempts is 0; expected a whole number from 1 to 1000",
             "f.json:6:84: retry: initial is longer than max",
             "f.json:7:5: the key \"name\" of a handler is missing",
             "f.json:7:16: weight is a string",
-            "f.json:7:31: target has 0 keys; expected exactly one of function or queue",
+            "f.json:7:31: target has 0 keys; expected exactly one of function, queue or http",
             "f.json:7:54: stop_on_failure is a number; expected true or false",
             "f.json:7:76: out_of_attempts is \"stop\"; expected \"park\" or \"fail\"",
             "f.json:7:95: timeout is 0",
@@ -358,6 +360,7 @@ mod tests {
         fn no_json_of_the_right_words_panics(words in proptest::collection::vec(proptest::sample::select(vec![
             "{", "}", "[", "]", ":", ",", "\"handlers\"", "\"name\"", "\"target\"", "\"queue\"", "\"mail\"", "\"retry\"",
             "\"when\"", "1", "-1e999", "null", "\"30s\"", "\"timeout\"", "\"\\u0000\"", "true", "\"weight\"",
+            "\"http\"", "\"url\"", "\"https://a\"", "\"headers\"",
         ]), 0..40)) {
             let _ = faults(&words.concat());
         }

@@ -2,13 +2,16 @@
 
 use serde::Serialize;
 
+use super::document::Target;
 use crate::event::{EventType, TreeScope};
 
-/// A function that handlers call and that nobody here has.
+/// A target of handlers that nobody here can call: a function that isn't registered, or an endpoint where http isn't
+/// called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unbound {
-    /// Its name.
-    pub function: String,
+    /// The target.
+    #[serde(flatten)]
+    pub target: Target,
     /// The types whose documents call it.
     pub types: Vec<EventType>,
 }
@@ -24,7 +27,7 @@ pub struct Imported {
     pub repeated: bool,
     /// How many documents it has.
     pub documents: usize,
-    /// Functions that handlers call and that nobody here has.
+    /// Targets of handlers that nobody here can call.
     pub unbound: Vec<Unbound>,
 }
 
@@ -35,7 +38,7 @@ pub struct Checked {
     pub documents: usize,
     /// The types that would enter the catalogue; empty where no tree was named.
     pub types_added: Vec<EventType>,
-    /// Functions that handlers call and that nobody here has.
+    /// Targets of handlers that nobody here can call.
     pub unbound: Vec<Unbound>,
     /// What is odd and yet accepted: documents of retired types.
     pub warnings: Vec<String>,

@@ -78,20 +78,18 @@ pub(super) struct Beside<'a> {
 pub(super) type Bases<'a> = dyn Fn(&TreeScope) -> Result<Option<Base>, ConfigError> + 'a;
 
 impl Tree {
-    /// The functions that its own handlers call, each with the types whose documents do.
-    pub(super) fn functions(&self) -> BTreeMap<&str, Vec<&EventType>> {
-        let mut functions: BTreeMap<&str, Vec<&EventType>> = BTreeMap::new();
+    /// What its own handlers call, each with the types whose documents do.
+    pub(super) fn targets(&self) -> BTreeMap<&Target, Vec<&EventType>> {
+        let mut targets: BTreeMap<&Target, Vec<&EventType>> = BTreeMap::new();
         for (event_type, document) in &self.documents {
             for handler in &document.document.handlers {
-                if let Target::Function(name) = &handler.target {
-                    let types = functions.entry(name).or_default();
-                    if types.last() != Some(&event_type) {
-                        types.push(event_type);
-                    }
+                let types = targets.entry(&handler.target).or_default();
+                if types.last() != Some(&event_type) {
+                    types.push(event_type);
                 }
             }
         }
-        functions
+        targets
     }
 
     /// Its own documents, by name and place.

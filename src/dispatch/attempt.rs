@@ -1,4 +1,4 @@
-//! Attempts at deliveries to a host's functions. Those that start together are a *round*: their data are worked out, and
+//! Attempts at deliveries to a host's functions and to http endpoints. Those that start together are a *round*: their data are worked out, and
 //! that they start is recorded, in one go; then each is a task of its own on the host's runtime.
 
 use std::future::poll_fn;
@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::{self, EmitError};
+use super::http::Turn;
 use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
 use super::record::{DeliveryRecord, WORKER_KEY, encode_worker};
 use super::retry::{Verdict, after_failure};
@@ -76,12 +77,13 @@ pub(super) fn run_round(
             jobs.into_iter().map(ready).collect::<Result<Vec<_>, _>>()
         });
         let readied = readied.await.map_err(|_| Interrupted::Gone)??;
+        let mut turn = turn(&context, &readied).await;
         record_starts(&context, &readied).await?;
         // Dropped with the round, and the attempts with it.
         let mut tasks = JoinSet::new();
         for ((job, readied), mut time_is_up) in readied.into_iter().zip(signals) {
-            let (of, runtime) = (context.clone(), on.clone());
-            let attempt = async move { attempt(&of, &job, readied, &runtime, &mut time_is_up).await };
+            let (of, runtime, turn) = (context.clone(), on.clone(), turn.take());
+            let attempt = async move { attempt(&of, &job, readied, (&runtime, turn), &mut time_is_up).await };
             tasks.spawn_on(watched(context.clone(), attempt), &on);
         }
         while tasks.join_next().await.is_some() {}
@@ -104,6 +106,19 @@ fn watched(
         }
         vigil.end();
     }
+}
+
+/// Waits until an attempt at an http endpoint may begin: its time counts from then on. Nothing of it is on record yet, so
+/// should the process end meanwhile, no attempt has been counted; and no thread waits.
+async fn turn(context: &Context, readied: &[(Job, Readied)]) -> Option<Turn> {
+    // Such an attempt is a round by itself.
+    let [(job, Ok(Prepared { calls, .. }))] = readied else { return None };
+    let handler = job.handler().filter(|_| calls.count > 0 && has_attempt_left(job))?;
+    let Target::Http(target) = &handler.target else { return None };
+    let turn = context.http.turn(target).await?;
+    let deadline = context.after(handler.timeout);
+    context.mailbox.send(Message::Turn { start: job.start.clone(), number: job.number, deadline });
+    Some(turn)
 }
 
 /// Records which attempts start, in one append. Before the calls, so that one which takes the process down counts; not
@@ -147,7 +162,7 @@ async fn attempt(
     context: &Context,
     job: &Job,
     readied: Readied,
-    runtime: &Handle,
+    (runtime, mut turn): (&Handle, Option<Turn>),
     time_is_up: &mut oneshot::Receiver<()>,
 ) -> Result<(), Interrupted> {
     let Prepared { event, data, calls } = match readied {
@@ -180,7 +195,9 @@ async fn attempt(
             calls: calls.count,
             attempt: job.attempt(),
         };
-        let answer = call_function(context, handler, delivery, runtime, time_is_up).await?;
+        // With the last call its room at the host is another's, while the end is being recorded.
+        let turn = if call == calls.count { turn.take() } else { turn.clone() };
+        let answer = call_target(context, handler, delivery, (runtime, turn), time_is_up).await?;
         if answer.is_err() || call == calls.count {
             context.mailbox.send(Message::Returned { start: job.start.clone(), number: job.number });
         }
@@ -195,17 +212,18 @@ async fn attempt(
     Ok(())
 }
 
-/// Calls the function in a task of its own, so that a panic ends that task alone, and one that never yields can't keep
+/// Calls the target in a task of its own, so that a panic ends that task alone, and one that never yields can't keep
 /// the attempt from timing out.
-async fn call_function(
+async fn call_target(
     context: &Context,
     handler: &Handler,
     delivery: Delivery,
-    runtime: &Handle,
+    (runtime, turn): (&Handle, Option<Turn>),
     time_is_up: &mut oneshot::Receiver<()>,
 ) -> Result<Result<Emit, HandlerError>, Interrupted> {
     let function = match &handler.target {
         Target::Function(name) => context.plans.functions.get(name).cloned(),
+        Target::Http(target) => turn.map(|turn| turn.function(target, handler.timeout, runtime)),
         Target::Queue(_) => None,
     };
     let Some(function) = function else { return Err(DispatchError::Stopped.into()) };

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::database::Plans;
 use super::delivery::When;
 use super::driver::Message;
+use super::http::Http;
 use super::lanes::Start;
 use super::mailbox::Mailbox;
 use super::state::DeliveryState;
@@ -30,6 +31,7 @@ pub(super) struct Context {
     pub(super) plans: Plans,
     pub(super) catalog: Catalog,
     pub(super) options: Options,
+    pub(super) http: Http,
     pub(super) mailbox: Arc<Mailbox<Message>>,
     /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way.
     pub(super) imported: AtomicU64,

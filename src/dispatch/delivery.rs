@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::prepare::envelope_json;
+use crate::config::Target;
 use crate::event::{Event, Name, Scope, Timestamp};
 use crate::log::RecordedEvent;
 
@@ -200,9 +201,12 @@ type Answer = Pin<Box<dyn Future<Output = Result<Emit, HandlerError>> + Send>>;
 /// A host's function.
 pub(crate) type Function = Arc<dyn Fn(Delivery) -> Answer + Send + Sync>;
 
-/// The functions that a host registered, by name.
+/// What a host has for handlers to call: the functions that it registered, by name, and whether it calls http.
 #[derive(Clone, Default)]
-pub(crate) struct Functions(HashMap<String, Function>);
+pub(crate) struct Functions {
+    by_name: HashMap<String, Function>,
+    pub(crate) http: bool,
+}
 
 impl Functions {
     pub(crate) fn insert<F, A, E>(&mut self, name: String, function: F)
@@ -215,21 +219,30 @@ impl Functions {
             let answer = function(delivery);
             Box::pin(async move { answer.await.map(Into::into) })
         };
-        self.0.insert(name, Arc::new(boxed));
+        self.by_name.insert(name, Arc::new(boxed));
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Whether a target can be called here.
+    pub(super) fn is_bound(&self, target: &Target) -> bool {
+        match target {
+            Target::Function(name) => self.get(name).is_some(),
+            Target::Queue(_) => true,
+            Target::Http(_) => self.http,
+        }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Function> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 }
 
 impl fmt::Debug for Functions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.by_name.keys()).finish()
     }
 }
 

@@ -14,6 +14,7 @@ use super::context::Context;
 use super::database::Plans;
 use super::delivery::Functions;
 use super::driver::{Driver, Message, Reply};
+use super::http::Http;
 use super::mailbox::Mailbox;
 use super::status::EventStatus;
 use super::status_reader::StatusReader;
@@ -58,10 +59,12 @@ impl Rooms {
     ) -> Result<Context, DispatchError> {
         let Self { store, catalog, router } = self;
         let imported = AtomicU64::new(history::imported(&store)?);
+        let http = Http::new(&options, store.environment().clock.clone());
         Ok(Context {
             store,
             plans: Plans { router, functions: Arc::new(functions) },
             catalog,
+            http,
             options,
             mailbox: Arc::new(Mailbox::default()),
             imported,

@@ -18,6 +18,11 @@ mod driver;
 mod emitted;
 mod error;
 mod history;
+#[cfg(feature = "http-client")]
+mod http;
+#[cfg(not(feature = "http-client"))]
+#[path = "no_http.rs"]
+mod http;
 mod lag;
 mod lanes;
 mod mailbox;
@@ -51,7 +56,7 @@ pub use history::HistoryImport;
 pub use lag::HandlerLag;
 pub use lanes::Obstacle;
 pub use open::{DeliveryFilter, OpenDelivery, Remaining, RemainingOf};
-pub use options::Options;
+pub use options::{HttpBreaker, MAX_ANSWER_BYTES, Options};
 pub use queues::{QueueInfo, QueueMessage};
 pub use status::{Blocker, DeliveryId, DeliveryStatus, EventStatus, Phase};
 pub use status_reader::{MAX_CASCADE_EVENTS, StatusReader};

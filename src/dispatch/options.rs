@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The limits of dispatch. What exceeds one waits its turn, unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Functions that run at once, over all handlers. Default 256.
+    /// Functions and calls of http targets that run at once, over all handlers. Default 256.
     pub max_in_flight: usize,
-    /// Functions that run at once for one handler of one scope. Default 64.
+    /// As `max_in_flight`, for one handler of one scope. Default 64.
     pub max_in_flight_per_handler: usize,
     /// Functions that run at once for one scope. Default 128: no tenant holds all of `max_in_flight`.
     pub max_in_flight_per_scope: usize,
@@ -32,12 +32,38 @@ pub struct Options {
     pub checkpoint_every: u64,
     /// The cache of `dispatch.redb`, in bytes. Default 8 MiB.
     pub cache_bytes: usize,
+    /// Calls of http targets at once to one host (scheme, host and port, as the URL states them), over all scopes. Others wait their turn, which
+    /// is no part of an attempt's time. At least 1. Default 16.
+    pub max_http_per_host: usize,
+    /// When calls to a host that fails again and again are held back.
+    pub http_breaker: HttpBreaker,
     /// What attempts made here are on record as, cut to `max_error` bytes: the name of the machine or of the host's
     /// instance. Default `process <id>`.
     pub worker: String,
     /// How long a close waits for the handlers that run; then they are abandoned, and tried again after the next open.
     /// Default 10 s.
     pub close_within: Duration,
+}
+
+/// How much of the answer of an http endpoint is read, in bytes: 1 MiB. A longer one is a fatal failure where the answer
+/// counts (`"answer": "output"` or `"events"`), and is cut where it doesn't.
+pub const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// When calls of http targets to a host that fails again and again are held back: the breaker is *open* then, and each
+/// call fails at once, to be tried again when the cool-down is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpBreaker {
+    /// Calls in a row that failed so that another attempt may help, after which it opens. 0: never. Default 5.
+    pub failures: u32,
+    /// How long it is open, by the store's clock. Then one call goes through: a success closes it, a failure opens it
+    /// again. Default 30 s.
+    pub cool_down: Duration,
+}
+
+impl Default for HttpBreaker {
+    fn default() -> Self {
+        Self { failures: 5, cool_down: Duration::from_secs(30) }
+    }
 }
 
 impl Default for Options {
@@ -55,6 +81,8 @@ impl Default for Options {
             max_error: 4 << 10,
             checkpoint_every: 65_536,
             cache_bytes: 8 << 20,
+            max_http_per_host: 16,
+            http_breaker: HttpBreaker::default(),
             worker: format!("process {}", std::process::id()),
             close_within: Duration::from_secs(10),
         }

@@ -6,7 +6,7 @@ use super::expression::Input;
 use super::plan::Plan;
 use super::router::{RouteError, Router};
 use super::trial::Trial;
-use crate::config::{Document, DocumentId, HandlerSpec, Target};
+use crate::config::{Document, DocumentId, HandlerSpec};
 use crate::event::{Name, Scope, TreeScope};
 use crate::log::RecordedEvent;
 
@@ -47,7 +47,8 @@ pub struct ExplainedHandler {
     /// The handler with all defaults filled in.
     #[serde(flatten)]
     pub spec: HandlerSpec,
-    /// Whether its target can be called here: a queue always can, a function where the host has it.
+    /// Whether its target can be called here: a queue always can, a function where the host has it,
+    /// an endpoint where http is called.
     pub bound: bool,
     /// The line of the document that it begins on, from 1.
     pub line: u32,
@@ -93,10 +94,7 @@ impl Router {
         let explained = |(spec, line): (HandlerSpec, u32)| ExplainedHandler {
             line,
             trial: None,
-            bound: match &spec.target {
-                Target::Function(function) => self.catalog().is_bound(function),
-                Target::Queue(_) => true,
-            },
+            bound: self.catalog().is_bound(&spec.target),
             spec,
         };
         Ok(Explanation {

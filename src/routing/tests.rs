@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{RouteError, Router, check_expression};
-use crate::config::{Bindings, Catalog, ConfigError, Declarations, Gap, What};
+use crate::config::{Bindings, Catalog, ConfigError, Declarations, Gap, Target, What};
 use crate::event::{EventType, Name, Scope, TreeScope};
 use crate::log::{EventStore, Options};
 use crate::storage::{Disk, Environment, MemoryDisk};
@@ -310,7 +310,7 @@ fn a_host_knows_its_functions_and_the_command_line_lists_them() {
     let handlers = r#"[{"name": "s", "target": {"function": "scoring.scor"}}]"#;
     let line = Place::new();
     let imported = line.catalog.import(&line.folder(&[A], &[A], handlers), &"bank/loans".parse().unwrap()).unwrap();
-    assert_eq!(imported.unbound[0].function, "scoring.scor");
+    assert_eq!(imported.unbound[0].target, Target::Function("scoring.scor".to_owned()));
     let host =
         Place::with(Bindings { functions: Some(BTreeSet::from(["scoring.score".to_owned()])), ..Bindings::default() });
     let refused = host.catalog.import(&host.folder(&[A], &[A], handlers), &"bank/loans".parse().unwrap());

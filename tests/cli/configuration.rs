@@ -159,3 +159,23 @@ fn explain_tells_tree_revision_document_and_handlers() {
     let json = sandbox.atlas(["--json", "explain", SUBMITTED, "--scope", SCOPE]).done().json();
     assert_eq!(json["revision"], 1, "{json}");
 }
+
+/// Also in a build that could: no command has an effect outside the store.
+#[test]
+fn the_command_line_calls_no_endpoint_and_says_who_would() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events.ndjson", ndjson(&[event(SENT, "loan-1", json!({}))]));
+    sandbox.atlas(["config", "init", "tree", "--from", "events.ndjson"]).done();
+    let target = r#"{"url": "http://127.0.0.1:9/offers", "format": "cloudevents"}"#;
+    let document = format!(r#"{{"handlers": [{{"name": "tell", "target": {{"http": {target}}}}}]}}"#);
+    sandbox.write("tree/1/loan/offer/sent/complete.json", document);
+    let imported = sandbox.atlas(["config", "import", "tree", "--scope", SCOPE, "--activate"]).done();
+    let waits =
+        "unbound: http http://127.0.0.1:9/offers, called for 1 type; its deliveries wait for a host that calls http";
+    assert!(imported.stderr.contains(waits), "{}", imported.stderr);
+    let left = sandbox.atlas(["import", "events.ndjson"]).done().stdout;
+    assert!(left.contains("left: 1 delivery to tell in "), "{left}");
+    let explained = sandbox.atlas(["explain", SENT, "--scope", SCOPE]).done().stdout;
+    assert!(explained.contains("tell -> http http://127.0.0.1:9/offers (unbound here)"), "{explained}");
+    assert!(explained.contains("sends cloudevents, with 0 headers of its own; answer: ignore"), "{explained}");
+}

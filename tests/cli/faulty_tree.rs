@@ -125,7 +125,7 @@ const DOCUMENTS: [Faulty<'_>; 46] = [
         "1:67",
         "the function now is not available",
     ),
-    (r#"{"handlers": [{"name": "a", "target": {"http": {}}}]}"#, "1:40", "not supported yet"),
+    (r#"{"handlers": [{"name": "a", "target": {"http": {"url": "me@a"}}}]}"#, "1:56", "the URL \"me@a\" has"),
     (r#"{"handlers": [{"name": "a", "target": {"command": {}}}]}"#, "1:40", "not supported yet"),
 ];
 

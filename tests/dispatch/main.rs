@@ -15,6 +15,8 @@ mod cascades;
 mod fairness;
 mod history;
 mod hosts;
+#[cfg(feature = "http-client")]
+mod http;
 mod kills;
 mod operators;
 mod order;

@@ -93,6 +93,25 @@ async fn what_is_unbound_is_served_by_a_process_that_has_the_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_waits_for_a_process_that_calls_http() {
+    let world = World::new(json!([{ "name": "h", "target": { "http": "http://127.0.0.1:9/offers" } }]));
+    let atlas = world.open(Atlas::builder().http(false)).await;
+    let staged = loans(&atlas).config().import(world.tree.path()).await.unwrap();
+    let unbound = serde_json::to_value(&staged.imported().unbound).unwrap();
+    assert_eq!(unbound[0]["http"]["url"], "http://127.0.0.1:9/offers");
+    assert_eq!(unbound[0]["types"], json!([SENT]));
+    let receipt = ingest(&atlas, "s", json!({})).await;
+    let status = atlas.completion(receipt.id).await.unwrap();
+    assert_eq!((status.phase, status.blocked_by[0].obstacle), (Phase::Pending, Obstacle::Unbound));
+    atlas.close().await.unwrap();
+    // Where the crate can call it, nothing is unbound.
+    let atlas = world.open(Atlas::builder().dispatch(false)).await;
+    let staged = loans(&atlas).config().import(world.tree.path()).await.unwrap();
+    assert_eq!(staged.imported().unbound.is_empty(), cfg!(feature = "http-client"));
+    atlas.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_database_comes_back_from_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::new(json!([

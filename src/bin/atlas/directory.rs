@@ -88,7 +88,8 @@ pub(crate) enum Opening {
 /// Runs `work` on `dir`, and closes it.
 pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce(&Atlas) -> Outcome<T>) -> Outcome<T> {
     let existing = Options { create: false, ..Options::default() };
-    let builder = Atlas::builder();
+    // No command has an effect outside the store.
+    let builder = Atlas::builder().http(false);
     let builder = match opening {
         Opening::Look | Opening::Existing => builder.log_options(existing).dispatch(false),
         Opening::Create => builder.dispatch(false),
@@ -102,7 +103,7 @@ pub(crate) async fn work<T>(dir: &Path, opening: Opening, work: impl AsyncFnOnce
     };
     let opened = match (opened, opening) {
         (Err(Error::Open(error)), Opening::Look) if is_not_ours(&error) => {
-            Atlas::builder().read_only(true).open(dir).await
+            Atlas::builder().http(false).read_only(true).open(dir).await
         }
         (other, _) => other,
     };

@@ -87,9 +87,9 @@ impl Plans {
     pub(in crate::dispatch) fn slot(&self, handler: &Handler) -> Slot {
         let mut slot = Slot::new(handler.name.clone());
         slot.stop_on_failure = handler.stop_on_failure;
-        match &handler.target {
-            Target::Function(name) => slot.bound = self.functions.get(name).is_some(),
-            Target::Queue(queue) => slot.queue = Some(queue.clone()),
+        slot.bound = self.functions.is_bound(&handler.target);
+        if let Target::Queue(queue) = &handler.target {
+            slot.queue = Some(queue.clone());
         }
         slot
     }

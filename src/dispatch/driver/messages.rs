@@ -68,6 +68,12 @@ pub(in crate::dispatch) enum Message {
     /// An attempt could not be recorded.
     Failed(DispatchError),
     BatchEnded,
+    /// An attempt that waited its turn begins now.
+    Turn {
+        start: Start,
+        number: u64,
+        deadline: i64,
+    },
     /// The function of an attempt has returned; how the attempt ended is about to be on record.
     Returned {
         start: Start,
@@ -170,6 +176,7 @@ impl Driver {
             }
             Message::Failed(error) => return Err(error),
             Message::BatchEnded => self.batches = self.batches.saturating_sub(1),
+            Message::Turn { start, number, deadline } => self.turn_has_come(start, number, deadline),
             Message::Returned { start: Start { position, slot }, number } => {
                 // Its end may have been followed before, and another attempt started.
                 if self.running.get(&(position, slot)).is_some_and(|running| running.number == number) {

@@ -398,6 +398,7 @@ impl Drop for Driver {
                 task.abort();
             }
         }
+        self.context.http.shut_down();
         self.context.in_process.lock().clear();
     }
 }

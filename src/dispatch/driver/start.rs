@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{Driver, Running};
-use crate::config::Catalog;
+use crate::config::{Catalog, Target};
 use crate::dispatch::context::Job;
 use crate::dispatch::database::QueueDepth;
 use crate::dispatch::lanes::{Class, Start};
@@ -131,8 +131,9 @@ impl Driver {
             let job = self.job(start)?;
             let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
             // An expression may take long: no other attempt waits for it. And what was tried before may have taken its
-            // process down: should it again, no other attempt has been counted with it.
-            if handler.data.is_some() || job.guard_failed || job.state.attempts > 0 {
+            // process down: should it again, no other attempt has been counted with it. A call by http may wait its turn.
+            let waits = matches!(handler.target, Target::Http(_));
+            if handler.data.is_some() || job.guard_failed || job.state.attempts > 0 || waits {
                 self.start_round(vec![job], &runtime);
                 continue;
             }
@@ -153,7 +154,11 @@ impl Driver {
         for job in jobs {
             let Some(handler) = job.handler() else { continue };
             let (time_is_up, signal) = oneshot::channel();
-            let deadline = self.context.after(handler.timeout);
+            let deadline = match handler.target {
+                // Its time begins with its turn.
+                Target::Http(_) => i64::MAX,
+                _ => self.context.after(handler.timeout),
+            };
             let (time_is_up, handler) = (Some(time_is_up), handler.name.clone());
             let running = Running { number: job.number, handler, queue: None, deadline, time_is_up, task: None };
             started.push((job.start.clone(), running));
@@ -164,9 +169,20 @@ impl Driver {
         drop(in_process);
         let task = runtime.spawn(attempt::run_round(self.context.clone(), attempts, runtime.clone()));
         for (Start { position, slot }, running) in started {
-            self.deadlines.insert((running.deadline, position, slot));
+            if running.deadline < i64::MAX {
+                self.deadlines.insert((running.deadline, position, slot));
+            }
             self.running.insert((position, slot), Running { task: Some(task.abort_handle()), ..running });
         }
+    }
+
+    /// The turn of an attempt has come: its time begins.
+    pub(super) fn turn_has_come(&mut self, Start { position, slot }: Start, number: u64, deadline: i64) {
+        let running = self.running.get_mut(&(position, slot)).filter(|running| running.number == number);
+        let Some(running) = running else { return };
+        self.deadlines.remove(&(running.deadline, position, slot));
+        running.deadline = deadline;
+        self.deadlines.insert((deadline, position, slot));
     }
 
     fn start_batches(&mut self) -> Result<bool, DispatchError> {
@@ -181,8 +197,8 @@ impl Driver {
                 let job = self.job(start)?;
                 let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
                 let queue = match &handler.target {
-                    crate::config::Target::Queue(queue) => Some((job.scope.clone(), queue.clone())),
-                    crate::config::Target::Function(_) => None,
+                    Target::Queue(queue) => Some((job.scope.clone(), queue.clone())),
+                    Target::Function(_) | Target::Http(_) => None,
                 };
                 let handler = handler.name.clone();
                 let (number, deadline) = (job.number, i64::MAX);

@@ -101,12 +101,8 @@ fn text(explanation: &Explanation, output: &mut Output) -> Outcome {
 fn describe(handler: &ExplainedHandler, file: &str, output: &mut Output) -> Outcome {
     let HandlerSpec { name, weight, when, data, target, retry, timeout, stop_on_failure, out_of_attempts, .. } =
         &handler.spec;
-    let called = match target {
-        Target::Queue(queue) => format!("queue {queue}"),
-        Target::Function(function) if handler.bound => format!("function {function}"),
-        Target::Function(function) => format!("function {function} ({})", output.paint.waiting("unbound here")),
-        other => format!("{other:?}"),
-    };
+    let called =
+        if handler.bound { target.to_string() } else { format!("{target} ({})", output.paint.waiting("unbound here")) };
     let place = output.paint.faint(format_args!("{file}:{}", handler.line));
     output.line(format_args!("  {weight:>5}  {} -> {called}  {place}", output.paint.heading(name)))?;
     if let Some(when) = when {
@@ -115,7 +111,12 @@ fn describe(handler: &ExplainedHandler, file: &str, output: &mut Output) -> Outc
     if let Some(data) = data {
         output.line(format_args!("         data {data}"))?;
     }
-    if let Target::Function(_) = &handler.spec.target {
+    if let Target::Http(http) = target {
+        let headers = counted(http.headers.len() as u64, "header", "headers");
+        output
+            .line(format_args!("         sends {}, with {headers} of its own; answer: {}", http.format, http.answer))?;
+    }
+    if !matches!(target, Target::Queue(_)) {
         let then = match out_of_attempts {
             OutOfAttempts::Park => "parked",
             OutOfAttempts::Fail => "Complete, Failure",

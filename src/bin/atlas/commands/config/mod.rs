@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use atlas::TreeScope;
-use atlas::config::{ActivateOptions, Catalog, ConfigError, TreeFileKind, Unbound};
+use atlas::config::{ActivateOptions, Catalog, ConfigError, Target, TreeFileKind, Unbound};
 use atlas::event::Name;
 
 use super::types::application;
@@ -287,14 +287,16 @@ pub(crate) fn about_tree(folder: &Path, error: ConfigError) -> Failure {
     Failure::Located(lines.join("\n"))
 }
 
-/// Says on stderr which functions only a host has.
+/// Says on stderr which targets only a host calls.
 fn say_unbound(unbound: &[Unbound], output: &mut Output) -> Outcome {
     output.flush()?;
-    for Unbound { function, types } in unbound {
+    for Unbound { target, types } in unbound {
         let types = counted(types.len() as u64, "type", "types");
-        message(format_args!(
-            "unbound: function {function}, called for {types}; its deliveries wait for a host with it"
-        ));
+        let host = match target {
+            Target::Http(_) => "a host that calls http (feature http-client)",
+            _ => "a host with it",
+        };
+        message(format_args!("unbound: {target}, called for {types}; its deliveries wait for {host}"));
     }
     Ok(())
 }

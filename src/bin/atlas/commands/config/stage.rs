@@ -116,7 +116,7 @@ pub(super) async fn check(arguments: &Check, dir: &Path, output: &mut Output) ->
 
 /// Checks the tree in `folder` by itself, beside an empty store in memory; also whether it is complete as `tree`.
 async fn on_its_own(folder: &Path, tree: Option<&TreeScope>) -> Outcome<atlas::config::Checked> {
-    let atlas = Atlas::builder().dispatch(false).open_with(Environment::new(MemoryDisk::new())).await?;
+    let atlas = Atlas::builder().http(false).dispatch(false).open_with(Environment::new(MemoryDisk::new())).await?;
     let checked = atlas.catalog().check(folder, tree).map_err(|error| about_tree(folder, error));
     atlas.close().await?;
     checked

@@ -135,7 +135,7 @@ fn table(deliveries: &[OpenDelivery], output: &mut Output) -> Outcome {
 /// What keeps a delivery from going on, where its standing doesn't say it already.
 pub(crate) fn obstacle(obstacle: Obstacle) -> Option<&'static str> {
     match obstacle {
-        Obstacle::Unbound => Some("unbound: waits for a host with the function"),
+        Obstacle::Unbound => Some("unbound: waits for a host that calls its target"),
         Obstacle::QueueFull => Some("its queue is full"),
         Obstacle::Behind => Some("behind an earlier one"),
         _ => None,

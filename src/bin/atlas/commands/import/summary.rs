@@ -65,7 +65,7 @@ impl Summary {
         for RemainingOf { scope, handler, obstacle, count } in &self.left.handlers {
             let why = match obstacle {
                 Some(Obstacle::Parked) => "parked, waiting for `atlas release` or `drop`",
-                Some(Obstacle::Unbound) => "waiting for a host with the function",
+                Some(Obstacle::Unbound) => "waiting for a host that calls its target",
                 Some(Obstacle::QueueFull) => "waiting for room in the queue",
                 Some(Obstacle::Behind) => "waiting behind earlier ones",
                 _ => "not served",
