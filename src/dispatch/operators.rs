@@ -72,12 +72,12 @@ impl Dispatcher {
         DeliveryRecord::Released { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) }
     }
 
-    fn acting(&self) -> Option<String> {
+    pub(super) fn acting(&self) -> Option<String> {
         self.actor.as_deref().map(|actor| self.said(actor))
     }
 
     /// What an operator says, as long as it may be.
-    fn said(&self, text: &str) -> String {
+    pub(super) fn said(&self, text: &str) -> String {
         cut(text.to_owned(), self.context().options.max_error)
     }
 

@@ -150,7 +150,7 @@ fn forget_row(file: &Path, table: Rows) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_forgot_something_is_found() {
     let world = World::new().await;
-    for table in ["events", "lanes", "messages", "leases", "depths"] {
+    for table in ["events", "lanes", "messages", "free", "due", "dead", "in_streams", "streams", "queues"] {
         forget_row(&world.dir().join("dispatch.redb"), TableDefinition::new(table));
         world.found("dispatch.redb", &format!("table {table} doesn't say what the log says"));
     }

@@ -1,18 +1,31 @@
-//! Holding one database against another: whether both tell of the same open events, lanes, messages and leases.
+//! Holding one database against another: whether both tell of the same open events, lanes, and messages with all that
+//! happened to them.
 //!
 //! Alarms aren't compared: which events are set aside with one, and which wait in memory, is a matter of room.
 
 use redb::ReadableTable;
 
 use super::rows::Row;
-use super::{DEPTHS, Definition, DispatchDatabase, EVENTS, LANES, LEASES, MESSAGES, decode, encode, failed};
+use super::{
+    DEAD, DUE, Definition, DispatchDatabase, EVENTS, FREE, IN_STREAMS, LANES, MESSAGES, QUEUES, STREAMS, decode,
+    encode, failed,
+};
 use crate::dispatch::DispatchError;
 
 impl DispatchDatabase {
     /// The first table in which the two differ.
     pub(in crate::dispatch) fn differs(&mut self, other: &mut Self) -> Result<Option<&'static str>, DispatchError> {
-        const TABLES: [(Definition, &str); 5] =
-            [(EVENTS, "events"), (LANES, "lanes"), (MESSAGES, "messages"), (LEASES, "leases"), (DEPTHS, "depths")];
+        const TABLES: [(Definition, &str); 9] = [
+            (EVENTS, "events"),
+            (LANES, "lanes"),
+            (MESSAGES, "messages"),
+            (FREE, "free"),
+            (DUE, "due"),
+            (DEAD, "dead"),
+            (IN_STREAMS, "in_streams"),
+            (STREAMS, "streams"),
+            (QUEUES, "queues"),
+        ];
         self.write_rows()?;
         other.write_rows()?;
         for (definition, name) in TABLES {

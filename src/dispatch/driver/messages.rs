@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::queues::QueueQuestion;
 use super::{Closing, Driver};
-use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
+use crate::dispatch::queue_record::QueueGroup;
 use crate::dispatch::state::DeliveryState;
 use crate::dispatch::{DispatchError, QueueInfo, Remaining, history};
 use crate::event::{Name, Scope};
@@ -53,12 +54,6 @@ pub(in crate::dispatch) struct OpenEntry {
     pub(in crate::dispatch) obstacle: Option<Obstacle>,
 }
 
-/// Messages of a queue that nobody else gets until they are leased or given back.
-#[derive(Clone, Debug)]
-pub(in crate::dispatch) struct Taken {
-    pub(in crate::dispatch) messages: Vec<MessageEntry>,
-}
-
 /// A message to the thread.
 pub(in crate::dispatch) enum Message {
     /// A task vanished before its end: its runtime is shutting down.
@@ -93,10 +88,9 @@ pub(in crate::dispatch) enum Message {
         handler: Name,
         reply: Reply<Reserved>,
     },
-    /// Messages that were taken and not leased.
-    Return {
-        scope: Scope,
-        queue: Name,
+    /// Messages of a queue that were held, and of which nothing was recorded.
+    LetGo {
+        of: QueueGroup,
         messages: Vec<Address>,
     },
     /// What comes from now on is history, until a record says up to where.
@@ -122,8 +116,7 @@ pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
-    Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
-    Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },
+    Queue(QueueGroup, QueueQuestion),
 }
 
 /// Somebody waits for an event.
@@ -166,7 +159,7 @@ impl Driver {
                     self.lanes.give_back(start.position, start.slot);
                 }
             }
-            Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
+            Message::LetGo { of, messages } => self.queues.let_go(&of, &messages),
             Message::History { reply } => {
                 self.imported = u64::MAX;
                 let _ = reply.send(Ok(()));
