@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::DispatchError;
 use super::database::{MessageEntry, State};
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{Message as ToDriver, QueueQuestion};
+use super::driver::{HeldPage, Message as ToDriver, QueueQuestion};
 use super::queue_record::{Happening, QueueGroup, QueueRecord, Then};
 use super::queues::{MessageRef, MessageState, QueueMessage};
 use crate::event::{Name, Scope};
@@ -256,10 +256,13 @@ impl Dispatcher {
         let page_size = ACTED_ON_AT_ONCE;
         loop {
             let ask = |reply| QueueQuestion::HoldPage { dead, after, count: page_size, reply };
-            let page = self.ask_queue(of, ask).await?;
+            let HeldPage { messages: page, last } = self.ask_queue(of, ask).await?;
             // What comes anew meanwhile is behind, or dies again: each is acted on once.
-            let Some(last) = page.last() else { return Ok(count) };
-            after = last.address;
+            let Some(last) = last else { return Ok(count) };
+            after = last;
+            if page.is_empty() {
+                continue;
+            }
             let held = Held::new(self, of, page.iter().map(|message| message.address));
             let append =
                 page.iter().fold(Append::of_records(), |append, message| held.record(append, message, what.clone()));

@@ -190,3 +190,70 @@ async fn many_leased_messages_hide_nothing() {
     assert_eq!(told(&mail.take(1, MINUTE).await.unwrap()), ["s 1"], "those whose lease is over come first");
     atlas.close().await.unwrap();
 }
+
+/// Leases that are over as soon as they are given: whoever still has the newest receipt is the only one.
+#[tokio::test(flavor = "multi_thread")]
+async fn however_leases_run_out_each_message_is_acknowledged_once() {
+    const MESSAGES: usize = 60;
+    let world = World::of_mail(&json!({}));
+    let atlas = world.open(Atlas::builder()).await;
+    for _ in 0..MESSAGES {
+        crate::world::ingest(&atlas, "s", json!({})).await;
+    }
+    atlas.settled().await.unwrap();
+    let mut consumers = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let (atlas, mail) = (atlas.clone(), loans(&atlas).queue("mail"));
+        consumers.spawn(async move {
+            let (mut done, mut lost) = (0, 0);
+            while !atlas.queues().await.unwrap().is_empty() {
+                for message in mail.take(5, Duration::ZERO).await.unwrap() {
+                    match mail.ack(&message).await {
+                        Ok(()) => done += 1,
+                        Err(Error::Dispatch(DispatchError::LeaseLost { .. } | DispatchError::NoSuchMessage { .. })) => {
+                            lost += 1
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+            (done, lost)
+        });
+    }
+    let all = consumers.join_all().await;
+    assert_eq!(all.iter().map(|(done, _)| done).sum::<usize>(), MESSAGES, "{all:?}");
+    atlas.close().await.unwrap();
+}
+
+/// An act that nobody waits for any more is done, or isn't; what it held can be acted on again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_act_that_is_given_up_holds_nothing() {
+    let world = World::of_mail(&json!({}));
+    let atlas = world.open(Atlas::builder()).await;
+    put(&atlas, &["a", "b", "c"]).await;
+    let mail = loans(&atlas).queue("mail");
+    for polls in 0..40 {
+        let mut given_up = Box::pin(mail.take(1, Duration::ZERO));
+        for _ in 0..polls {
+            if has_ended(&mut given_up).await {
+                break;
+            }
+        }
+        drop(given_up);
+    }
+    while mail.take(3, Duration::ZERO).await.unwrap().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    for message in mail.peek(3).await.unwrap() {
+        mail.ack(message.id).await.unwrap();
+    }
+    assert!(atlas.queues().await.unwrap().is_empty());
+    atlas.close().await.unwrap();
+}
+
+/// Polls a future once. Returns whether it has ended.
+async fn has_ended<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
+    tokio::task::yield_now().await;
+    std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_ready()))
+        .await
+}

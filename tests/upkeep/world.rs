@@ -50,12 +50,12 @@ pub(crate) async fn fill(atlas: &Atlas) {
     }
     atlas.settled().await.unwrap();
     let mail = loans.queue("mail");
-    let taken = mail.take(10, Duration::from_secs(60)).await.unwrap();
+    let taken = mail.take(10, Duration::from_secs(3_600)).await.unwrap();
     for message in &taken[..5] {
         mail.ack(message.id).await.unwrap();
     }
     let book = loans.queue("ledger").group("book");
-    let taken = book.take(3, Duration::from_secs(60)).await.unwrap();
+    let taken = book.take(3, Duration::from_secs(3_600)).await.unwrap();
     book.nack(&taken[0], Duration::ZERO, "odd").await.unwrap();
     book.ack(&taken[1]).await.unwrap();
     for stream in 0..6 {

@@ -37,7 +37,7 @@ use crate::storage::Disk;
 
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Question, Reply};
-pub(super) use queues::QueueQuestion;
+pub(super) use queues::{HeldPage, QueueQuestion};
 
 /// How many entries of the log are followed before messages are looked at again.
 const FOLD_AT_ONCE: usize = 1_024;

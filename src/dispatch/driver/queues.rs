@@ -25,8 +25,16 @@ pub(in crate::dispatch) enum QueueQuestion {
     Take { count: usize, max_receives: Option<u32>, reply: Reply<Taken> },
     /// Holds one message, once nobody else does; `None` where it isn't there.
     Hold { message: Address, reply: Reply<Option<MessageEntry>> },
-    /// Holds messages after an address that nobody else holds: dead letters without those behind them, or all.
-    HoldPage { dead: bool, after: Address, count: usize, reply: Reply<Vec<MessageEntry>> },
+    /// Of the messages after an address, dead letters without those behind them or all, holds those that nobody else does.
+    HoldPage { dead: bool, after: Address, count: usize, reply: Reply<HeldPage> },
+}
+
+/// Messages of a queue that are held, of some that were looked at.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dispatch) struct HeldPage {
+    pub(in crate::dispatch) messages: Vec<MessageEntry>,
+    /// The last one that was looked at; `None` where there was none.
+    pub(in crate::dispatch) last: Option<Address>,
 }
 
 /// Messages of a queue that are held until something is recorded of them or they are let go.
@@ -100,9 +108,11 @@ impl Driver {
                 let from = Address::from_u64(after.to_u64().saturating_add(1));
                 let shelf = self.lanes.shelf();
                 let page = if dead { shelf.dead(&of, from, count)? } else { shelf.messages(&of, from, count)? };
-                let held: Vec<_> = page.into_iter().filter(|message| self.queues.hold(&of, message.address)).collect();
-                let addresses: Vec<Address> = held.iter().map(|message| message.address).collect();
-                self.reply_held(&of, &addresses, reply, held);
+                let last = page.last().map(|message| message.address);
+                let messages: Vec<_> =
+                    page.into_iter().filter(|message| self.queues.hold(&of, message.address)).collect();
+                let addresses: Vec<Address> = messages.iter().map(|message| message.address).collect();
+                self.reply_held(&of, &addresses, reply, HeldPage { messages, last });
             }
         }
         Ok(None)
