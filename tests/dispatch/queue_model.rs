@@ -41,7 +41,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (1..4_usize, 1..4_u64).prop_map(|(count, lease)| Op::Take { count, lease }),
         3 => (which.clone(), by.clone()).prop_map(|(which, by)| Op::Ack { which, by }),
         4 => (which.clone(), by.clone(), 0..3_u64).prop_map(|(which, by, delay)| Op::Nack { which, by, delay }),
-        2 => (which.clone(), by, 0..4_u64).prop_map(|(which, by, lease)| Op::Extend { which, by, lease }),
+        4 => (which.clone(), by, 0..4_u64).prop_map(|(which, by, lease)| Op::Extend { which, by, lease }),
         2 => which.clone().prop_map(Op::Requeue),
         1 => Just(Op::RequeueAll),
         1 => which.prop_map(Op::Drop),
@@ -241,7 +241,7 @@ async fn run(ops: Vec<Op>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_queue_does_what_the_model_does(ops in proptest::collection::vec(op(), 1..60)) {
