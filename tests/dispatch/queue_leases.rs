@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas::dispatch::{DispatchError, MAX_LEASE, MAX_NACK_DELAY, MessageRef, MessageState, QueueInfo, Step};
+use atlas::dispatch::{DispatchError, MAX_LEASE, MAX_NACK_DELAY, MessageRef, MessageState, Options, QueueInfo, Step};
 use atlas::{Atlas, Error};
 use serde_json::json;
 
@@ -260,4 +260,23 @@ async fn has_ended<T>(future: &mut (impl Future<Output = T> + Unpin)) -> bool {
     tokio::task::yield_now().await;
     std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_ready()))
         .await
+}
+
+/// What is made anew begins where something is still there, be it a dead letter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_outlives_much_that_comes_after_it() {
+    let world = World::of_mail(&json!({ "max_receives": 1 }));
+    let options = Options { checkpoint_every: 4, ..Options::default() };
+    let atlas = world.open(Atlas::builder().dispatch_options(options)).await;
+    put(&atlas, &["old"]).await;
+    let mail = loans(&atlas).queue("mail");
+    mail.nack(&mail.take(1, MINUTE).await.unwrap()[0], Duration::ZERO, "odd").await.unwrap();
+    for _ in 0..20 {
+        put(&atlas, &["new"]).await;
+        mail.ack(&mail.take(1, MINUTE).await.unwrap()[0]).await.unwrap();
+    }
+    let atlas = world.reopened(atlas, true).await;
+    assert_eq!(told(&loans(&atlas).queue("mail").dead_letters(9).await.unwrap()), ["old 1"]);
+    assert_eq!((info(&atlas).await.depth, info(&atlas).await.dead), (0, 1));
+    atlas.close().await.unwrap();
 }
