@@ -181,7 +181,7 @@ impl Atlas {
 
     /// A queue of a scope. The name is checked at the first use.
     pub fn queue(&self, scope: &Scope, name: &str) -> QueueHandle {
-        QueueHandle { atlas: self.clone(), scope: Ok(scope.clone()), name: Name::parse("queue", name) }
+        QueueHandle { atlas: self.clone(), scope: Ok(scope.clone()), name: Name::parse("queue", name), group: None }
     }
 
     /// Begins to import history as it was recorded elsewhere, into a store without events: positions, versions and times

@@ -49,7 +49,7 @@ impl ScopeHandle {
     /// A queue of this scope. The name is checked at the first use.
     pub fn queue(&self, name: &str) -> QueueHandle {
         let name = Name::parse("queue", name);
-        QueueHandle { atlas: self.atlas.clone(), scope: self.scope.clone(), name }
+        QueueHandle { atlas: self.atlas.clone(), scope: self.scope.clone(), name, group: None }
     }
 
     /// Routes an event, appends it, and returns once it is durable; its handlers are called behind. An id that is known

@@ -178,8 +178,25 @@ pub enum OutOfAttempts {
 }
 
 /// What a queue is like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueOptions {
     /// The most messages it may hold; `None`: no limit.
     pub max_depth: Option<u64>,
+    /// How often a message may be taken before it is a dead letter; `None`: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_receives: Option<u32>,
+    /// Whether messages of one stream are given out in order, one at a time. Holds for messages that are put from then on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ordered: bool,
+    /// Who gets each message for themselves; empty: there is one group without a name. Holds for messages that are put from
+    /// then on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Name>,
+}
+
+impl QueueOptions {
+    /// The most that `max_receives` may be.
+    pub const MAX_RECEIVES: u32 = 1_000;
+    /// The most groups that a queue may have.
+    pub const MAX_GROUPS: usize = 16;
 }

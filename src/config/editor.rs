@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::constants::MAX_CONSTANTS;
-use super::document::{DEFAULT_WEIGHT, MAX_HANDLERS, Retry};
+use super::document::{DEFAULT_WEIGHT, MAX_HANDLERS, QueueOptions, Retry};
 use super::http_target::{HEADERS_OF_ATLAS, HttpAnswer, HttpFormat, MAX_HEADER_LEN, MAX_HTTP_HEADERS, MAX_URL_LEN};
 use super::parse_document::MAX_FUNCTION_LEN;
 
@@ -203,8 +203,17 @@ fn queues() -> Value {
         "additionalProperties": {
             "type": "object",
             "additionalProperties": false,
-            "properties": { "max_depth": { "type": "integer", "minimum": 1,
-                "description": "The most messages that the queue may hold. Without it there is no limit." } },
+            "properties": {
+                "max_depth": { "type": "integer", "minimum": 1,
+                    "description": "The most messages that the queue may hold. Without it there is no limit." },
+                "max_receives": { "type": "integer", "minimum": 1, "maximum": QueueOptions::MAX_RECEIVES,
+                    "description": "How often a message may be taken; then it is a dead letter. Without it there is no limit." },
+                "ordered": { "type": "boolean", "default": false,
+                    "description": "Whether messages of one stream are given out in order, one at a time." },
+                "groups": { "type": "array", "maxItems": QueueOptions::MAX_GROUPS, "uniqueItems": true,
+                    "items": name("A consumer group."),
+                    "description": "Each group gets each message for itself. Without it there is one group, without a name." },
+            },
         },
     })
 }
@@ -347,7 +356,21 @@ mod tests {
         for text in &documents {
             agree(TreeFileKind::Document, text, parse_document::parse("f", text.as_bytes()).is_ok());
         }
-        for text in ["{}", r#"{"a": {}}"#, r#"{"a": {"max_depth": 0}}"#, r#"{"a b": {}}"#, "[]", r#"{"a": 1}"#] {
+        for text in [
+            "{}",
+            r#"{"a": {}}"#,
+            r#"{"a": {"max_depth": 0}}"#,
+            r#"{"a b": {}}"#,
+            "[]",
+            r#"{"a": 1}"#,
+            r#"{"a": {"max_receives": 1000, "ordered": true, "groups": ["x", "y"]}}"#,
+            r#"{"a": {"max_receives": 1001}}"#,
+            r#"{"a": {"max_receives": 0}}"#,
+            r#"{"a": {"ordered": "yes"}}"#,
+            r#"{"a": {"groups": ["x", "x"]}}"#,
+            r#"{"a": {"groups": ["x y"]}}"#,
+            r#"{"a": {"groups": []}}"#,
+        ] {
             agree(TreeFileKind::Queues, text, root_files::queues("f", text.as_bytes()).whole().is_ok());
         }
         for text in ["{}", r#"{"a": [1]}"#, r#"{"a-b": 1}"#, r#"{"1": 1}"#, "[]"] {

@@ -7,7 +7,7 @@ use super::constants::{self, Constants};
 use super::document::QueueOptions;
 use super::fault::Fault;
 use super::json::{Node, Source, Value};
-use super::read::{array, integer, name, object, string, unsupported, vocabulary, wrong_kind};
+use super::read::{array, boolean, integer, name, object, string, unsupported, vocabulary, wrong_kind};
 use crate::event::{EventType, Name, TreeScope};
 
 const TREE_KEYS: [&str; 3] = ["extends", "remove", "keyframes"];
@@ -51,15 +51,51 @@ pub(super) fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptio
         let mut queues = BTreeMap::new();
         for (key, node) in entries {
             let queue = name(source, key.offset, "queue", &key.text);
-            let options = object(source, node, "the options of a queue", &["max_depth"]);
-            let max_depth = options.as_ref().and_then(|options| options.get("max_depth"));
-            let max_depth = max_depth.and_then(|node| integer(source, node, "max_depth", 1..=i64::MAX));
+            let options = queue_options(source, node);
             if let Some(queue) = queue {
-                queues.insert(queue, QueueOptions { max_depth: max_depth.and_then(|n| u64::try_from(n).ok()) });
+                queues.insert(queue, options);
             }
         }
         Some(queues)
     })
+}
+
+const QUEUE_KEYS: [&str; 4] = ["max_depth", "max_receives", "ordered", "groups"];
+
+/// The options of one queue; what is wrong in them is as if it weren't there.
+fn queue_options(source: &mut Source<'_>, node: &Node) -> QueueOptions {
+    let Some(entries) = object(source, node, "the options of a queue", &QUEUE_KEYS) else {
+        return QueueOptions::default();
+    };
+    let max_depth = entries.get("max_depth").and_then(|node| integer(source, node, "max_depth", 1..=i64::MAX));
+    let receives = 1..=i64::from(QueueOptions::MAX_RECEIVES);
+    let max_receives = entries.get("max_receives").and_then(|node| integer(source, node, "max_receives", receives));
+    let ordered = entries.get("ordered").and_then(|node| boolean(source, node, "ordered"));
+    QueueOptions {
+        max_depth: max_depth.and_then(|n| u64::try_from(n).ok()),
+        max_receives: max_receives.and_then(|n| u32::try_from(n).ok()),
+        ordered: ordered.unwrap_or_default(),
+        groups: entries.get("groups").map(|node| groups(source, node)).unwrap_or_default(),
+    }
+}
+
+fn groups(source: &mut Source<'_>, node: &Node) -> Vec<Name> {
+    let mut groups: Vec<Name> = Vec::new();
+    let items = array(source, node, "groups").unwrap_or_default();
+    if items.len() > QueueOptions::MAX_GROUPS {
+        let expected = format!("at most {} (MAX_GROUPS)", QueueOptions::MAX_GROUPS);
+        source.fault(node.offset, format!("{} groups", items.len()), expected);
+    }
+    for item in items {
+        let Some(text) = string(source, item, "a group") else { continue };
+        let Some(group) = name(source, item.offset, "group", text) else { continue };
+        if groups.contains(&group) {
+            source.fault(item.offset, format!("the group {group} stands twice"), "each group once");
+        } else {
+            groups.push(group);
+        }
+    }
+    groups
 }
 
 /// Reads `constants.json`: an object of names and values.
@@ -159,6 +195,28 @@ mod tests {
         assert_eq!(read.values().map(|q| q.max_depth).collect::<Vec<_>>(), [Some(5), None]);
         let faults = lines(queues("queues.json", br#"{"a b": {}, "m": {"depth": 1}, "n": {"max_depth": 0}, "o": 1}"#));
         assert_eq!(faults.lines().count(), 4, "{faults}");
+        let text = br#"{"m": {"max_receives": 3, "ordered": true, "groups": ["a", "b"]}}"#;
+        let read = queues("queues.json", text).whole().unwrap();
+        let options = read.values().next().unwrap();
+        let groups: Vec<&str> = options.groups.iter().map(Name::as_str).collect();
+        assert_eq!((options.max_receives, options.ordered, groups), (Some(3), true, vec!["a", "b"]));
+        for (options, expected) in [
+            (r#"{"max_receives": 0}"#, "max_receives is 0; expected a whole number from 1 to 1000"),
+            (r#"{"max_receives": 1001}"#, "max_receives is 1001"),
+            (r#"{"ordered": 1}"#, "ordered is a number; expected true or false"),
+            (r#"{"groups": ["a", "b", "a"]}"#, "the group a stands twice; expected each group once"),
+            (r#"{"groups": ["a b"]}"#, "a b"),
+            (r#"{"groups": [1]}"#, "a group is a number; expected a string"),
+            (r#"{"groups": "a"}"#, "groups is a string; expected an array"),
+            (r#"{"max_receive": 1}"#, "did you mean \"max_receives\""),
+        ] {
+            let faults = lines(queues("queues.json", format!(r#"{{"m": {options}}}"#).as_bytes()));
+            assert!(faults.lines().count() == 1, "{faults}");
+            assert!(faults.contains(expected), "{faults}");
+        }
+        let many: Vec<String> = (0..=QueueOptions::MAX_GROUPS).map(|number| format!("\"g{number}\"")).collect();
+        let faults = lines(queues("queues.json", format!(r#"{{"m": {{"groups": [{}]}}}}"#, many.join(",")).as_bytes()));
+        assert!(faults.contains("17 groups; expected at most 16 (MAX_GROUPS)"), "{faults}");
     }
 
     #[test]

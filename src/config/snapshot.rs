@@ -113,7 +113,7 @@ impl Snapshot {
     pub(super) fn queues(&self, scope: &Scope) -> BTreeMap<Name, QueueOptions> {
         let mut queues = BTreeMap::new();
         for (name, options) in self.serving(scope).flat_map(|active| active.queues.iter()) {
-            queues.entry(name.clone()).or_insert(*options);
+            queues.entry(name.clone()).or_insert_with(|| options.clone());
         }
         queues
     }
@@ -140,7 +140,7 @@ impl Snapshot {
 
     /// One queue of a scope.
     pub(super) fn queue(&self, scope: &Scope, name: &str) -> Option<QueueOptions> {
-        self.serving(scope).find_map(|active| active.queues.get(name).copied())
+        self.serving(scope).find_map(|active| active.queues.get(name).cloned())
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn queue(name: &str, max_depth: Option<u64>) -> (Name, QueueOptions) {
-        (Name::parse("queue", name).unwrap(), QueueOptions { max_depth })
+        (Name::parse("queue", name).unwrap(), QueueOptions { max_depth, ..QueueOptions::default() })
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::database::{FILE, reflected};
+use super::database::{FILE, has_layout, reflected};
 use super::delivery::Functions;
 use super::dispatcher::Rooms;
 use super::driver::Driver;
@@ -23,6 +23,10 @@ pub(crate) fn dispatch_table_that_differs(
     rooms: Rooms,
 ) -> Result<Option<&'static str>, DispatchError> {
     let context = Arc::new(rooms.context(Functions::default(), Observers::default(), Options::default())?);
+    if !has_layout(&open_database(copy, FILE, 1 << 20, &Fence::default())?)? {
+        // An older version of Atlas wrote it: the next open makes it anew.
+        return Ok(None);
+    }
     let mut found = Driver::on(copy, context.clone())?;
     let mut expected = Driver::on(&MemoryDisk::new(), context)?;
     let found = found.fold_all(|_| {})?;

@@ -4,6 +4,7 @@
 //! Keys order by bytes: names and streams hold no byte below 0x20, so a 0 ends each, and numbers are big-endian.
 
 mod compare;
+mod queue_reads;
 mod queues;
 #[cfg(test)]
 mod row_tests;
@@ -17,7 +18,8 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(super) use queues::{MessageEntry, QueueDepth};
+pub(super) use queue_reads::MessageEntry;
+pub(super) use queues::{Counts, Shift, State};
 pub(super) use rows::Plans;
 use unwritten::{Removals, UnwrittenRows};
 
@@ -42,22 +44,33 @@ const EVENTS: Definition = TableDefinition::new("events");
 const LANES: Definition = TableDefinition::new("lanes");
 /// time scope 0 position -> nothing.
 const ALARMS: Definition = TableDefinition::new("alarms");
-/// scope 0 queue 0 address -> message id.
+/// scope 0 queue 0 group 0 address -> the message.
 const MESSAGES: Definition = TableDefinition::new("messages");
-/// scope 0 queue 0 address -> until when.
-const LEASES: Definition = TableDefinition::new("leases");
-/// scope 0 queue -> number of messages.
-const DEPTHS: Definition = TableDefinition::new("depths");
+/// scope 0 queue 0 group 0 address -> nothing: those that can be taken at once.
+const FREE: Definition = TableDefinition::new("free");
+/// scope 0 queue 0 group 0 time address -> nothing: those that are leased or wait until then.
+const DUE: Definition = TableDefinition::new("due");
+/// scope 0 queue 0 group 0 address -> nothing: dead letters, without those behind them.
+const DEAD: Definition = TableDefinition::new("dead");
+/// scope 0 queue 0 group 0 stream address -> nothing: those of ordered queues.
+const IN_STREAMS: Definition = TableDefinition::new("in_streams");
+/// scope 0 queue 0 group 0 stream -> number of messages.
+const STREAMS: Definition = TableDefinition::new("streams");
+/// scope 0 queue 0 group 0 -> number of messages and of dead letters.
+const QUEUES: Definition = TableDefinition::new("queues");
 /// due scope 0 id -> address of the record that set it.
 const TIMERS: Definition = TableDefinition::new("timers");
 /// scope 0 schedule -> up to when its occurrences are done with. Where it is missing, the log is asked.
 const OCCURRED: Definition = TableDefinition::new("occurred");
 /// address -> nothing.
 const TIMERS_BY_ADDRESS: Definition = TableDefinition::new("timers_by_address");
-/// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address.
+/// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address; "layout" -> [`LAYOUT`].
 const META: Definition = TableDefinition::new("meta");
 const REFLECTS: &[u8] = b"reflects";
 const LOG: &[u8] = b"log";
+const LAYOUT_KEY: &[u8] = b"layout";
+/// Which tables there are. A file with others is made anew: files of the first layout don't say any.
+const LAYOUT: u8 = 2;
 
 /// How much of the log the file reflects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -106,6 +119,11 @@ fn decode<T: DeserializeOwned>(table: &'static str, bytes: &[u8]) -> Result<T, D
         Ok((value, read)) if read == body.len() => Ok(value),
         _ => Err(bad()),
     }
+}
+
+/// A time as a number that orders as it does: those before 1970 come before those after it.
+fn sortable(at: i64) -> u64 {
+    at.cast_unsigned() ^ (1 << 63)
 }
 
 /// A key from parts, each ended by a 0.
@@ -180,8 +198,13 @@ pub(super) fn reflected(database: &redb::Database) -> Result<Option<Reflected>, 
     Ok(Some(Reflected { up_to: Address::from_u64(reflects.address), fingerprint }))
 }
 
+/// Whether a database has the tables that are read here, or none yet.
+pub(super) fn has_layout(database: &redb::Database) -> Result<bool, DispatchError> {
+    Ok(meta::<Reflects>(database, REFLECTS)?.is_none() || meta::<u8>(database, LAYOUT_KEY)? == Some(LAYOUT))
+}
+
 impl DispatchDatabase {
-    /// Opens the file of a store, made anew where it is missing, damaged, or reflects another log.
+    /// Opens the file of a store, made anew where it is missing, damaged, of an older layout, or reflects another log.
     pub(super) fn open(store: &EventStore, options: &Options, plans: Plans) -> Result<Self, DispatchError> {
         let cache_bytes = options.cache_bytes;
         let (disk, fence) = (&*store.environment().disk, store.fence());
@@ -189,6 +212,9 @@ impl DispatchDatabase {
         let standing = reflected(&database)?.map(|reflected| store.standing_of(&reflected)).transpose()?;
         if let Some(standing @ (Standing::OfAnotherLog | Standing::Unsaid)) = standing {
             tracing::warn!(file = FILE, ?standing, "makes a derived database anew: it isn't known to reflect this log");
+            drop(database);
+            database = make_database_anew(disk, FILE, cache_bytes, fence)?;
+        } else if standing == Some(Standing::OfThisLog) && !has_layout(&database)? {
             drop(database);
             database = make_database_anew(disk, FILE, cache_bytes, fence)?;
         }
@@ -257,6 +283,7 @@ impl DispatchDatabase {
     pub(super) fn commit(&mut self, reflects: Reflects, log: Option<Fingerprint>) -> Result<(), DispatchError> {
         self.write_rows()?;
         self.put(META, REFLECTS, &reflects)?;
+        self.put(META, LAYOUT_KEY, &LAYOUT)?;
         match log {
             Some(fingerprint) => self.put(META, LOG, &fingerprint)?,
             None => drop(self.delete(META, LOG)?),

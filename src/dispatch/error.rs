@@ -3,7 +3,7 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::event::{Scope, VocabularyError};
+use crate::event::{Name, Scope, VocabularyError};
 use crate::log::{Address, AppendError, ReadError};
 use crate::routing::RouteError;
 use crate::storage::DatabaseError;
@@ -108,7 +108,7 @@ pub enum DispatchError {
         limit: usize,
     },
     /// No queue of the scope holds the message.
-    #[error("no message {id}; it was never there, or is acknowledged")]
+    #[error("no message {id}; it was never there, or is acknowledged or dropped")]
     NoSuchMessage {
         /// The message id.
         id: Uuid,
@@ -124,6 +124,66 @@ pub enum DispatchError {
     NoSuchTimer {
         /// The timer's id.
         id: Uuid,
+    },
+    /// Somebody else has taken the message since.
+    #[error("the lease {receipt} of message {id} is lost: {}", newest.map_or("it was never given".to_owned(), |newest| format!("it was taken again since, under receipt {newest}")))]
+    LeaseLost {
+        /// The message id.
+        id: Uuid,
+        /// The receipt given.
+        receipt: u64,
+        /// That of its newest lease.
+        newest: Option<u64>,
+    },
+    /// Only a message that somebody took can be given back; only one whose lease runs can be extended.
+    #[error("message {id} is {found}; expected one that is leased")]
+    NotLeased {
+        /// The message id.
+        id: Uuid,
+        /// What it is.
+        found: super::MessageState,
+    },
+    /// Only a dead letter can be requeued.
+    #[error("message {id} is {found}; only a dead letter can be requeued, and what stands behind it follows")]
+    NotDead {
+        /// The message id.
+        id: Uuid,
+        /// What it is.
+        found: super::MessageState,
+    },
+    /// A lease or a delay is longer than it may be.
+    #[error("{what} of {found:?}; expected at most {limit:?} ({name})")]
+    TooLong {
+        /// A lease, or a delay.
+        what: &'static str,
+        /// How long it would be.
+        found: std::time::Duration,
+        /// The longest.
+        limit: std::time::Duration,
+        /// The limit's name.
+        name: &'static str,
+    },
+    /// The queue has consumer groups, and none was named.
+    #[error("queue {queue} of {scope} has groups; expected one of them: {}", names(groups))]
+    GroupMissing {
+        /// The scope.
+        scope: Scope,
+        /// The queue.
+        queue: Name,
+        /// Its groups.
+        groups: Vec<Name>,
+    },
+    /// The queue has no such consumer group, nor messages left for it.
+    #[error("queue {queue} of {scope} has no group {group:?}; expected {}", if groups.is_empty() { "none: it has no groups".to_owned() } else { format!("one of {}", names(groups)) })]
+    NoSuchGroup {
+        /// The scope.
+        scope: Scope,
+        /// The queue.
+        queue: Name,
+        /// The group asked for.
+        group: String,
+        /// Its groups.
+        groups: Vec<Name>,
     },
     /// Deliveries aren't served here, so waiting for them would never end.
     #[error("deliveries are not served: the store was opened with dispatch(false)")]
@@ -147,6 +207,10 @@ pub enum DispatchError {
 
 fn list(scopes: &[Scope]) -> String {
     scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn names(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<DatabaseError> for DispatchError {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Outcome;
-use super::queue_record::QueueRecord;
+use super::queue_record::{Happening, QueueRecord, Then};
 use super::record::DeliveryRecord;
 use crate::event::{Name, Timestamp};
 use crate::log::RecordedEvent;
@@ -87,11 +87,73 @@ pub enum Step {
         message: Uuid,
         /// Until when it is theirs.
         until: Timestamp,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
     },
     /// Whoever took the message is done with it.
     Acknowledged {
         /// The message.
         message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+    },
+    /// Whoever took the message gave it back.
+    Nacked {
+        /// The message.
+        message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+        /// Why.
+        reason: String,
+        /// From when on it can be taken; `None`: at once, or not at all.
+        not_before: Option<Timestamp>,
+        /// It was taken as often as it may be, and is a dead letter.
+        dead: bool,
+    },
+    /// Whoever took the message has it until another time.
+    Extended {
+        /// The message.
+        message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+        /// Until when it is theirs.
+        until: Timestamp,
+    },
+    /// The message was taken as often as it may be, its last lease ran out, and it is a dead letter.
+    Dead {
+        /// The message.
+        message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+    },
+    /// An operator has a dead letter given out again, with receives from nought.
+    Requeued {
+        /// The message.
+        message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+        /// Who.
+        actor: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// An operator removed the message.
+    MessageDropped {
+        /// The message.
+        message: Uuid,
+        /// For which group of the queue.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<Name>,
+        /// Who.
+        actor: Option<String>,
+        /// Why.
+        reason: String,
     },
     /// The delivery has ended.
     Completed {
@@ -131,10 +193,24 @@ impl Step {
 
     /// What a record of a queue tells of a message.
     pub(super) fn of_message(record: QueueRecord, message: Uuid) -> Self {
-        match record {
-            QueueRecord::Message { queue, call, .. } => Self::Queued { queue, message, call },
-            QueueRecord::Leased { until, .. } => Self::Leased { message, until: Timestamp::from_micros(until) },
-            QueueRecord::Acknowledged { .. } => Self::Acknowledged { message },
+        let (group, what) = match record {
+            QueueRecord::Message(queued) => return Self::Queued { queue: queued.queue, message, call: queued.call },
+            QueueRecord::Happened { of, what, .. } => (of.group, what),
+        };
+        match what {
+            Happening::Leased { until } => Self::Leased { message, until: Timestamp::from_micros(until), group },
+            Happening::Acknowledged => Self::Acknowledged { message, group },
+            Happening::Nacked { then, reason } => {
+                let not_before = match then {
+                    Then::Waits(until) => Some(Timestamp::from_micros(until)),
+                    Then::Free | Then::Dead => None,
+                };
+                Self::Nacked { message, group, reason, not_before, dead: then == Then::Dead }
+            }
+            Happening::Extended { until } => Self::Extended { message, group, until: Timestamp::from_micros(until) },
+            Happening::Dead => Self::Dead { message, group },
+            Happening::Requeued { actor, reason } => Self::Requeued { message, group, actor, reason },
+            Happening::Dropped { actor, reason } => Self::MessageDropped { message, group, actor, reason },
         }
     }
 }

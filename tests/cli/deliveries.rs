@@ -20,7 +20,12 @@ fn messages_are_peeked_taken_and_acknowledged() {
         let run = sandbox.atlas(["--json", "queue", command, "mail", "--scope", SCOPE, "--max", max]).done();
         run.json().as_array().unwrap().clone()
     };
-    let row = |depth: u64, leased: u64| json!([{ "scope": SCOPE, "name": "mail", "depth": depth, "leased": leased }]);
+    let row = |depth: u64, leased: u64| json!([SCOPE, "mail", depth, leased, 0]);
+    let list = || {
+        let (queues, keys) = (list(), ["scope", "name", "depth", "leased", "dead"]);
+        assert!(queues.as_array().unwrap().len() == 1 && queues[0]["oldest"].is_string(), "{queues}");
+        Value::from_iter(keys.map(|key| queues[0][key].clone()))
+    };
     assert_eq!(list(), row(3, 0));
     assert_eq!(messages("peek", "10").len(), 3);
     // Deliveries of different streams go in parallel: the messages are in the order in which they came about.
@@ -51,6 +56,44 @@ fn a_lease_that_ran_out_gives_the_message_back() {
     assert_eq!(take(), 3);
     // By the time another process has started, a millisecond is over.
     assert_eq!(take(), 3);
+}
+
+#[test]
+fn messages_are_given_back_extended_dropped_and_requeued() {
+    let sandbox = Sandbox::with_tree();
+    let options = json!({ "mail": { "max_receives": 1, "groups": ["send"] } });
+    sandbox.write("tree/queues.json", options.to_string());
+    sandbox.atlas(["config", "import", "tree", "--scope", SCOPE, "--activate"]).done();
+    sandbox.import(&[1, 2].map(|n| event(SUBMITTED, &format!("loan-{n}"), json!({ "amount": n * 2_000 })))).done();
+    let of_queue = |command: &str, more: &[&str]| {
+        let start = ["--json", "queue", command, "mail", "--scope", SCOPE];
+        sandbox.atlas(start.iter().chain(more).copied())
+    };
+    let refused = of_queue("take", &[]).refused();
+    assert!(refused.contains("queue mail of bank/loans has groups; expected one of them: send"), "{refused}");
+    let taken = of_queue("take", &["--group", "send", "--max", "2"]).done().json();
+    assert_eq!((&taken[0]["receipt"], &taken[0]["receives"]), (&json!(1), &json!(1)));
+    let ids = [0, 1].map(|n| taken[n]["id"].as_str().unwrap().to_owned());
+    let act = |command: &str, id: &str, more: &[&str]| {
+        sandbox.atlas(["queue", command, id, "--group", "send"].iter().chain(more).copied())
+    };
+    let lost = act("ack", &ids[0], &["--receipt", "7"]).refused();
+    assert!(lost.contains("the lease 7 of message"), "{lost}");
+    act("extend", &ids[0], &["--receipt", "1", "--lease", "1h"]).done();
+    let long = act("extend", &ids[0], &["--lease", "13h"]).refused();
+    assert!(long.contains("MAX_LEASE"), "{long}");
+    act("nack", &ids[0], &["--delay", "5m", "--reason", "no paper"]).done();
+    let dead = of_queue("dead", &["--group", "send"]).done().json();
+    assert_eq!((&dead[0]["id"], &dead[0]["reason"]), (&json!(ids[0]), &json!("no paper")));
+    let table = sandbox.atlas(["queue", "list"]).done().stdout;
+    assert!(table.contains("GROUP") && table.contains("AGE") && table.contains("send"), "{table}");
+    act("requeue", &ids[0], &["--reason", "paper came"]).done();
+    assert!(act("requeue", &ids[0], &[]).refused().contains("only a dead letter can be requeued"));
+    act("drop", &ids[0], &["--reason", "sent by hand"]).done();
+    let all = ["--json", "queue", "requeue", "--all", "mail", "--scope", SCOPE, "--group", "send"];
+    assert_eq!(sandbox.atlas(all).done().json(), json!({ "requeued": 0 }));
+    let all = ["--json", "queue", "drop", "--all", "mail", "--scope", SCOPE, "--group", "send"];
+    assert_eq!(sandbox.atlas(all).done().json(), json!({ "dropped": 1 }));
 }
 
 #[test]

@@ -62,7 +62,9 @@ pub(crate) async fn dispatch(atlas: &Atlas) -> Value {
     for info in atlas.queues().await.unwrap() {
         let mut messages = value(&atlas.queue(&info.scope, info.name.as_str()).peek(1_000).await.unwrap());
         for message in messages.as_array_mut().unwrap() {
-            message.as_object_mut().unwrap().remove("leased_until");
+            // What has been told from the beginning.
+            let told = ["id", "scope", "queue", "event", "handler", "call", "recorded_at", "data"];
+            message.as_object_mut().unwrap().retain(|key, _| told.contains(&key.as_str()));
         }
         queues.push(json!({ "scope": info.scope, "name": info.name, "depth": info.depth, "messages": messages }));
     }

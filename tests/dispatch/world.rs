@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use atlas::dispatch::{Delivery, DeliveryId, Emit, HandlerError};
+use atlas::dispatch::{Delivery, DeliveryId, Emit, HandlerError, QueueMessage};
 use atlas::log::Query;
-use atlas::storage::{Clock, Environment, MemoryDisk};
+use atlas::storage::{Clock, Disk, Environment, MemoryDisk};
 use atlas::{Atlas, Builder, Event, Receipt, Scope, ScopeHandle};
 use serde_json::{Value, json};
 
@@ -69,6 +69,27 @@ impl World {
         write(&self.tree.path().join("queues.json"), &json!({ "mail": {}, "slim": { "max_depth": 2 } }));
     }
 
+    /// One handler that puts what it gets into the queue mail, which has these options.
+    pub(crate) fn of_mail(options: &Value) -> Self {
+        let data = "{loan: .stream, version: .version}";
+        let world = Self::new(json!([{ "name": "post", "data": data, "target": { "queue": "mail" } }]));
+        world.mail(options);
+        world
+    }
+
+    pub(crate) fn mail(&self, options: &Value) {
+        write(&self.tree.path().join("queues.json"), &json!({ "mail": options, "slim": { "max_depth": 2 } }));
+    }
+
+    /// The store opened again; without what is derived from the log where `forgetful`.
+    pub(crate) async fn reopened(&self, atlas: Atlas, forgetful: bool) -> Atlas {
+        atlas.close().await.unwrap();
+        if forgetful {
+            self.disk.remove("dispatch.redb").unwrap();
+        }
+        self.open(Atlas::builder()).await
+    }
+
     pub(crate) fn with_clock(mut self) -> (Self, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000_000)));
         self.clock = Some(clock.clone());
@@ -100,6 +121,23 @@ pub(crate) fn function(name: &str) -> Value {
 
 pub(crate) async fn ingest(atlas: &Atlas, stream: &str, data: Value) -> Receipt {
     loans(atlas).ingest(Event::new(SENT, stream).data(&data)).await.unwrap()
+}
+
+/// Ingests events of these streams in order, and waits until what becomes of them is in its queue.
+pub(crate) async fn put(atlas: &Atlas, streams: &[&str]) {
+    for stream in streams {
+        ingest(atlas, stream, json!({})).await;
+        atlas.settled().await.unwrap();
+    }
+}
+
+/// The stream and version of the events that messages are of.
+pub(crate) fn told(messages: &[QueueMessage]) -> Vec<String> {
+    let of = |message: &QueueMessage| {
+        let data: Value = serde_json::from_str(message.data.get()).unwrap();
+        format!("{} {}", data["loan"].as_str().unwrap(), data["version"])
+    };
+    messages.iter().map(of).collect()
 }
 
 pub(crate) fn id_of(receipt: &Receipt, handler: &str) -> DeliveryId {

@@ -27,15 +27,17 @@ fn write_tree(tree: &Path) {
     let document = tree.join("1/loan/offer/sent/complete.json");
     fs::create_dir_all(document.parent().unwrap()).unwrap();
     fs::write(tree.join("types.json"), json!([SENT]).to_string()).unwrap();
-    fs::write(tree.join("queues.json"), json!({ "mail": {} }).to_string()).unwrap();
+    let ledger = json!({ "ordered": true, "max_receives": 1, "groups": ["audit", "book"] });
+    fs::write(tree.join("queues.json"), json!({ "mail": {}, "ledger": ledger }).to_string()).unwrap();
     let handlers = json!([
         { "name": "post", "when": ".data.n % 2 == 0", "data": "{n: .data.n}", "target": { "queue": "mail" } },
+        { "name": "enter", "when": ".data.n % 80 == 0", "data": "{n: .data.n}", "target": { "queue": "ledger" } },
         { "name": "score", "target": { "function": "score" } },
     ]);
     fs::write(document, json!({ "handlers": handlers }).to_string()).unwrap();
 }
 
-/// Several segments, messages of which some are leased and some acknowledged, open deliveries of a function that isn't
+/// Several segments, messages of which some are leased and some acknowledged, a dead letter with others behind it, open deliveries of a function that isn't
 /// there, keyframes.
 pub(crate) async fn fill(atlas: &Atlas) {
     let tree = tempfile::tempdir().unwrap();
@@ -48,10 +50,14 @@ pub(crate) async fn fill(atlas: &Atlas) {
     }
     atlas.settled().await.unwrap();
     let mail = loans.queue("mail");
-    let taken = mail.take(10, Duration::from_secs(60)).await.unwrap();
+    let taken = mail.take(10, Duration::from_secs(3_600)).await.unwrap();
     for message in &taken[..5] {
         mail.ack(message.id).await.unwrap();
     }
+    let book = loans.queue("ledger").group("book");
+    let taken = book.take(3, Duration::from_secs(3_600)).await.unwrap();
+    book.nack(&taken[0], Duration::ZERO, "odd").await.unwrap();
+    book.ack(&taken[1]).await.unwrap();
     for stream in 0..6 {
         atlas.store().state(&scope(), &format!("loan-{stream}"), At::Now, true).unwrap();
     }

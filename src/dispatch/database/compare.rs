@@ -1,4 +1,5 @@
-//! Holding one database against another: whether both tell of the same open events, lanes, messages, leases and timers.
+//! Holding one database against another: whether both tell of the same open events, lanes, timers, and messages with all that
+//! happened to them.
 //!
 //! Alarms aren't compared: which events are set aside with one, and which wait in memory, is a matter of room. Nor is how far
 //! schedules are: a file that was made anew knows those since the oldest that is open, and the log is asked for the others.
@@ -7,20 +8,24 @@ use redb::ReadableTable;
 
 use super::rows::Row;
 use super::{
-    DEPTHS, Definition, DispatchDatabase, EVENTS, LANES, LEASES, MESSAGES, TIMERS, TIMERS_BY_ADDRESS, decode, encode,
-    failed,
+    DEAD, DUE, Definition, DispatchDatabase, EVENTS, FREE, IN_STREAMS, LANES, MESSAGES, QUEUES, STREAMS, TIMERS,
+    TIMERS_BY_ADDRESS, decode, encode, failed,
 };
 use crate::dispatch::DispatchError;
 
 impl DispatchDatabase {
     /// The first table in which the two differ.
     pub(in crate::dispatch) fn differs(&mut self, other: &mut Self) -> Result<Option<&'static str>, DispatchError> {
-        const TABLES: [(Definition, &str); 7] = [
+        const TABLES: [(Definition, &str); 11] = [
             (EVENTS, "events"),
             (LANES, "lanes"),
             (MESSAGES, "messages"),
-            (LEASES, "leases"),
-            (DEPTHS, "depths"),
+            (FREE, "free"),
+            (DUE, "due"),
+            (DEAD, "dead"),
+            (IN_STREAMS, "in_streams"),
+            (STREAMS, "streams"),
+            (QUEUES, "queues"),
             (TIMERS, "timers"),
             (TIMERS_BY_ADDRESS, "timers_by_address"),
         ];

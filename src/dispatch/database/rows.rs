@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::unwritten::{Removals, Unwritten};
 use super::{
     ALARMS, DispatchDatabase, EVENTS, LANES, decode, encode, failed, first_key, key, key_with, number, part, scope_of,
+    sortable,
 };
 use crate::config::Target;
 use crate::dispatch::DispatchError;
@@ -226,9 +227,8 @@ fn in_lane(lane: &LaneKey, position: u64) -> Vec<u8> {
     key_with(&[&lane.scope.to_string(), lane.handler.as_str(), &lane.stream], position)
 }
 
-/// Times before 1970 sort before those after it.
 fn alarm_key(at: i64, scope: &Scope, position: u64) -> Vec<u8> {
-    let mut alarm = (at.cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec();
+    let mut alarm = sortable(at).to_be_bytes().to_vec();
     alarm.extend(key_with(&[&scope.to_string()], position));
     alarm
 }

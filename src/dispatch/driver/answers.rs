@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::messages::{Filter, OpenEntry, OpenPage, Place, Question, Taken};
-use super::{Driver, Reply};
-use crate::dispatch::database::MessageEntry;
+use super::Driver;
+use super::messages::{Filter, OpenEntry, OpenPage, Place, Question};
 use crate::dispatch::lag::{Count, Counts, CountsPage};
 use crate::dispatch::lanes::Obstacle;
 use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::shelf::Shelf;
 use crate::dispatch::state::Stage;
-use crate::dispatch::{DispatchError, QueueInfo, Remaining, RemainingOf};
+use crate::dispatch::{DispatchError, Remaining, RemainingOf};
 use crate::event::{Name, Scope};
-use crate::log::Address;
 
 /// How many rows are read at a time.
 const PAGE: usize = 256;
@@ -57,11 +55,11 @@ impl Driver {
                     let timers = self.list_timers(scope.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));
                 }
-                Question::Peek { scope, queue, count, reply } => {
-                    let messages = self.peek(&scope, &queue, count, now)?;
-                    let _ = reply.send(Ok(messages));
+                Question::Queue(of, question) => {
+                    if let Some((of, question)) = self.answer_of_queue(of, question, now)? {
+                        self.questions.push((asked_at, Question::Queue(of, question)));
+                    }
                 }
-                Question::Take { scope, queue, count, reply } => self.take(&scope, &queue, count, now, reply)?,
             }
         }
         Ok(())
@@ -185,62 +183,5 @@ impl Driver {
             Ok(goes_on)
         })?;
         Ok(CountsPage { counts, next })
-    }
-
-    fn list_queues(&mut self, scope: Option<&Scope>, now: i64) -> Result<Vec<QueueInfo>, DispatchError> {
-        let wanted = |(of, queue, depth): (&Scope, &Name, u64)| {
-            (depth > 0 && scope.is_none_or(|scope| scope == of)).then(|| (of.clone(), queue.clone(), depth))
-        };
-        let mut known: Vec<_> = self.queues.depths().filter_map(wanted).collect();
-        known.sort();
-        let mut infos = Vec::with_capacity(known.len());
-        for (scope, name, depth) in known {
-            let leased = self.lanes.shelf().leased(&scope, &name, now)?;
-            infos.push(QueueInfo { scope, name, depth, leased });
-        }
-        Ok(infos)
-    }
-
-    fn peek(
-        &mut self,
-        scope: &Scope,
-        queue: &Name,
-        count: usize,
-        now: i64,
-    ) -> Result<Vec<MessageEntry>, DispatchError> {
-        let mut messages = self.lanes.shelf().messages(scope, queue, Address::START, count)?;
-        for message in &mut messages {
-            message.leased_until = message.leased_until.filter(|until| *until > now);
-        }
-        Ok(messages)
-    }
-
-    /// The first messages that nobody holds or is taking.
-    fn take(
-        &mut self,
-        scope: &Scope,
-        queue: &Name,
-        count: usize,
-        now: i64,
-        reply: Reply<Taken>,
-    ) -> Result<(), DispatchError> {
-        let (mut taken, mut from) = (Vec::new(), Address::START);
-        while taken.len() < count {
-            let page = self.lanes.shelf().messages(scope, queue, from, PAGE)?;
-            let Some(last) = page.last() else { break };
-            from = Address::from_u64(last.address.to_u64().saturating_add(1));
-            for message in page {
-                let is_free = message.leased_until.is_none_or(|until| until <= now);
-                if taken.len() < count && is_free && self.queues.take(scope, queue, message.address) {
-                    taken.push(message);
-                }
-            }
-        }
-        if let Err(Ok(Taken { messages })) = reply.send(Ok(Taken { messages: taken })) {
-            // Who asked has gone.
-            let addresses: Vec<Address> = messages.iter().map(|message| message.address).collect();
-            self.queues.give_back(scope, queue, &addresses);
-        }
-        Ok(())
     }
 }

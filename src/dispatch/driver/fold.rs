@@ -125,22 +125,18 @@ impl Driver {
         let id = uuid::Uuid::from_slice(&record.key).map_err(|_| unknown())?;
         self.tell_of_message(record, id)?;
         match QueueRecord::decode(&record.body).ok_or_else(unknown)? {
-            QueueRecord::Message { scope, queue, .. } => {
-                self.lanes.shelf().add_message(&scope, &queue, record.address, id)?;
-                let depth = self.queues.added(&scope, &queue);
-                self.lanes.shelf().set_depth(&scope, &queue, depth)
-            }
-            QueueRecord::Leased { scope, queue, message, until } => {
-                self.queues.give_back(&scope, &queue, &[message]);
-                self.lanes.shelf().lease(&scope, &queue, message, until)
-            }
-            QueueRecord::Acknowledged { scope, queue, message } => {
-                if !self.lanes.shelf().remove_message(&scope, &queue, message)? {
-                    return Ok(());
+            QueueRecord::Message(message) => {
+                let recorded = (record.address, record.recorded_at);
+                for of in message.of_groups() {
+                    let shift = self.lanes.shelf().add_message(&of, recorded, id, message.stream)?;
+                    self.shift(&of, shift)?;
                 }
-                let depth = self.queues.removed(&scope, &queue);
-                self.lanes.shelf().set_depth(&scope, &queue, depth)?;
-                self.offer_room(&scope, &queue)
+                Ok(())
+            }
+            QueueRecord::Happened { of, message, what } => {
+                self.queues.let_go(&of, &[message]);
+                let shift = self.lanes.shelf().message_happened(&of, message, &what)?;
+                self.shift(&of, shift)
             }
         }
     }

@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::queues::QueueQuestion;
 use super::{Closing, Driver};
-use crate::dispatch::database::MessageEntry;
 use crate::dispatch::lag::CountsPage;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
+use crate::dispatch::queue_record::QueueGroup;
 use crate::dispatch::state::DeliveryState;
 use crate::dispatch::timers::TimerEntry;
 use crate::dispatch::{DispatchError, QueueInfo, Remaining, ScheduleInfo, history};
@@ -55,12 +56,6 @@ pub(in crate::dispatch) struct OpenEntry {
     pub(in crate::dispatch) obstacle: Option<Obstacle>,
 }
 
-/// Messages of a queue that nobody else gets until they are leased or given back.
-#[derive(Clone, Debug)]
-pub(in crate::dispatch) struct Taken {
-    pub(in crate::dispatch) messages: Vec<MessageEntry>,
-}
-
 /// A message to the thread.
 pub(in crate::dispatch) enum Message {
     /// A task vanished before its end: its runtime is shutting down.
@@ -101,10 +96,9 @@ pub(in crate::dispatch) enum Message {
         handler: Name,
         reply: Reply<Reserved>,
     },
-    /// Messages that were taken and not leased.
-    Return {
-        scope: Scope,
-        queue: Name,
+    /// Messages of a queue that were held, and of which nothing was recorded.
+    LetGo {
+        of: QueueGroup,
         messages: Vec<Address>,
     },
     /// A timer could not be fired.
@@ -155,8 +149,7 @@ pub(in crate::dispatch) enum Question {
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
     Schedules { scope: Option<Scope>, reply: Reply<Vec<ScheduleInfo>> },
     Timers { scope: Option<Scope>, limit: usize, reply: Reply<Vec<TimerEntry>> },
-    Peek { scope: Scope, queue: Name, count: usize, reply: Reply<Vec<MessageEntry>> },
-    Take { scope: Scope, queue: Name, count: usize, reply: Reply<Taken> },
+    Queue(QueueGroup, QueueQuestion),
 }
 
 /// Somebody waits for an event.
@@ -200,7 +193,7 @@ impl Driver {
                     self.lanes.give_back(start.position, start.slot);
                 }
             }
-            Message::Return { scope, queue, messages } => self.queues.give_back(&scope, &queue, &messages),
+            Message::LetGo { of, messages } => self.queues.let_go(&of, &messages),
             Message::FireLater { entry, at } => self.fire_later(entry, at),
             Message::OccurLater { scope, key, at } => self.occur_later(&scope, &key, at),
             Message::HoldTimer { scope, id, reply } => {

@@ -8,6 +8,8 @@ mod answers;
 mod fold;
 mod messages;
 mod observe;
+mod queues;
+mod rooms;
 mod schedules;
 mod start;
 mod timers;
@@ -36,7 +38,8 @@ use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, Re
 use crate::storage::Disk;
 
 use messages::Watch;
-pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply, Taken};
+pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply};
+pub(super) use queues::{HeldPage, QueueQuestion};
 
 /// How many entries of the log are followed before messages are looked at again.
 const FOLD_AT_ONCE: usize = 1_024;
@@ -67,7 +70,7 @@ pub(super) struct Driver {
     mailbox: Arc<Mailbox<Message>>,
     /// Where handlers run; `None` serves no deliveries.
     runtime: Option<Handle>,
-    queues: start::Rooms,
+    queues: rooms::Rooms,
     firing: timers::Firing,
     schedules: schedules::Calendar,
     follow: Follow,
@@ -153,7 +156,7 @@ impl Driver {
             running_per_handler: options.max_in_flight_per_handler.max(1),
             running_per_scope: options.max_in_flight_per_scope.max(1),
         };
-        let queues = start::Rooms::new(database.depths()?);
+        let queues = rooms::Rooms::new(database.counts()?);
         let position = stored.map_or(0, |reflects| reflects.position);
         Ok(Self {
             mailbox: context.mailbox.clone(),

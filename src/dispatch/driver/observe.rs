@@ -57,7 +57,7 @@ impl Driver {
         Ok(())
     }
 
-    pub(super) fn tell_of_message(&self, record: &RoomRecord, message: Uuid) -> Result<(), DispatchError> {
+    pub(super) fn tell_of_message(&self, record: &RoomRecord, id: Uuid) -> Result<(), DispatchError> {
         if !self.observes(record.address) {
             return Ok(());
         }
@@ -69,10 +69,10 @@ impl Driver {
         let Some(first) = store.records_with_key(RecordKind::Queue, &record.key)?.into_iter().next() else {
             return Ok(());
         };
-        if let QueueRecord::Message { scope, event, handler, .. } = decoded(&first)?
-            && let Some(event) = store.event(&scope, event)?
+        if let QueueRecord::Message(message) = decoded(&first)?
+            && let Some(event) = store.event(&message.scope, message.event)?
         {
-            self.tell(&event, Some(&handler), record.recorded_at, &Step::of_message(decoded(record)?, message));
+            self.tell(&event, Some(&message.handler), record.recorded_at, &Step::of_message(decoded(record)?, id));
         }
         Ok(())
     }

@@ -1,19 +1,14 @@
 //! Handing attempts out, and how much room queues have.
 
-use std::collections::BTreeSet;
-
-use hashbrown::HashMap as FastMap;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{Driver, Running};
-use crate::config::{Catalog, Target};
+use crate::config::Target;
 use crate::dispatch::context::Job;
-use crate::dispatch::database::QueueDepth;
 use crate::dispatch::lanes::{Class, Start};
 use crate::dispatch::{DispatchError, attempt, batch};
 use crate::event::{Name, Scope};
-use crate::log::Address;
 
 /// Batches of messages that are written at once: one is encoded while another is synced.
 const MAX_BATCHES: usize = 4;
@@ -26,72 +21,6 @@ const MAX_ROUND: usize = 64;
 
 /// How long after a record of configuration the queues' limits are looked at, in microseconds.
 const LIMITS_DELAY_MICROS: i64 = 500_000;
-
-/// How much each queue holds and is about to hold.
-#[derive(Debug, Default)]
-pub(super) struct Rooms(FastMap<(Scope, Name), Room>);
-
-#[derive(Debug, Default)]
-struct Room {
-    depth: u64,
-    /// Deliveries that are about to put something in.
-    on_its_way: u64,
-    /// The limit, and the generation of the configuration that says so.
-    max_depth: Option<(u64, Option<u64>)>,
-    /// Messages that somebody is taking.
-    being_taken: BTreeSet<Address>,
-}
-
-impl Rooms {
-    pub(super) fn new(depths: Vec<QueueDepth>) -> Self {
-        let room = |found: QueueDepth| ((found.scope, found.queue), Room { depth: found.depth, ..Room::default() });
-        Self(depths.into_iter().map(room).collect())
-    }
-
-    fn room(&mut self, scope: &Scope, queue: &Name) -> &mut Room {
-        self.0.entry((scope.clone(), queue.clone())).or_default()
-    }
-
-    pub(super) fn added(&mut self, scope: &Scope, queue: &Name) -> u64 {
-        let room = self.room(scope, queue);
-        room.depth += 1;
-        room.depth
-    }
-
-    pub(super) fn removed(&mut self, scope: &Scope, queue: &Name) -> u64 {
-        let room = self.room(scope, queue);
-        room.depth = room.depth.saturating_sub(1);
-        room.depth
-    }
-
-    pub(super) fn depths(&self) -> impl Iterator<Item = (&Scope, &Name, u64)> {
-        self.0.iter().map(|((scope, queue), room)| (scope, queue, room.depth))
-    }
-
-    /// Takes a message for somebody; `false` where somebody else takes it.
-    pub(super) fn take(&mut self, scope: &Scope, queue: &Name, message: Address) -> bool {
-        self.room(scope, queue).being_taken.insert(message)
-    }
-
-    pub(super) fn give_back(&mut self, scope: &Scope, queue: &Name, messages: &[Address]) {
-        let room = self.room(scope, queue);
-        for message in messages {
-            room.being_taken.remove(message);
-        }
-    }
-
-    /// How many more deliveries may put something in.
-    fn left(&mut self, scope: &Scope, queue: &Name, catalog: &Catalog) -> u64 {
-        let generation = catalog.generation();
-        let room = self.room(scope, queue);
-        let max_depth = match room.max_depth {
-            Some((of, max_depth)) if of == generation => max_depth,
-            _ => catalog.queue_options(scope, queue.as_str()).and_then(|options| options.max_depth),
-        };
-        room.max_depth = Some((generation, max_depth));
-        max_depth.map_or(u64::MAX, |max| max.saturating_sub(room.depth + room.on_its_way))
-    }
-}
 
 impl Driver {
     /// Starts what may start. Returns whether there was anything.
@@ -113,7 +42,7 @@ impl Driver {
         self.lanes.next(class, |scope, queue| {
             let has_room = queues.left(scope, queue, catalog) > 0;
             if has_room {
-                queues.room(scope, queue).on_its_way += 1;
+                queues.starts(scope, queue);
             }
             has_room
         })
@@ -241,8 +170,7 @@ impl Driver {
         self.deadlines.remove(&(running.deadline, position, slot));
         match running.queue {
             Some((scope, queue)) => {
-                let room = self.queues.room(&scope, &queue);
-                room.on_its_way = room.on_its_way.saturating_sub(1);
+                self.queues.ended(&scope, &queue);
                 self.offer_room(&scope, &queue)
             }
             None => {
@@ -268,8 +196,7 @@ impl Driver {
         if std::mem::replace(&mut self.generation, generation) == generation {
             return Ok(());
         }
-        let queues: Vec<(Scope, Name)> =
-            self.queues.depths().map(|(scope, queue, _)| (scope.clone(), queue.clone())).collect();
+        let queues: Vec<(Scope, Name)> = self.queues.all().cloned().collect();
         queues.into_iter().try_for_each(|(scope, queue)| self.offer_room(&scope, &queue))
     }
 

@@ -97,7 +97,7 @@ impl Dispatcher {
         let (store, of) = (self.context().store.clone(), scope.clone());
         let due = blocking(self.runtime(), move || open_timer(&store, &of, id)).await?;
         let due = due.ok_or(DispatchError::NoSuchTimer { id })?;
-        let held = self.hold(scope, id).await?;
+        let held = self.hold_timer(scope, id).await?;
         let what = What::Cancelled { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) };
         let append = Append::of_records();
         let append = append.record(RecordKind::Timer, timer_key(scope, id), TimerRecord { due, what }.encode());
@@ -111,7 +111,7 @@ impl Dispatcher {
     }
 
     /// Keeps a timer from firing.
-    async fn hold(&self, scope: &Scope, id: Uuid) -> Result<Held, DispatchError> {
+    async fn hold_timer(&self, scope: &Scope, id: Uuid) -> Result<Held, DispatchError> {
         let mut held = Held { dispatcher: self.clone(), timer: None };
         if self.is_serving() {
             let of = scope.clone();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use atlas::dispatch::{Outcome as Ended, Step, Trail};
+use atlas::event::Name;
 use atlas::routing::{ExplainedHandler, Explanation, Trial};
 use atlas::{Scope, Uuid};
 
@@ -95,6 +96,7 @@ fn routed(routing: &Explanation, output: &mut Output) -> Outcome {
 fn said(step: &Step, paint: Paint) -> String {
     let because = |reason: &Option<String>| reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let by = |actor: &Option<String>| actor.as_ref().map(|actor| format!(" by {actor}")).unwrap_or_default();
+    let of = |group: &Option<Name>| group.as_ref().map(|group| format!(" for group {group}")).unwrap_or_default();
     let gave = |output: &Option<serde_json::Value>, emitted: &[Uuid]| {
         let output = output.as_ref().map(|output| format!("; output {}", clipped(&output.to_string(), DATA_SHOWN)));
         let emitted = (!emitted.is_empty()).then(|| format!("; emitted {}", joined(emitted)));
@@ -121,8 +123,24 @@ fn said(step: &Step, paint: Paint) -> String {
             format!("{}, dropped{}: {reason}", paint.bad("Complete, Failure"), by(actor))
         }
         Step::Queued { queue, message, call } => format!("call {call}: message {message} in queue {queue}"),
-        Step::Leased { message, until } => format!("message {message} taken until {until}"),
-        Step::Acknowledged { message } => format!("message {message} acknowledged"),
+        Step::Leased { message, until, group } => format!("message {message} taken until {until}{}", of(group)),
+        Step::Acknowledged { message, group } => format!("message {message} acknowledged{}", of(group)),
+        Step::Nacked { message, group, reason, not_before, dead } => {
+            let then = match (dead, not_before) {
+                (true, _) => format!(", {}", paint.bad("dead letter")),
+                (false, Some(from)) => format!(" until {from}"),
+                (false, None) => String::new(),
+            };
+            format!("message {message} given back{}{then}: {reason}", of(group))
+        }
+        Step::Extended { message, group, until } => format!("message {message} extended until {until}{}", of(group)),
+        Step::Dead { message, group } => format!("message {message} {}{}", paint.bad("dead letter"), of(group)),
+        Step::Requeued { message, group, actor, reason } => {
+            format!("message {message} requeued{}{}{}", of(group), by(actor), because(reason))
+        }
+        Step::MessageDropped { message, group, actor, reason } => {
+            format!("message {message} dropped{}{}: {reason}", of(group), by(actor))
+        }
         Step::Completed { outcome, attempts, output, error, emitted } => {
             let outcome = match outcome {
                 Ended::Success => paint.good("Complete, Success"),
