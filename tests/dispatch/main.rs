@@ -25,6 +25,8 @@ mod queue_leases;
 mod queue_model;
 mod queue_order;
 mod queues;
+#[cfg(feature = "http-client")]
+mod real_log;
 mod restarts;
 mod schedules;
 mod timers;

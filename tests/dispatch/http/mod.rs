@@ -1,7 +1,7 @@
 //! Deliveries to http endpoints: what is sent, what answers mean, how many calls a host gets.
 
 mod hosts;
-mod server;
+pub(crate) mod server;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
