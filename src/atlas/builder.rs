@@ -9,7 +9,9 @@ use tokio::runtime::Handle;
 use super::missing_log::refuse_missing_log;
 use super::{Atlas, Inner, blocking};
 use crate::config::{Bindings, Catalog};
-use crate::dispatch::{self, Delivery, Dispatcher, Emit, Functions, HandlerError, Observed, Observers};
+use crate::dispatch::{
+    self, Delivery, Dispatcher, Emit, Functions, HandlerError, Observed, Observers, StatefulFunction,
+};
 use crate::error::Error;
 use crate::log::{self, EventStore};
 use crate::routing::{Router, Upcaster, check_expression};
@@ -55,6 +57,14 @@ impl Builder {
         E: Into<Emit>,
     {
         self.functions.insert(name.into(), function);
+        self
+    }
+
+    /// Registers a function with a state of its own for each stream, under the name by which configuration trees call it:
+    /// `evolve` and `react` in one.
+    #[must_use]
+    pub fn stateful(mut self, name: impl Into<String>, function: impl StatefulFunction) -> Self {
+        self.functions.insert_stateful(name.into(), function);
         self
     }
 

@@ -19,6 +19,7 @@ use super::http::Turn;
 use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
 use super::record::{DeliveryRecord, WORKER_KEY, encode_worker};
 use super::retry::{Verdict, after_failure};
+use super::stateful::Surroundings;
 use super::timers;
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
@@ -222,7 +223,12 @@ async fn call_target(
     time_is_up: &mut oneshot::Receiver<()>,
 ) -> Result<Result<Emit, HandlerError>, Interrupted> {
     let function = match &handler.target {
-        Target::Function(name) => context.plans.functions.get(name).cloned(),
+        Target::Function(name) => context.plans.functions.get(name, || Surroundings {
+            store: context.store.clone(),
+            router: context.plans.router.clone(),
+            imported: context.imported.load(Ordering::Acquire),
+            runtime: runtime.clone(),
+        }),
         Target::Http(target) => turn.map(|turn| turn.function(target, handler.timeout, runtime)),
         Target::Queue(_) => None,
     };

@@ -64,10 +64,12 @@ const TIMERS: Definition = TableDefinition::new("timers");
 const OCCURRED: Definition = TableDefinition::new("occurred");
 /// address -> nothing.
 const TIMERS_BY_ADDRESS: Definition = TableDefinition::new("timers_by_address");
-/// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address; "layout" -> [`LAYOUT`].
+/// "reflects" -> [`Reflects`]; "log" -> the [`Fingerprint`] of the log at its address; "layout" -> [`LAYOUT`];
+/// "imported" -> up to which position events are history.
 const META: Definition = TableDefinition::new("meta");
 const REFLECTS: &[u8] = b"reflects";
 const LOG: &[u8] = b"log";
+const IMPORTED: &[u8] = b"imported";
 const LAYOUT_KEY: &[u8] = b"layout";
 /// Which tables there are. A file with others is made anew: files of the first layout don't say any.
 const LAYOUT: u8 = 2;
@@ -279,10 +281,25 @@ impl DispatchDatabase {
         meta(&self.database, REFLECTS)
     }
 
-    /// Makes all that was done durable, together with how much of the log it reflects, and what that log is.
-    pub(super) fn commit(&mut self, reflects: Reflects, log: Option<Fingerprint>) -> Result<(), DispatchError> {
+    /// Up to which position events are history, where the file can tell: it has seen events, so no history can come before
+    /// them any more, and no import was under way.
+    pub(super) fn imported(&mut self) -> Result<Option<u64>, DispatchError> {
+        let has_events = self.reflects()?.is_some_and(|reflects| reflects.position > 0);
+        let imported = meta::<u64>(&self.database, IMPORTED)?;
+        Ok(imported.filter(|imported| has_events && *imported != u64::MAX))
+    }
+
+    /// Makes all that was done durable, together with how much of the log it reflects, what that log is, and up to which
+    /// position it is history.
+    pub(super) fn commit(
+        &mut self,
+        reflects: Reflects,
+        log: Option<Fingerprint>,
+        imported: u64,
+    ) -> Result<(), DispatchError> {
         self.write_rows()?;
         self.put(META, REFLECTS, &reflects)?;
+        self.put(META, IMPORTED, &imported)?;
         self.put(META, LAYOUT_KEY, &LAYOUT)?;
         match log {
             Some(fingerprint) => self.put(META, LOG, &fingerprint)?,

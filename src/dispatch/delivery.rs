@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::prepare::envelope_json;
+use super::stateful::{self, Bound, StatefulFunction, Surroundings};
 use crate::config::Target;
 use crate::event::{Event, Name, Scope, Timestamp};
 use crate::log::RecordedEvent;
@@ -196,7 +197,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Emit, HandlerError>> + Send>>;
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Emit, HandlerError>> + Send>>;
+
+/// A registered function.
+#[derive(Clone)]
+enum Kind {
+    Plain(Function),
+    Stateful(Bound),
+}
 
 /// A host's function.
 pub(crate) type Function = Arc<dyn Fn(Delivery) -> Answer + Send + Sync>;
@@ -204,7 +212,7 @@ pub(crate) type Function = Arc<dyn Fn(Delivery) -> Answer + Send + Sync>;
 /// What a host has for handlers to call: the functions that it registered, by name, and whether it calls http.
 #[derive(Clone, Default)]
 pub(crate) struct Functions {
-    by_name: HashMap<String, Function>,
+    by_name: HashMap<String, Kind>,
     pub(crate) http: bool,
 }
 
@@ -219,7 +227,12 @@ impl Functions {
             let answer = function(delivery);
             Box::pin(async move { answer.await.map(Into::into) })
         };
-        self.by_name.insert(name, Arc::new(boxed));
+        self.by_name.insert(name, Kind::Plain(Arc::new(boxed)));
+    }
+
+    pub(crate) fn insert_stateful(&mut self, name: String, function: impl StatefulFunction) {
+        let bound = stateful::bound(name.clone(), function);
+        self.by_name.insert(name, Kind::Stateful(bound));
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -229,14 +242,18 @@ impl Functions {
     /// Whether a target can be called here.
     pub(super) fn is_bound(&self, target: &Target) -> bool {
         match target {
-            Target::Function(name) => self.get(name).is_some(),
+            Target::Function(name) => self.by_name.contains_key(name),
             Target::Queue(_) => true,
             Target::Http(_) => self.http,
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Function> {
-        self.by_name.get(name)
+    /// A function, ready to be called.
+    pub(super) fn get(&self, name: &str, surroundings: impl FnOnce() -> Surroundings) -> Option<Function> {
+        Some(match self.by_name.get(name)? {
+            Kind::Plain(function) => function.clone(),
+            Kind::Stateful(bound) => bound(surroundings()),
+        })
     }
 }
 

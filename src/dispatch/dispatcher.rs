@@ -58,7 +58,6 @@ impl Rooms {
         options: Options,
     ) -> Result<Context, DispatchError> {
         let Self { store, catalog, router } = self;
-        let imported = AtomicU64::new(history::imported(&store)?);
         let http = Http::new(&options, store.environment().clock.clone());
         Ok(Context {
             store,
@@ -67,7 +66,7 @@ impl Rooms {
             http,
             options,
             mailbox: Arc::new(Mailbox::default()),
-            imported,
+            imported: AtomicU64::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
             worker_is_recorded: AtomicBool::new(false),
@@ -136,6 +135,9 @@ impl Dispatcher {
             Self { inner: Arc::new(Inner { context: Arc::new(context), runtime, serves, thread }), actor: None };
         if serves {
             dispatcher.start_thread()?;
+        } else {
+            let context = dispatcher.context();
+            context.imported.store(history::imported(&context.store)?, Ordering::Release);
         }
         Ok(dispatcher)
     }
@@ -160,6 +162,10 @@ impl Dispatcher {
         let context = self.inner.context.clone();
         let runtime = self.inner.serves.then(|| self.inner.runtime.clone());
         let mut driver = Driver::new(context, runtime)?;
+        if self.inner.serves {
+            // It starts with the store: nothing is imported yet.
+            self.inner.context.imported.store(driver.imported(), Ordering::Release);
+        }
         let (mailbox, thread) = (self.inner.context.mailbox.clone(), self.inner.thread.clone());
         let fence = self.inner.context.store.fence().clone();
         let work = move || {

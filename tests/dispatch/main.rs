@@ -29,6 +29,7 @@ mod queues;
 mod real_log;
 mod restarts;
 mod schedules;
+mod stateful;
 mod timers;
 mod trail;
 mod waiting;

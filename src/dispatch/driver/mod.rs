@@ -148,7 +148,11 @@ impl Driver {
         if from > history {
             return Err(DispatchError::AheadOfLog { reflects: from, end: history });
         }
-        let imported = history::imported(store)?;
+        // Asking the log looks into each of its segments.
+        let imported = match database.imported()? {
+            Some(imported) => imported,
+            None => history::imported(store)?,
+        };
         let options = &context.options;
         let bounds = Bounds {
             events: options.max_open_events.max(1),
@@ -200,6 +204,11 @@ impl Driver {
                 .ok_or(DispatchError::Record { address: found.address }),
             None => Ok(Address::START),
         }
+    }
+
+    /// Up to this position events are history without deliveries.
+    pub(super) fn imported(&self) -> u64 {
+        self.imported
     }
 
     /// Follows the log to its end, and puts everything into the database, which is not committed; `progress` is told
@@ -353,7 +362,7 @@ impl Driver {
         let followed = self.follow.position();
         let open_from = self.lanes.shelf().open_from(followed)?;
         let log = self.context.store.fingerprint_at(followed)?;
-        self.lanes.shelf().commit(reflects, log)?;
+        self.lanes.shelf().commit(reflects, log, self.imported)?;
         self.stored = Some(reflects);
         // Only after events, or this record would be a reason for the next one.
         if self.serving && self.followed_events >= self.context.options.checkpoint_every {
