@@ -73,7 +73,13 @@ impl Catalog {
 
     /// Closes `catalog.redb`, for all clones.
     pub(crate) fn close(&self) {
-        self.inner.derived.close();
+        let inner = &*self.inner;
+        let changing = inner.changing.lock();
+        if let Err(error) = inner.derived.note_passed(&inner.store) {
+            tracing::warn!(%error, "the next open looks through the log for changes of configuration");
+        }
+        drop(changing);
+        inner.derived.close();
     }
 
     /// The same catalog for someone: changes made through it record `actor`.

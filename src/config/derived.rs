@@ -10,7 +10,7 @@ use super::tables::{
     CONTENTS, DOCUMENTS, FILE, HISTORY, LAYOUT, LOG, NUMBERS, REVISIONS, ROUTES, TREES, TYPES, WHOLES, damaged, decode,
     encode, failed,
 };
-use crate::log::{Address, EventStore, ReadError, RecordKind, Reflected, Standing};
+use crate::log::{Address, EventStore, Fingerprint, ReadError, RecordKind, Reflected, Standing};
 use crate::storage::{Disk, Environment, Fence, MemoryDisk, make_database_anew, open_database, open_or_make_anew};
 
 /// How much of the database redb keeps in memory, in bytes.
@@ -143,10 +143,45 @@ impl Derived {
         u32::try_from(number).map_err(|_| damaged("numbers", "a revision beyond 32 bits"))
     }
 
+    /// Up to where there are no records but those that are applied, as the last close noted.
+    fn passed(&self, store: &EventStore) -> Result<Address, ConfigError> {
+        let read = self.read()?;
+        let log = match read.open_table(LOG) {
+            Ok(log) => log,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Address::START),
+            Err(error) => return Err(failed(error)),
+        };
+        let Some(stored) = log.get("passed").map_err(failed)? else { return Ok(Address::START) };
+        let (passed, fingerprint): (u64, Fingerprint) = decode("log", stored.value())?;
+        let reflected = Reflected { up_to: Address::from_u64(passed), fingerprint: Some(fingerprint) };
+        // Another history may have other records there.
+        let is_of_this_log = store.standing_of(&reflected)? == Standing::OfThisLog;
+        Ok(if is_of_this_log { reflected.up_to } else { Address::START })
+    }
+
+    /// Notes up to where all records are applied, where that spares the next open segments to look into.
+    pub(super) fn note_passed(&self, store: &EventStore) -> Result<(), ConfigError> {
+        if store.is_read_only() {
+            return Ok(());
+        }
+        let end = store.durable_end();
+        let known = self.applied()?.unwrap_or(Address::START).max(self.passed(store)?);
+        if known.segment() >= end.segment() {
+            return Ok(());
+        }
+        self.catch_up(store)?;
+        let Some(fingerprint) = store.fingerprint_at(end)? else { return Ok(()) };
+        self.write(|transaction| {
+            let mut log = transaction.open_table(LOG).map_err(failed)?;
+            log.insert("passed", encode(&(end.to_u64(), fingerprint))?.as_slice()).map_err(failed)?;
+            Ok(())
+        })
+    }
+
     /// Applies the durable records that are not applied yet. Says what changed that routing asks for.
     pub(super) fn catch_up(&self, store: &EventStore) -> Result<Changed, ConfigError> {
         let applied = self.applied()?;
-        let from = applied.unwrap_or(Address::START);
+        let from = applied.unwrap_or(Address::START).max(self.passed(store)?);
         let mut records = store.records(RecordKind::Configuration, from)?;
         let mut changed = Changed::default();
         loop {

@@ -179,3 +179,45 @@ async fn what_is_complete_never_runs_again_however_much_is_followed_again() {
     assert_eq!(atlas.queues().await.unwrap()[0].depth, 2_000);
     atlas.close().await.unwrap();
 }
+
+/// A close notes that the segments behind the last change of configuration hold none, so that an open needn't look into them.
+/// What changes after that, in whatever segment, and whether the store was closed or only dropped, is there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn configuration_is_there_however_much_log_has_come_since() {
+    let world = World::new(json!([]));
+    let builder = || {
+        let log = atlas::log::Options { segment_size: 64 << 10, ..Default::default() };
+        Atlas::builder().dispatch(false).log_options(log)
+    };
+    let tree = |n: usize| format!("t{n}/loans").parse::<atlas::TreeScope>().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    for round in 0..6 {
+        let atlas = builder().open(&dir).await.unwrap();
+        for earlier in 0..round {
+            assert_eq!(atlas.catalog().active(&tree(earlier)).unwrap(), Some(earlier as u32 + 1), "round {round}");
+        }
+        let revision = atlas.catalog().import(world.tree.path(), &tree(round)).unwrap().revision;
+        atlas.catalog().activate(&[(tree(round), revision)]).unwrap();
+        for number in 0..150 {
+            let event = Event::new(SENT, format!("s{number}")).data(&json!({ "text": "x".repeat(1_000) }));
+            atlas.scope(&format!("t{round}"), "loans").ingest(event).await.unwrap();
+        }
+        assert!(atlas.store().stats().unwrap().segments as usize > 2 * round, "each round fills segments");
+        if round % 3 == 2 {
+            drop(atlas);
+        } else {
+            atlas.close().await.unwrap();
+        }
+        std::fs::copy(dir.join("catalog.redb"), folder.path().join(format!("catalog-{round}"))).unwrap();
+    }
+    // Also where the derived file is one of before.
+    for older in 0..6 {
+        std::fs::copy(folder.path().join(format!("catalog-{older}")), dir.join("catalog.redb")).unwrap();
+        let atlas = builder().open(&dir).await.unwrap();
+        for round in 0..6 {
+            assert_eq!(atlas.catalog().active(&tree(round)).unwrap(), Some(round as u32 + 1), "file of {older}");
+        }
+        atlas.close().await.unwrap();
+    }
+}
