@@ -101,6 +101,8 @@ pub(super) struct Driver {
     questions: Vec<(Address, Question)>,
     closing: Option<Closing>,
     stored: Option<Reflects>,
+    /// Whether the database was made anew at this open.
+    is_anew: bool,
     folded: u64,
     followed_events: u64,
     /// The generation of the configuration that queues' limits were last looked at for.
@@ -188,6 +190,7 @@ impl Driver {
             questions: Vec::new(),
             closing: None,
             stored,
+            is_anew: stored.is_none(),
             folded: 0,
             followed_events: 0,
             generation: context.catalog.generation(),

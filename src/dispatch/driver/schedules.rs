@@ -64,7 +64,15 @@ impl Driver {
         let (scope, name) = key;
         let done = match self.lanes.shelf().occurred(scope, name)? {
             Some(done) => Some(done),
-            None => last_occurrence(&self.context.store, scope, name)?,
+            // A file that was made anew doesn't know all; asking the log looks into each of its segments.
+            None if self.is_anew => {
+                let done = last_occurrence(&self.context.store, scope, name)?;
+                if let Some(done) = done {
+                    self.lanes.shelf().set_occurred(scope, name, done)?;
+                }
+                done
+            }
+            None => None,
         };
         let since = match done {
             Some(done) => done,
