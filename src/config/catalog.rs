@@ -15,6 +15,7 @@ use super::fault::{ConfigError, ExpressionCheck};
 use super::info::{HistoryEntry, RevisionInfo, Shown, TreeInfo};
 use super::parse_document;
 use super::records::{By, Record};
+use super::schedules::Schedule;
 use super::schema::Validator;
 use super::snapshot::Snapshot;
 use crate::event::{Name, Scope, TreeScope};
@@ -148,6 +149,16 @@ impl Catalog {
     /// An error of the store.
     pub fn history(&self, tree: &TreeScope) -> Result<Vec<HistoryEntry>, ConfigError> {
         self.inner.derived.history(tree)
+    }
+
+    /// Since when a schedule stands as it does in what is active of a tree; `None` where it doesn't.
+    pub(crate) fn scheduled_since(
+        &self,
+        tree: &TreeScope,
+        name: &Name,
+        schedule: &Schedule,
+    ) -> Result<Option<i64>, ConfigError> {
+        self.inner.derived.scheduled_since(tree, name, schedule)
     }
 
     /// All trees that have been imported.

@@ -16,7 +16,7 @@ use super::importing::MAX_EXTENDS;
 use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
 use super::records::Placed;
 use super::root_files;
-use super::schedules;
+use super::scheduled::read_schedules;
 use super::snapshot::{Active, Snapshot};
 use super::tables::{
     CONTENTS, DOCUMENTS, HISTORY, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree, StoredType, TREES,
@@ -298,11 +298,11 @@ fn document(read: &ReadTransaction, id: DocumentId) -> Result<Option<Bytes>, Con
 }
 
 /// The bytes of a file that a revision names.
-fn file(read: &ReadTransaction, id: DocumentId) -> Result<Bytes, ConfigError> {
+pub(super) fn file(read: &ReadTransaction, id: DocumentId) -> Result<Bytes, ConfigError> {
     document(read, id)?.ok_or_else(|| damaged("documents", "a file that is missing"))
 }
 
-fn stored(read: &ReadTransaction, revision: u32) -> Result<Option<StoredRevision>, ConfigError> {
+pub(super) fn stored(read: &ReadTransaction, revision: u32) -> Result<Option<StoredRevision>, ConfigError> {
     let revisions = read.open_table(REVISIONS).map_err(failed)?;
     let stored = revisions.get(revision).map_err(failed)?;
     stored.map(|stored| decode("revisions", stored.value())).transpose()
@@ -343,7 +343,7 @@ fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec
     let (mut found, mut chain) = (Vec::new(), Chain::new(read, revision));
     while chain.revision().is_some() {
         let stored = chain.advance()?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
-        found.extend(stored.files.iter().find(|(known, _)| known == path).map(|(_, id)| DocumentId(*id)));
+        found.extend(stored.file(path));
         if stored.extends.is_none() {
             break;
         }
@@ -361,10 +361,9 @@ fn active(
     let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
     let extends =
         stored.extends.as_deref().map(|tree| word::<TreeScope>("revisions", tree)).transpose()?.zip(stored.base);
-    let schedules = match stored.files.iter().find(|(path, _)| path == "schedules.json") {
-        Some((_, id)) => {
-            let read = schedules::schedules("schedules.json", &file(read, DocumentId(*id))?).whole();
-            let read = read.map_err(|_| damaged("documents", "schedules.json that can't be read"))?;
+    let schedules = match stored.file("schedules.json") {
+        Some(id) => {
+            let read = read_schedules(read, id)?;
             Arc::new(read.into_iter().map(|(name, (schedule, _))| (name, Arc::new(schedule))).collect())
         }
         None => Arc::default(),

@@ -32,6 +32,7 @@ mod rebase;
 mod records;
 mod report;
 mod root_files;
+mod scheduled;
 mod schedules;
 mod schema;
 mod snapshot;

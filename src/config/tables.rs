@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::declaration::{SchemaRef, Upcast};
+use super::document::DocumentId;
 use super::fault::ConfigError;
 use crate::event::Name;
 use crate::storage::DatabaseError;
@@ -49,6 +50,13 @@ pub(super) struct StoredRevision {
     pub(super) extends: Option<String>,
     pub(super) base: Option<u32>,
     pub(super) files: Vec<(String, [u8; 32])>,
+}
+
+impl StoredRevision {
+    /// The document with what a file has, where the revision itself has the file.
+    pub(super) fn file(&self, path: &str) -> Option<DocumentId> {
+        self.files.iter().find(|(known, _)| known == path).map(|(_, id)| DocumentId(*id))
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ mod driver;
 mod emitted;
 mod error;
 mod history;
+mod hold;
 #[cfg(feature = "http-client")]
 mod http;
 #[cfg(not(feature = "http-client"))]

@@ -3,7 +3,7 @@
 use super::DispatchError;
 use super::dispatcher::Dispatcher;
 use super::driver::{Filter, Message};
-use super::lanes::{Reserved, Start};
+use super::hold::Hold;
 use super::prepare::{cut, with_stopped};
 use super::record::{DeliveryRecord, delivery_key};
 use super::status::{DeliveryId, DeliveryStatus, Phase};
@@ -100,28 +100,19 @@ impl Dispatcher {
             return Err(refused(delivery.phase));
         }
         let position = event.position();
-        let start = if self.is_serving() {
-            let (scope, handler) = (event.scope().clone(), id.handler.clone());
-            match self.ask(|reply| Message::Reserve { scope, position, handler, reply }).await? {
-                Reserved::Runs => return Err(refused(Phase::InProcess)),
-                Reserved::Kept(start) => Some(start),
-                Reserved::NotNeeded => None,
+        let hold = match self.is_serving() {
+            true => {
+                let (scope, handler) = (event.scope().clone(), id.handler.clone());
+                let hold = self.ask(|reply| Message::HoldDelivery { scope, position, handler, reply }).await?;
+                hold.ok_or_else(|| refused(Phase::InProcess))?
             }
-        } else {
-            None
+            false => Hold::of_nothing(self.context()),
         };
-        let reservation = Reservation { dispatcher: self.clone(), start };
         let dropped = DeliveryRecord::Dropped { actor: self.acting(), reason: self.said(reason) };
         let mut append = append_of(&event, id, &dropped);
         let stopped = self.stopped_by(&event, &deliveries, &id.handler).await?;
         append = with_stopped(append, &event, id.handler.as_str(), stopped.iter().map(Name::as_str));
-        let dropped = async move {
-            reservation.dispatcher.context().store.append_async(append).await?;
-            reservation.end();
-            Ok(())
-        };
-        // In a task of its own: whoever stops waiting doesn't take the append back, nor the reservation.
-        self.runtime().spawn(dropped).await.map_err(|_| DispatchError::RuntimeGone)?
+        self.append_held(hold, append).await
     }
 
     /// The handlers of an event that are stopped when `handler` fails.
@@ -148,26 +139,6 @@ impl Dispatcher {
         let of = event.clone();
         let deliveries = self.read(move |reader| reader.deliveries(&of)).await?;
         Ok((event, deliveries))
-    }
-}
-
-/// A delivery that is kept from starting until its drop is on record.
-struct Reservation {
-    dispatcher: Dispatcher,
-    start: Option<Start>,
-}
-
-impl Reservation {
-    fn end(mut self) {
-        self.start = None;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(start) = self.start.take() {
-            self.dispatcher.tell(Message::GiveBack { starts: vec![start], at: i64::MIN });
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::DispatchError;
 use super::database::{MessageEntry, State};
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{HeldPage, Message as ToDriver, QueueQuestion};
+use super::driver::{HeldPage, QueueQuestion, Taken};
+use super::hold::Hold;
 use super::queue_record::{Happening, QueueGroup, QueueRecord, Then};
 use super::queues::{MessageRef, MessageState, QueueMessage};
 use crate::event::{Name, Scope};
@@ -28,43 +29,16 @@ pub const MAX_TAKE: usize = 1_000;
 /// How many messages are requeued or dropped in one append.
 const ACTED_ON_AT_ONCE: usize = 1_000;
 
-/// Messages that are held; those of which nothing is recorded are let go.
+fn record(append: Append, of: &QueueGroup, message: &MessageEntry, what: Happening) -> Append {
+    let record = QueueRecord::Happened { of: of.clone(), message: message.address, what };
+    append.record(RecordKind::Queue, message.id.as_bytes().to_vec(), record.encode())
+}
+
+/// A message that is held for an act.
 struct Held {
-    dispatcher: Dispatcher,
+    hold: Hold,
     of: QueueGroup,
-    messages: Vec<Address>,
-}
-
-impl Held {
-    fn new(dispatcher: &Dispatcher, of: &QueueGroup, messages: impl Iterator<Item = Address>) -> Self {
-        Self { dispatcher: dispatcher.clone(), of: of.clone(), messages: messages.collect() }
-    }
-
-    fn record(&self, append: Append, message: &MessageEntry, what: Happening) -> Append {
-        let record = QueueRecord::Happened { of: self.of.clone(), message: message.address, what };
-        append.record(RecordKind::Queue, message.id.as_bytes().to_vec(), record.encode())
-    }
-
-    /// Appends; each message that is held must have a record, which lets it go once it is followed.
-    async fn append(mut self, append: Append) -> Result<(), DispatchError> {
-        let runtime = self.dispatcher.runtime().clone();
-        let appended = async move {
-            self.dispatcher.context().store.append_async(append).await?;
-            self.messages.clear();
-            Ok(())
-        };
-        // In a task of its own: whoever stops waiting doesn't let go what is about to be recorded.
-        runtime.spawn(appended).await.map_err(|_| DispatchError::RuntimeGone)?
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if !self.messages.is_empty() {
-            let messages = std::mem::take(&mut self.messages);
-            self.dispatcher.tell(ToDriver::LetGo { of: self.of.clone(), messages });
-        }
-    }
+    entry: MessageEntry,
 }
 
 fn at_most(what: &'static str, found: Duration, limit: Duration, name: &'static str) -> Result<(), DispatchError> {
@@ -96,19 +70,18 @@ impl Dispatcher {
         loop {
             let options = self.context().catalog.queue_options(scope, queue.as_str());
             let max_receives = options.and_then(|options| options.max_receives);
-            let taken = self.ask_queue(&of, |reply| QueueQuestion::Take { count, max_receives, reply }).await?;
-            let (mut messages, dead) = (taken.messages, taken.dead);
-            let held = Held::new(self, &of, messages.iter().chain(&dead).map(|message| message.address));
-            if held.messages.is_empty() {
+            let ask = |reply| QueueQuestion::Take { count, max_receives, reply };
+            let Taken { hold, mut messages, dead } = self.ask_queue(&of, ask).await?;
+            if messages.is_empty() && dead.is_empty() {
                 return Ok(Vec::new());
             }
             let until = self.context().after(lease);
-            let append =
-                dead.iter().fold(Append::of_records(), |append, message| held.record(append, message, Happening::Dead));
+            let append = Append::of_records();
+            let append = dead.iter().fold(append, |append, message| record(append, &of, message, Happening::Dead));
             let append = messages
                 .iter()
-                .fold(append, |append, message| held.record(append, message, Happening::Leased { until }));
-            held.append(append).await?;
+                .fold(append, |append, message| record(append, &of, message, Happening::Leased { until }));
+            self.append_held(hold, append).await?;
             if messages.is_empty() {
                 // All that was found is dead: there may be more.
                 continue;
@@ -133,9 +106,8 @@ impl Dispatcher {
     /// [`DispatchError::NoSuchMessage`]; [`DispatchError::LeaseLost`] where somebody else has taken it since;
     /// [`DispatchError::GroupMissing`], [`DispatchError::NoSuchGroup`]; [`DispatchError::Append`].
     pub async fn acknowledge(&self, message: impl Into<MessageRef>) -> Result<(), DispatchError> {
-        let (held, entry) = self.hold(&message.into()).await?;
-        let append = held.record(Append::of_records(), &entry, Happening::Acknowledged);
-        held.append(append).await
+        let held = self.hold(&message.into()).await?;
+        self.act(held, Happening::Acknowledged).await
     }
 
     /// Gives a message back: its lease ends now, and it can be taken again after `delay`, at most [`MAX_NACK_DELAY`]; one
@@ -152,20 +124,19 @@ impl Dispatcher {
     ) -> Result<(), DispatchError> {
         at_most("a delay", delay, MAX_NACK_DELAY, "MAX_NACK_DELAY")?;
         let message = message.into();
-        let (held, entry) = self.hold(&message).await?;
-        if !matches!(entry.state, State::Leased(_)) {
-            return Err(DispatchError::NotLeased { id: message.id, found: entry.state_at(self.context().now()) });
+        let held = self.hold(&message).await?;
+        if !matches!(held.entry.state, State::Leased(_)) {
+            return Err(DispatchError::NotLeased { id: message.id, found: held.entry.state_at(self.context().now()) });
         }
         let options = self.context().catalog.queue_options(&held.of.scope, held.of.queue.as_str());
         let max_receives = options.and_then(|options| options.max_receives);
         let then = match max_receives {
-            Some(max) if entry.receives >= max => Then::Dead,
+            Some(max) if held.entry.receives >= max => Then::Dead,
             _ if delay.is_zero() => Then::Free,
             _ => Then::Waits(self.context().after(delay)),
         };
         let what = Happening::Nacked { then, reason: self.said(reason) };
-        let append = held.record(Append::of_records(), &entry, what);
-        held.append(append).await
+        self.act(held, what).await
     }
 
     /// Has a lease that still runs end `lease` from now, at most [`MAX_LEASE`].
@@ -175,14 +146,13 @@ impl Dispatcher {
     pub async fn extend(&self, message: impl Into<MessageRef>, lease: Duration) -> Result<(), DispatchError> {
         at_most("a lease", lease, MAX_LEASE, "MAX_LEASE")?;
         let message = message.into();
-        let (held, entry) = self.hold(&message).await?;
-        let found = entry.state_at(self.context().now());
+        let held = self.hold(&message).await?;
+        let found = held.entry.state_at(self.context().now());
         if found != MessageState::Leased {
             return Err(DispatchError::NotLeased { id: message.id, found });
         }
         let until = self.context().after(lease);
-        let append = held.record(Append::of_records(), &entry, Happening::Extended { until });
-        held.append(append).await
+        self.act(held, Happening::Extended { until }).await
     }
 
     /// Has a dead letter given out again, at its place and with receives from nought; in an ordered queue those behind it
@@ -192,12 +162,11 @@ impl Dispatcher {
     /// As [`acknowledge`](Self::acknowledge); [`DispatchError::NotDead`] where it is none, also where it stands behind one.
     pub async fn requeue(&self, message: impl Into<MessageRef>, reason: Option<&str>) -> Result<(), DispatchError> {
         let message = message.into();
-        let (held, entry) = self.hold(&message).await?;
-        if entry.state != State::Dead {
-            return Err(DispatchError::NotDead { id: message.id, found: entry.state_at(self.context().now()) });
+        let held = self.hold(&message).await?;
+        if held.entry.state != State::Dead {
+            return Err(DispatchError::NotDead { id: message.id, found: held.entry.state_at(self.context().now()) });
         }
-        let append = held.record(Append::of_records(), &entry, self.requeued(reason));
-        held.append(append).await
+        self.act(held, self.requeued(reason)).await
     }
 
     /// Has all dead letters of a queue given out again. Says how many, without those behind them. A thousand go in one
@@ -221,9 +190,8 @@ impl Dispatcher {
     /// # Errors
     /// As [`acknowledge`](Self::acknowledge).
     pub async fn drop_message(&self, message: impl Into<MessageRef>, reason: &str) -> Result<(), DispatchError> {
-        let (held, entry) = self.hold(&message.into()).await?;
-        let append = held.record(Append::of_records(), &entry, self.dropped(reason));
-        held.append(append).await
+        let held = self.hold(&message.into()).await?;
+        self.act(held, self.dropped(reason)).await
     }
 
     /// Removes all messages that a group of a queue has now, or all its dead letters without those behind them. Says how
@@ -256,39 +224,42 @@ impl Dispatcher {
         let page_size = ACTED_ON_AT_ONCE;
         loop {
             let ask = |reply| QueueQuestion::HoldPage { dead, after, count: page_size, reply };
-            let HeldPage { messages: page, last } = self.ask_queue(of, ask).await?;
+            let HeldPage { hold, messages: page, last } = self.ask_queue(of, ask).await?;
             // What comes anew meanwhile is behind, or dies again: each is acted on once.
             let Some(last) = last else { return Ok(count) };
             after = last;
             if page.is_empty() {
                 continue;
             }
-            let held = Held::new(self, of, page.iter().map(|message| message.address));
             let append =
-                page.iter().fold(Append::of_records(), |append, message| held.record(append, message, what.clone()));
-            held.append(append).await?;
+                page.iter().fold(Append::of_records(), |append, message| record(append, of, message, what.clone()));
+            self.append_held(hold, append).await?;
             count += page.len() as u64;
         }
     }
 
     /// Holds a message for an act of whoever has its newest receipt, or for an operator.
-    async fn hold(&self, message: &MessageRef) -> Result<(Held, MessageEntry), DispatchError> {
+    async fn hold(&self, message: &MessageRef) -> Result<Held, DispatchError> {
         let MessageRef { id, receipt, .. } = *message;
         let (store, wanted) = (self.context().store.clone(), message.clone());
         let found = blocking(self.runtime(), move || find(&store, &wanted)).await?;
         let (scope, queue, address) = found.ok_or(DispatchError::NoSuchMessage { id })?;
         let of = self.group_of(&scope, &queue, message.group.as_deref()).await?;
-        let entry = self.ask_queue(&of, |reply| QueueQuestion::Hold { message: address, reply }).await?;
-        let entry = entry.ok_or(DispatchError::NoSuchMessage { id })?;
-        let held = Held::new(self, &of, std::iter::once(address));
+        let held = self.ask_queue(&of, |reply| QueueQuestion::Hold { message: address, reply }).await?;
+        let (entry, hold) = held.ok_or(DispatchError::NoSuchMessage { id })?;
         match receipt {
             // Receipts count from 1.
             Some(receipt) if receipt != entry.leases || receipt == 0 => {
                 let newest = (entry.leases > receipt).then_some(entry.leases);
                 Err(DispatchError::LeaseLost { id, receipt, newest })
             }
-            _ => Ok((held, entry)),
+            _ => Ok(Held { hold, of, entry }),
         }
+    }
+
+    async fn act(&self, held: Held, what: Happening) -> Result<(), DispatchError> {
+        let append = record(Append::of_records(), &held.of, &held.entry, what);
+        self.append_held(held.hold, append).await
     }
 }
 

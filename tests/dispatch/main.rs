@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod abandoned;
 mod activation;
 mod attempts;
 mod cascades;

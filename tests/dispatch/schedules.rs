@@ -130,3 +130,70 @@ async fn a_default_tree_says_for_whom() {
     assert_eq!(events.iter().map(|event| event.scope().to_string()).collect::<Vec<_>>(), ["small-bank/loans"]);
     atlas.close().await.unwrap();
 }
+
+/// What a schedule was before is done with: a changed one, or one that comes back, doesn't occur for the time in between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_changes_or_comes_back_starts_then() {
+    let (world, clock) = world(&hourly("once"));
+    let atlas = world.open(Atlas::builder()).await;
+    let activate = async |atlas: &Atlas, schedules: &Value| {
+        write(&world.tree.path().join("schedules.json"), schedules);
+        loans(atlas).config().import(world.tree.path()).await.unwrap().activate().await.unwrap();
+    };
+    clock.advance(HOUR);
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["23:00"]);
+    // It leaves, and comes back five hours later.
+    activate(&atlas, &json!({})).await;
+    atlas.settled().await.unwrap();
+    clock.advance(5 * HOUR);
+    atlas.settled().await.unwrap();
+    activate(&atlas, &hourly("once")).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["23:00"], "nothing is missed while it isn't there");
+    // It changes: every half hour from 04:13 on.
+    let mut half = hourly("once");
+    half["hourly"]["cron"] = json!("30 * * * *");
+    activate(&atlas, &half).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["23:00"]);
+    atlas.close().await.unwrap();
+    // An open works out the same, also after activations that don't change it.
+    clock.advance(HOUR);
+    let atlas = world.open(Atlas::builder()).await;
+    half["other"] = json!({ "cron": "0 0 1 1 *", "type": SENT, "stream": "other" });
+    activate(&atlas, &half).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["23:00", "04:30"]);
+    atlas.close().await.unwrap();
+    clock.advance(2 * HOUR);
+    let atlas = world.open(Atlas::builder()).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(times(&atlas), ["23:00", "04:30", "05:30"]);
+    atlas.close().await.unwrap();
+}
+
+/// A clock that was wrong for a while doesn't silence a schedule, nor bring an occurrence twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_does_not_silence_a_schedule() {
+    for reopened in [false, true] {
+        let (world, clock) = world(&hourly("once"));
+        let mut atlas = world.open(Atlas::builder()).await;
+        atlas.settled().await.unwrap();
+        clock.advance(10_000 * HOUR);
+        atlas.settled().await.unwrap();
+        assert_eq!(times(&atlas), ["23:00"], "the first that was due stands for all");
+        clock.set_back(10_000 * HOUR);
+        if reopened {
+            atlas.close().await.unwrap();
+            atlas = world.open(Atlas::builder()).await;
+        }
+        atlas.settled().await.unwrap();
+        for expected in [&["23:00"][..], &["23:00", "00:00"]] {
+            clock.advance(HOUR);
+            atlas.settled().await.unwrap();
+            assert_eq!(times(&atlas), expected, "reopened: {reopened}");
+        }
+        atlas.close().await.unwrap();
+    }
+}

@@ -33,6 +33,10 @@ impl Clock for ManualClock {
 }
 
 impl ManualClock {
+    pub(crate) fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_micros() as i64, Ordering::SeqCst);
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_micros() as i64, Ordering::SeqCst);
     }

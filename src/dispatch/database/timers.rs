@@ -37,8 +37,12 @@ fn entry(key: &[u8], value: &[u8]) -> Result<TimerEntry, DispatchError> {
 impl DispatchDatabase {
     pub(in crate::dispatch) fn set_timer(&mut self, timer: &TimerEntry) -> Result<(), DispatchError> {
         self.next_timer = None;
-        let address = timer.address.to_u64();
-        self.put(TIMERS, &timer_key(timer.due, &timer.scope, timer.id), &address)?;
+        let (key, address) = (timer_key(timer.due, &timer.scope, timer.id), timer.address.to_u64());
+        // The first record is what the timer is, should there be another of the same.
+        if self.get::<u64>(TIMERS, "timers", &key)?.is_some() {
+            return Ok(());
+        }
+        self.put(TIMERS, &key, &address)?;
         self.put(TIMERS_BY_ADDRESS, &address.to_be_bytes(), &())
     }
 

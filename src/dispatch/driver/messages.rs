@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::queues::QueueQuestion;
 use super::{Closing, Driver};
+use crate::dispatch::hold::Hold;
 use crate::dispatch::lag::CountsPage;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
 use crate::dispatch::queue_record::QueueGroup;
@@ -89,12 +90,12 @@ pub(in crate::dispatch) enum Message {
         position: u64,
         reply: Reply<Vec<Blocked>>,
     },
-    /// Asks that no attempt of a delivery starts; says whether that could be had.
-    Reserve {
+    /// Asks that no attempt of a delivery starts; `None` where one runs.
+    HoldDelivery {
         scope: Scope,
         position: u64,
         handler: Name,
-        reply: Reply<Reserved>,
+        reply: Reply<Option<Hold>>,
     },
     /// Messages of a queue that were held, and of which nothing was recorded.
     LetGo {
@@ -112,11 +113,11 @@ pub(in crate::dispatch) enum Message {
         key: String,
         at: i64,
     },
-    /// Asks that a timer is not fired; says whether that could be had.
+    /// Asks that a timer is not fired; `None` where it is being fired, or somebody else holds it.
     HoldTimer {
         scope: Scope,
         id: Uuid,
-        reply: Reply<bool>,
+        reply: Reply<Option<Hold>>,
     },
     /// A timer that was held may be fired.
     GiveTimerBack {
@@ -187,20 +188,23 @@ impl Driver {
                 self.watches.entry(position).or_default().push(Watch { scope, reply });
                 self.touched.insert(position);
             }
-            Message::Reserve { scope, position, handler, reply } => {
-                let reserved = self.lanes.reserve(&scope, position, handler.as_str())?;
-                if let Err(Ok(Reserved::Kept(start))) = reply.send(Ok(reserved)) {
-                    self.lanes.give_back(start.position, start.slot);
-                }
+            Message::HoldDelivery { scope, position, handler, reply } => {
+                let hold = match self.lanes.reserve(&scope, position, handler.as_str())? {
+                    Reserved::Runs => None,
+                    Reserved::Kept(start) => {
+                        let give_back = Message::GiveBack { starts: vec![start], at: i64::MIN };
+                        Some(Hold::new(&self.context, give_back))
+                    }
+                    Reserved::NotNeeded => Some(Hold::of_nothing(&self.context)),
+                };
+                let _ = reply.send(Ok(hold));
             }
             Message::LetGo { of, messages } => self.queues.let_go(&of, &messages),
             Message::FireLater { entry, at } => self.fire_later(entry, at),
             Message::OccurLater { scope, key, at } => self.occur_later(&scope, &key, at),
             Message::HoldTimer { scope, id, reply } => {
-                let held = self.hold_timer(scope.clone(), id);
-                if reply.send(Ok(held)).is_err() && held {
-                    self.give_timer_back(scope, id);
-                }
+                let is_held = self.hold_timer(scope.clone(), id);
+                let _ = reply.send(Ok(is_held.then(|| Hold::new(&self.context, Message::GiveTimerBack { scope, id }))));
             }
             Message::GiveTimerBack { scope, id } => self.give_timer_back(scope, id),
             Message::History { reply } => {

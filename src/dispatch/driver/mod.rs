@@ -39,7 +39,7 @@ use crate::storage::Disk;
 
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply};
-pub(super) use queues::{HeldPage, QueueQuestion};
+pub(super) use queues::{HeldPage, QueueQuestion, Taken};
 
 /// How many entries of the log are followed before messages are looked at again.
 const FOLD_AT_ONCE: usize = 1_024;

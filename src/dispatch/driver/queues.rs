@@ -1,7 +1,8 @@
 //! What the thread of dispatch answers about queues, and which of their messages it holds for whom.
 
-use super::{Driver, Reply};
+use super::{Driver, Message, Reply};
 use crate::dispatch::database::{MessageEntry, Shift};
+use crate::dispatch::hold::Hold;
 use crate::dispatch::queue_record::QueueGroup;
 use crate::dispatch::{DispatchError, QueueInfo};
 use crate::event::{Scope, Timestamp};
@@ -24,31 +25,32 @@ pub(in crate::dispatch) enum QueueQuestion {
     /// Holds messages that can be taken, and those that were taken as often as they may be.
     Take { count: usize, max_receives: Option<u32>, reply: Reply<Taken> },
     /// Holds one message, once nobody else does; `None` where it isn't there.
-    Hold { message: Address, reply: Reply<Option<MessageEntry>> },
+    Hold { message: Address, reply: Reply<Option<(MessageEntry, Hold)>> },
     /// Of the messages after an address, dead letters without those behind them or all, holds those that nobody else does.
     HoldPage { dead: bool, after: Address, count: usize, reply: Reply<HeldPage> },
 }
 
 /// Messages of a queue that are held, of some that were looked at.
-#[derive(Clone, Debug, Default)]
 pub(in crate::dispatch) struct HeldPage {
+    pub(in crate::dispatch) hold: Hold,
     pub(in crate::dispatch) messages: Vec<MessageEntry>,
     /// The last one that was looked at; `None` where there was none.
     pub(in crate::dispatch) last: Option<Address>,
 }
 
-/// Messages of a queue that are held until something is recorded of them or they are let go.
-#[derive(Clone, Debug, Default)]
+/// Messages of a queue that are held.
 pub(in crate::dispatch) struct Taken {
+    pub(in crate::dispatch) hold: Hold,
     pub(in crate::dispatch) messages: Vec<MessageEntry>,
     /// Those that are dead letters now.
     pub(in crate::dispatch) dead: Vec<MessageEntry>,
 }
 
-impl Taken {
-    fn addresses(&self) -> Vec<Address> {
-        self.messages.iter().chain(&self.dead).map(|message| message.address).collect()
-    }
+/// Messages that were found to be taken.
+#[derive(Default)]
+struct Found {
+    messages: Vec<MessageEntry>,
+    dead: Vec<MessageEntry>,
 }
 
 impl Driver {
@@ -92,9 +94,9 @@ impl Driver {
                 let _ = reply.send(Ok(dead));
             }
             QueueQuestion::Take { count, max_receives, reply } => {
-                let taken = self.take(&of, count, max_receives, now)?;
-                let addresses = taken.addresses();
-                self.reply_held(&of, &addresses, reply, taken);
+                let Found { messages, dead } = self.take(&of, count, max_receives, now)?;
+                let hold = self.hold_of(&of, messages.iter().chain(&dead));
+                let _ = reply.send(Ok(Taken { hold, messages, dead }));
             }
             QueueQuestion::Hold { message, reply } => {
                 let found = self.lanes.shelf().message(&of, message)?;
@@ -102,7 +104,11 @@ impl Driver {
                     // What somebody else does with it comes first.
                     return Ok(Some((of, QueueQuestion::Hold { message, reply })));
                 }
-                self.reply_held(&of, &[message], reply, found);
+                let held = found.map(|message| {
+                    let hold = self.hold_of(&of, std::iter::once(&message));
+                    (message, hold)
+                });
+                let _ = reply.send(Ok(held));
             }
             QueueQuestion::HoldPage { dead, after, count, reply } => {
                 let from = Address::from_u64(after.to_u64().saturating_add(1));
@@ -111,17 +117,19 @@ impl Driver {
                 let last = page.last().map(|message| message.address);
                 let messages: Vec<_> =
                     page.into_iter().filter(|message| self.queues.hold(&of, message.address)).collect();
-                let addresses: Vec<Address> = messages.iter().map(|message| message.address).collect();
-                self.reply_held(&of, &addresses, reply, HeldPage { messages, last });
+                let hold = self.hold_of(&of, messages.iter());
+                let _ = reply.send(Ok(HeldPage { hold, messages, last }));
             }
         }
         Ok(None)
     }
 
-    /// Answers with messages that are held for whoever asked; where that one has gone, they are let go.
-    fn reply_held<T>(&mut self, of: &QueueGroup, held: &[Address], reply: Reply<T>, answer: T) {
-        if reply.send(Ok(answer)).is_err() {
-            self.queues.let_go(of, held);
+    /// For whoever asked, of messages that the thread holds.
+    fn hold_of<'m>(&self, of: &QueueGroup, messages: impl Iterator<Item = &'m MessageEntry>) -> Hold {
+        let messages: Vec<Address> = messages.map(|message| message.address).collect();
+        match messages.is_empty() {
+            true => Hold::of_nothing(&self.context),
+            false => Hold::new(&self.context, Message::LetGo { of: of.clone(), messages }),
         }
     }
 
@@ -132,8 +140,8 @@ impl Driver {
         count: usize,
         max_receives: Option<u32>,
         now: i64,
-    ) -> Result<Taken, DispatchError> {
-        let mut taken = Taken::default();
+    ) -> Result<Found, DispatchError> {
+        let mut taken = Found::default();
         let mut after = None;
         loop {
             let page = self.lanes.shelf().due(of, after, now, PAGE.min(count.saturating_mul(2)))?;
@@ -161,7 +169,7 @@ impl Driver {
         messages: impl Iterator<Item = MessageEntry>,
         count: usize,
         max_receives: Option<u32>,
-        taken: &mut Taken,
+        taken: &mut Found,
     ) -> bool {
         for message in messages {
             if taken.messages.len() >= count || taken.dead.len() >= DEAD_AT_ONCE {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Driver;
-use crate::config::{ActiveSchedule, Missed, What as Changed};
-use crate::dispatch::timers::{Occurrence, last_occurrence, occur};
+use crate::config::{ActiveSchedule, Missed};
+use crate::dispatch::timers::{Occurrence, is_later, last_occurrence, occur};
 use crate::dispatch::{DispatchError, ScheduleInfo};
 use crate::event::{Scope, Timestamp};
 
@@ -19,6 +19,8 @@ type Key = (Scope, String);
 pub(super) struct Calendar {
     /// The generation of the configuration that it was made from; 0: none.
     generation: u64,
+    /// By the clock.
+    looked_at: i64,
     known: BTreeMap<Key, Known>,
     by_time: BTreeSet<(i64, Key)>,
     /// Occurrences that were handed out and whose record hasn't been followed yet.
@@ -34,8 +36,13 @@ struct Known {
 }
 
 impl Driver {
-    /// Takes in what an activation has changed: a schedule that stays as it is keeps its next occurrence.
+    /// Takes in what an activation has changed: a schedule that stays as it is keeps its next occurrence, unless the clock
+    /// was set back meanwhile.
     fn look_at_schedules(&mut self, now: i64) -> Result<(), DispatchError> {
+        if std::mem::replace(&mut self.schedules.looked_at, now) > now {
+            self.schedules.known.clear();
+            self.schedules.generation = 0;
+        }
         let snapshot = self.context.catalog.snapshot();
         if self.schedules.generation == snapshot.generation() {
             return Ok(());
@@ -74,17 +81,14 @@ impl Driver {
             }
             None => None,
         };
-        let since = match done {
-            Some(done) => done,
-            None => {
-                let history = self.context.catalog.history(&active.tree).unwrap_or_else(|error| {
-                    tracing::warn!(%error, tree = %active.tree, "a schedule counts from now on");
-                    Vec::new()
-                });
-                let activated = history.iter().rev().find(|entry| entry.what == Changed::Activated);
-                activated.map_or(now, |entry| entry.recorded_at)
-            }
-        };
+        let activated = self.context.catalog.scheduled_since(&active.tree, &active.name, &active.schedule);
+        let activated = activated.unwrap_or_else(|error| {
+            tracing::warn!(%error, tree = %active.tree, "a schedule counts from now on");
+            None
+        });
+        let activated = activated.unwrap_or(now);
+        // What it was before it was changed, or left and came back, is done with. A clock that was set back says the rest.
+        let since = done.map_or(activated, |done| done.max(activated)).min(now);
         let next = active.schedule.next_after(since);
         Ok(match active.schedule.missed {
             Missed::Skip if next.is_some_and(|next| next < now) => active.schedule.next_after(now),
@@ -97,7 +101,7 @@ impl Driver {
         self.look_at_schedules(now)?;
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
         let calendar = &mut self.schedules;
-        if calendar.later.is_some_and(|at| at > now) {
+        if calendar.later.is_some_and(|at| is_later(at, now)) {
             return Ok(false);
         }
         calendar.later = None;
@@ -149,6 +153,9 @@ impl Driver {
     /// When something occurs next: of what is being written the record wakes the thread.
     pub(super) fn next_occurrence(&self) -> Option<i64> {
         let calendar = &self.schedules;
+        if calendar.occurring.len() >= MAX_OCCURRING {
+            return None;
+        }
         let next = calendar.by_time.iter().find(|(_, key)| !calendar.occurring.contains(key)).map(|(due, _)| *due)?;
         Some(calendar.later.map_or(next, |later| later.max(next)))
     }

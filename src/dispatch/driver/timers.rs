@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::Driver;
 use crate::dispatch::DispatchError;
-use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, parse_schedule_key, parse_timer_key};
+use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, is_later, parse_schedule_key, parse_timer_key};
 use crate::event::Scope;
 use crate::log::RoomRecord;
 
@@ -44,7 +44,7 @@ impl Driver {
 
     /// Fires what is due at `now`. Returns whether there was anything.
     pub(super) fn fire_timers(&mut self, now: i64) -> Result<bool, DispatchError> {
-        if self.firing.later.is_some_and(|at| at > now) || self.firing.handed_out.len() >= MAX_FIRING {
+        if self.firing.later.is_some_and(|at| is_later(at, now)) || self.firing.handed_out.len() >= MAX_FIRING {
             return Ok(false);
         }
         self.firing.later = None;

@@ -14,6 +14,12 @@ use crate::log::{Append, AppendError, RecordKind};
 /// When what found no room on the disk, or no catalog, is tried again.
 pub(super) const LATER: Duration = Duration::from_secs(1);
 
+/// Whether what was put off until `at` is to wait still: a clock that was set back doesn't make that longer.
+pub(in crate::dispatch) fn is_later(at: i64, now: i64) -> bool {
+    let wait = i64::try_from(LATER.as_micros()).unwrap_or(i64::MAX);
+    at > now && at.saturating_sub(now) <= wait
+}
+
 /// Tells dispatch should the work vanish with the runtime.
 pub(super) struct Vigil {
     context: Arc<Context>,

@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::DispatchError;
 use super::dispatcher::{Dispatcher, blocking};
 use super::driver::{Message, Question};
+use super::hold::Hold;
 use crate::event::{Envelope, Event, Scope, Timestamp};
 use crate::log::{Address, Append, EventStore, RecordKind};
 use crate::routing::RouteError;
 
-pub(super) use fire::work;
+pub(super) use fire::{is_later, work};
 pub(super) use record::{TimerRecord, What, parse_schedule_key, parse_timer_key, timer_key};
 pub use schedules::ScheduleInfo;
 pub(super) use schedules::{Occurrence, last_occurrence, occur};
@@ -94,33 +95,25 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::NoSuchTimer`] where it was never set, has fired, or was cancelled; [`DispatchError::Append`].
     pub async fn cancel_timer(&self, scope: &Scope, id: Uuid, reason: Option<&str>) -> Result<(), DispatchError> {
+        let hold = self.hold_timer(scope, id).await?;
+        // It may have fired before it was held.
         let (store, of) = (self.context().store.clone(), scope.clone());
         let due = blocking(self.runtime(), move || open_timer(&store, &of, id)).await?;
         let due = due.ok_or(DispatchError::NoSuchTimer { id })?;
-        let held = self.hold_timer(scope, id).await?;
         let what = What::Cancelled { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) };
         let append = Append::of_records();
         let append = append.record(RecordKind::Timer, timer_key(scope, id), TimerRecord { due, what }.encode());
-        let cancelled = async move {
-            held.dispatcher.context().store.append_async(append).await?;
-            held.end();
-            Ok(())
-        };
-        // In a task of its own: whoever stops waiting doesn't take the append back, nor let the timer fire beside it.
-        self.runtime().spawn(cancelled).await.map_err(|_| DispatchError::RuntimeGone)?
+        self.append_held(hold, append).await
     }
 
-    /// Keeps a timer from firing.
-    async fn hold_timer(&self, scope: &Scope, id: Uuid) -> Result<Held, DispatchError> {
-        let mut held = Held { dispatcher: self.clone(), timer: None };
-        if self.is_serving() {
-            let of = scope.clone();
-            if !self.ask(|reply| Message::HoldTimer { scope: of, id, reply }).await? {
-                return Err(DispatchError::NoSuchTimer { id });
-            }
-            held.timer = Some((scope.clone(), id));
+    /// Keeps a timer from firing, where anything fires.
+    async fn hold_timer(&self, scope: &Scope, id: Uuid) -> Result<Hold, DispatchError> {
+        if !self.is_serving() {
+            return Ok(Hold::of_nothing(self.context()));
         }
-        Ok(held)
+        let of = scope.clone();
+        let hold = self.ask(|reply| Message::HoldTimer { scope: of, id, reply }).await?;
+        hold.ok_or(DispatchError::NoSuchTimer { id })
     }
 
     /// The timers that are set, by time, `limit` at most: of one scope, or all.
@@ -132,26 +125,6 @@ impl Dispatcher {
         let entries = self.ask(|reply| Message::Ask(Question::Timers { scope, limit, reply })).await?;
         let store = self.context().store.clone();
         blocking(self.runtime(), move || entries.iter().map(|entry| info(&store, entry)).collect()).await
-    }
-}
-
-/// A timer that is kept from firing until its end is on record.
-struct Held {
-    dispatcher: Dispatcher,
-    timer: Option<(Scope, Uuid)>,
-}
-
-impl Held {
-    fn end(mut self) {
-        self.timer = None;
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some((scope, id)) = self.timer.take() {
-            self.dispatcher.tell(Message::GiveTimerBack { scope, id });
-        }
     }
 }
 
