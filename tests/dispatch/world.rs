@@ -100,12 +100,16 @@ impl World {
         (self, clock)
     }
 
-    pub(crate) async fn open(&self, builder: Builder) -> Atlas {
+    pub(crate) fn environment(&self) -> Environment {
         let mut environment = Environment::new(self.disk.clone());
         if let Some(clock) = &self.clock {
             environment.clock = clock.clone();
         }
-        let atlas = builder.open_with(environment).await.unwrap();
+        environment
+    }
+
+    pub(crate) async fn open(&self, builder: Builder) -> Atlas {
+        let atlas = builder.open_with(self.environment()).await.unwrap();
         loans(&atlas).config().import(self.tree.path()).await.unwrap().activate().await.unwrap();
         atlas
     }
