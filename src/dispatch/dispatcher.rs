@@ -296,11 +296,10 @@ impl Dispatcher {
 
     /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
     pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
+        // The thread must know before the first event comes, and bring none itself.
+        let hold = self.ask(|reply| Message::History { reply }).await?;
         let context = self.context().clone();
-        let import = blocking(self.runtime(), move || HistoryImport::begin(context)).await?;
-        // The thread must know before the first event comes.
-        self.ask(|reply| Message::History { reply }).await?;
-        Ok(import)
+        blocking(self.runtime(), move || HistoryImport::begin(context, hold)).await
     }
 
     /// Refuses what is ingested while an import of history is under way; one that was abandoned is ended first.

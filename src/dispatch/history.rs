@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use super::DispatchError;
 use super::context::Context;
 use super::driver::Message;
+use super::hold::Hold;
 use super::record::{IMPORTED_KEY, decode_imported, encode_imported};
 use crate::event::Envelope;
 use crate::log::{Append, AppendError, EventStore, Import, ReadError, RecordKind};
@@ -28,12 +29,14 @@ pub struct HistoryImport {
 }
 
 impl HistoryImport {
-    pub(super) fn begin(context: Arc<Context>) -> Result<Self, DispatchError> {
+    /// `hold` keeps the thread of dispatch from bringing events of its own, until the import has ended.
+    pub(super) fn begin(context: Arc<Context>, hold: Hold) -> Result<Self, DispatchError> {
         let import = context.store.import_as_recorded()?;
         let disk = &context.store.environment().disk;
         disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
         context.import_abandoned.store(false, Ordering::Release);
         context.imported.store(u64::MAX, Ordering::Release);
+        hold.is_recorded();
         Ok(Self { context, import: Some(import) })
     }
 

@@ -28,7 +28,7 @@ impl Hold {
     }
 
     /// A record is in the log, and ends what is held once it is followed.
-    fn is_recorded(mut self) {
+    pub(super) fn is_recorded(mut self) {
         self.give_back = None;
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use atlas::storage::Disk;
-use atlas::{Atlas, Timestamp};
+use atlas::{Atlas, Event, Timestamp};
 use serde_json::{Value, json};
 
-use crate::world::{ManualClock, SENT, TOLD, World, loans, write};
+use crate::world::{ManualClock, SENT, TOLD, World, events, function, ingest, loans, scorer, write};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -198,4 +198,41 @@ async fn a_clock_that_is_set_back_does_not_silence_a_schedule() {
         }
         atlas.close().await.unwrap();
     }
+}
+
+/// What is due while history is imported comes in afterwards, and is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_while_history_is_imported_comes_behind_it() {
+    let source = World::new(json!([]));
+    let atlas = source.open(Atlas::builder()).await;
+    ingest(&atlas, "s", json!({})).await;
+    let line = serde_json::to_string(&atlas.store().event_at(1).unwrap().unwrap().envelope()).unwrap();
+    atlas.close().await.unwrap();
+
+    let (world, clock) = World::new(function("f")).with_clock();
+    let hourly = json!({ "hourly": { "cron": "0 * * * *", "type": SENT, "stream": "clock", "data": {} } });
+    write(&world.tree.path().join("schedules.json"), &hourly);
+    let atlas = world.open(scorer()).await;
+    let timer = loans(&atlas).after(HOUR, Event::new(SENT, "timer").data(&json!({}))).await.unwrap();
+    atlas.settled().await.unwrap();
+    let mut import = atlas.import_as_recorded().await.unwrap();
+    clock.advance(HOUR);
+    for _ in 0..100 {
+        atlas.queues().await.unwrap();
+    }
+    import.push(&atlas::Envelope::from_json(line.as_bytes()).unwrap()).unwrap();
+    assert_eq!(import.finish().unwrap(), 1);
+    atlas.settled().await.unwrap();
+    let streams: Vec<String> = events(&atlas).into_iter().map(|(_, stream, _)| stream).collect();
+    assert_eq!(streams[0], "s");
+    assert!(streams.contains(&"clock".to_owned()) && streams.contains(&"timer".to_owned()), "{streams:?}");
+    let status = atlas.completion(timer).await.unwrap();
+    assert_eq!((status.imported, status.deliveries.len()), (false, 1));
+    // One that can't begin leaves nothing behind.
+    assert!(atlas.import_as_recorded().await.is_err());
+    clock.advance(HOUR);
+    atlas.settled().await.unwrap();
+    let of_clock = events(&atlas).into_iter().filter(|(event_type, stream, _)| event_type == SENT && stream == "clock");
+    assert_eq!(of_clock.count(), 2);
+    atlas.close().await.unwrap();
 }

@@ -124,10 +124,12 @@ pub(in crate::dispatch) enum Message {
         scope: Scope,
         id: Uuid,
     },
-    /// What comes from now on is history, until a record says up to where.
+    /// What comes from now on is history, until a record says up to where. Answered once nothing else is on its way.
     History {
-        reply: Reply<()>,
+        reply: Reply<Hold>,
     },
+    /// An import of history was asked for, and doesn't begin.
+    NoHistory,
     /// Asks to end an import of history that was abandoned, with what is left of it.
     EndHistory {
         import: Option<Import>,
@@ -209,8 +211,9 @@ impl Driver {
             Message::GiveTimerBack { scope, id } => self.give_timer_back(scope, id),
             Message::History { reply } => {
                 self.imported = u64::MAX;
-                let _ = reply.send(Ok(()));
+                self.importers.push(reply);
             }
+            Message::NoHistory => self.imported = history::imported(&self.context.store)?,
             Message::EndHistory { import, reply } => {
                 let ended = self.end_history(import);
                 if let Err(error) = &ended {

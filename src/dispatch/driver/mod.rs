@@ -29,6 +29,7 @@ use tokio::task::AbortHandle;
 use super::by_position::ByPosition;
 use super::context::Context;
 use super::database::{DispatchDatabase, Reflects};
+use super::hold::Hold;
 use super::lanes::{Bounds, Class, Lanes};
 use super::mailbox::Mailbox;
 use super::record::{PROGRESS_KEY, Progress};
@@ -83,6 +84,8 @@ pub(super) struct Driver {
     serving: bool,
     /// Up to this position events are history without deliveries.
     imported: u64,
+    /// Who wants to import history.
+    importers: Vec<Reply<Hold>>,
     running: ByPosition<(u64, usize), Running>,
     /// Attempts that were handed out.
     started: u64,
@@ -177,6 +180,7 @@ impl Driver {
             history_position,
             serving: false,
             imported,
+            importers: Vec::new(),
             running: ByPosition::default(),
             started: 0,
             batches: 0,
@@ -265,12 +269,19 @@ impl Driver {
         let mut busy = more;
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
-            busy |= self.fire_timers(now)?;
-            busy |= self.occur(now)?;
+            if self.imported != u64::MAX {
+                busy |= self.fire_timers(now)?;
+                busy |= self.occur(now)?;
+            }
             busy |= self.lanes.refill(!busy)?;
             self.moved |= busy;
         }
         self.answer(now)?;
+        if !self.is_firing() {
+            for importer in std::mem::take(&mut self.importers) {
+                let _ = importer.send(Ok(Hold::new(&self.context, Message::NoHistory)));
+            }
+        }
         if self.has_closed(now)? {
             return Ok(Next::Stop);
         }
@@ -337,9 +348,10 @@ impl Driver {
 
     /// When [`time_passes`](Self::time_passes) has something to do next.
     fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
-        let (retry, timer, occurrence) = match self.serving && self.closing.is_none() {
-            true => (self.lanes.next_due()?, self.next_timer()?, self.next_occurrence()),
-            false => (None, None, None),
+        let retry = if self.serving && self.closing.is_none() { self.lanes.next_due()? } else { None };
+        let (timer, occurrence) = match self.serving && self.closing.is_none() && self.imported != u64::MAX {
+            true => (self.next_timer()?, self.next_occurrence()),
+            false => (None, None),
         };
         let times = [
             retry,
