@@ -36,7 +36,7 @@ impl HistoryImport {
         disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
         context.import_abandoned.store(false, Ordering::Release);
         context.imported.store(u64::MAX, Ordering::Release);
-        hold.is_recorded();
+        hold.end();
         Ok(Self { context, import: Some(import) })
     }
 

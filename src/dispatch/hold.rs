@@ -28,7 +28,7 @@ impl Hold {
     }
 
     /// A record is in the log, and ends what is held once it is followed.
-    pub(super) fn is_recorded(mut self) {
+    pub(super) fn end(mut self) {
         self.give_back = None;
     }
 }
@@ -47,7 +47,7 @@ impl Dispatcher {
         let context = self.context().clone();
         let appended = async move {
             context.store.append_async(append).await?;
-            hold.is_recorded();
+            hold.end();
             Ok(())
         };
         // In a task of its own: whoever stops waiting doesn't give back what is about to be recorded.
