@@ -40,7 +40,8 @@ impl Catalog {
     /// As [`activate`](Self::activate), with options. Blocking.
     ///
     /// # Errors
-    /// Also [`ConfigError::Changed`] where another revision is active than is expected, [`ConfigError::NotActivated`], and [`ConfigError::Faults`] where
+    /// Also [`ConfigError::Changed`] where another revision is active than is expected, [`ConfigError::NotActivated`] where
+    /// a tree that is expected isn't among those to be activated, and [`ConfigError::Faults`] where
     /// a dependent tree can't be made anew.
     pub fn activate_with(
         &self,

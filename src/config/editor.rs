@@ -243,7 +243,8 @@ fn schedules() -> Value {
                 "time_zone": { "type": "string", "default": "UTC",
                     "description": "An IANA name, such as Europe/Amsterdam." },
                 "type": event_type(),
-                "stream": { "type": "string", "minLength": 1, "maxLength": 255 },
+                "stream": { "type": "string", "minLength": 1, "maxLength": 255,
+                    "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" },
                 "data": { "default": {}, "description": "The event's data." },
                 "missed": { "enum": ["once", "skip"], "default": "once",
                     "description": "What was due while nobody served the store: the first of it comes in, or none." },
@@ -272,6 +273,7 @@ fn tree() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::schedules;
 
     #[test]
     fn the_published_schemas_are_these() {
@@ -375,6 +377,25 @@ mod tests {
         }
         for text in ["{}", r#"{"a": [1]}"#, r#"{"a-b": 1}"#, r#"{"1": 1}"#, "[]"] {
             agree(TreeFileKind::Constants, text, root_files::constants("f", text.as_bytes()).whole().is_ok());
+        }
+        for text in [
+            "{}",
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s"}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s", "time_zone": "UTC", "data": [1],
+                "missed": "skip", "scopes": ["a/b"]}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1"}}"#,
+            r#"{"a": {"cron": 1, "type": "A_B_C_D_1", "stream": "s"}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B", "stream": "s"}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": ""}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "\u0001"}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s", "missed": "all"}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s", "scopes": ["a"]}}"#,
+            r#"{"a": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s", "every": "1h"}}"#,
+            r#"{"a b": {"cron": "30 2 * * *", "type": "A_B_C_D_1", "stream": "s"}}"#,
+            r#"{"a": 1}"#,
+            "[]",
+        ] {
+            agree(TreeFileKind::Schedules, text, schedules::schedules("f", text.as_bytes()).whole().is_ok());
         }
         for text in [
             "{}",

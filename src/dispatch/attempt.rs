@@ -1,5 +1,5 @@
-//! Attempts at deliveries to a host's functions and to http endpoints. Those that start together are a *round*: their data are worked out, and
-//! that they start is recorded, in one go; then each is a task of its own on the host's runtime.
+//! Attempts at deliveries to a host's functions and to http endpoints. Those that start together are a *round*: their data
+//! are worked out, and that they start is recorded, in one go; then each is a task of its own on the host's runtime.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};

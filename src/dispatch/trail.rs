@@ -15,7 +15,7 @@ use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Address, RecordKind, RecordedEvent};
 use crate::routing::{ExplainedHandler, Explanation};
 
-/// See the head of this file.
+/// Everything that is known of an event: how it was routed, and every step that is on record.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trail {
     /// The event.

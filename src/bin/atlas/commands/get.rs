@@ -9,18 +9,31 @@ use crate::directory::{self, Opening};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 
-/// Show an event
+/// The arguments that name an event.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Example:
-  atlas get 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e")]
-pub(crate) struct Arguments {
+pub(crate) struct EventArguments {
     /// The event's id
     #[arg(value_name = "EVENT-ID")]
     id: Uuid,
     /// The event's scope, where several scopes know the id
     #[arg(long, value_name = "SCOPE")]
     scope: Option<Scope>,
+}
+
+impl EventArguments {
+    pub(crate) fn find(&self, store: &EventStore) -> Outcome<RecordedEvent> {
+        the_event(store, self.id, self.scope.as_ref())
+    }
+}
+
+/// Show an event
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  atlas get 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    event: EventArguments,
     /// With type and data as the newest version of its type has them, by the upcasts of the catalogue
     #[arg(long)]
     lifted: bool,
@@ -31,13 +44,13 @@ pub(crate) async fn run(arguments: &Arguments, dir: &Path, output: &mut Output) 
         return directory::work(dir, Opening::Look, async |atlas| lifted(atlas, arguments, output)).await;
     }
     directory::look(dir, |store| {
-        let event = the_event(store, arguments.id, arguments.scope.as_ref())?;
+        let event = arguments.event.find(store)?;
         if output.json { output.json_line(&event.envelope()) } else { output.json_pretty(&event.envelope()) }
     })
 }
 
 fn lifted(atlas: &Atlas, arguments: &Arguments, output: &mut Output) -> Outcome {
-    let event = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?;
+    let event = arguments.event.find(atlas.store())?;
     let lifted = atlas.router().lift(&event)?;
     let mut envelope = event.envelope();
     envelope.event_type = lifted.event_type.as_str().into();

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use atlas::dispatch::{DeliveryStatus, EventStatus, Outcome as Ended, Phase};
-use atlas::{Scope, Uuid};
 
-use crate::commands::get::the_event;
+use crate::commands::get::EventArguments;
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::output::{Output, Paint};
@@ -24,18 +23,14 @@ Examples:
   atlas --json status 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e | jq '.deliveries[] | select(.parked)'"
 )]
 pub(crate) struct Arguments {
-    /// The event's id
-    #[arg(value_name = "EVENT-ID")]
-    id: Uuid,
-    /// The event's scope, where several scopes know the id
-    #[arg(long, value_name = "SCOPE")]
-    scope: Option<Scope>,
+    #[command(flatten)]
+    event: EventArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Look, async |atlas| {
-        let scope = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?.scope().clone();
-        let status = atlas.dispatcher().status(Some(&scope), arguments.id).await?;
+        let event = arguments.event.find(atlas.store())?;
+        let status = atlas.dispatcher().status(Some(event.scope()), event.id()).await?;
         if output.json { output.json_line(&status) } else { text(&status, output) }
     })
     .await

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use atlas::Uuid;
 use atlas::dispatch::{Outcome as Ended, Step, Trail};
 use atlas::event::Name;
 use atlas::routing::{ExplainedHandler, Explanation, Trial};
-use atlas::{Scope, Uuid};
 
-use crate::commands::get::the_event;
+use crate::commands::get::EventArguments;
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::output::{Output, Paint};
@@ -28,18 +28,14 @@ Examples:
   atlas --json trail 01932f6e-8a3c-7cc3-9d53-7f0c3a4f1b2e | jq '.steps[] | select(.step == \"failed\")'"
 )]
 pub(crate) struct Arguments {
-    /// The event's id
-    #[arg(value_name = "EVENT-ID")]
-    id: Uuid,
-    /// The event's scope, where several scopes know the id
-    #[arg(long, value_name = "SCOPE")]
-    scope: Option<Scope>,
+    #[command(flatten)]
+    event: EventArguments,
 }
 
 pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Look, async |atlas| {
-        let scope = the_event(atlas.store(), arguments.id, arguments.scope.as_ref())?.scope().clone();
-        let trail = atlas.dispatcher().trail(Some(&scope), arguments.id).await?;
+        let event = arguments.event.find(atlas.store())?;
+        let trail = atlas.dispatcher().trail(Some(event.scope()), event.id()).await?;
         if output.json { output.json_line(&trail) } else { text(&trail, output) }
     })
     .await
