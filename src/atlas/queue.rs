@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::Atlas;
-use crate::dispatch::{MessageRef, QueueMessage};
+use crate::dispatch::{MessageRef, NewMessage, QueueMessage};
 use crate::error::Error;
 use crate::event::{Name, Scope, VocabularyError};
 
@@ -39,6 +41,16 @@ impl QueueHandle {
         let (scope, name, group) = self.checked()?;
         let group = group.map(str::to_owned).or(message.group);
         Ok(MessageRef { scope: Some(scope.clone()), queue: Some(name.clone()), group, ..message })
+    }
+
+    /// Puts messages into the queue, all or none: see [`Dispatcher::put`](crate::dispatch::Dispatcher::put). Gives their ids.
+    /// Every group of the queue gets them.
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`], as [`Dispatcher::put`](crate::dispatch::Dispatcher::put).
+    pub async fn put(&self, messages: impl IntoIterator<Item = NewMessage>) -> Result<Vec<Uuid>, Error> {
+        let (scope, name, _) = self.checked()?;
+        Ok(self.atlas.0.dispatcher.put(scope, name, messages).await?)
     }
 
     /// The first `count` messages, whatever their state; nothing changes.

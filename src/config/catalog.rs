@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -54,6 +55,8 @@ pub(super) struct Inner {
     pub(super) changing: Mutex<()>,
     /// Whether the snapshot may be behind what was applied, as something failed between the two.
     behind: AtomicBool,
+    /// Woken whenever something else is active.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Catalog {
@@ -68,7 +71,17 @@ impl Catalog {
         let snapshot = RwLock::new(Arc::new(derived.snapshot(1)?));
         let store = store.clone();
         let (generation, changing, behind) = (AtomicU64::new(1), Mutex::new(()), AtomicBool::new(false));
-        let inner = Inner { store, bindings, expressions, derived, snapshot, generation, changing, behind };
+        let inner = Inner {
+            store,
+            bindings,
+            expressions,
+            derived,
+            snapshot,
+            generation,
+            changing,
+            behind,
+            waker: Mutex::new(None),
+        };
         Ok(Self { inner: Arc::new(inner), by: By::default() })
     }
 
@@ -189,6 +202,11 @@ impl Catalog {
         self.inner.generation.load(Ordering::Acquire)
     }
 
+    /// Has somebody woken whenever something else is active.
+    pub(crate) fn wake_on_change(&self, waker: Waker) {
+        *self.inner.waker.lock() = Some(waker);
+    }
+
     /// The tree of a revision.
     pub(crate) fn tree_of(&self, revision: u32) -> Result<Option<TreeScope>, ConfigError> {
         Ok(self.inner.derived.revision(revision)?.map(|info| info.tree))
@@ -251,6 +269,9 @@ impl Inner {
             };
             *self.snapshot.write() = Arc::new(next);
             self.generation.store(generation, Ordering::Release);
+            if let Some(waker) = &*self.waker.lock() {
+                waker.wake_by_ref();
+            }
         }
         self.behind.store(false, Ordering::Release);
         Ok(())

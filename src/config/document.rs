@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::declaration::SchemaRef;
 use super::duration;
 use super::http_target::HttpTarget;
 use crate::event::{Name, excerpt};
@@ -192,6 +193,13 @@ pub struct QueueOptions {
     /// then on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Name>,
+    /// Whether it is an input queue: its messages are events, which whoever serves the store ingests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ingest: bool,
+    /// What its messages follow. Holds for messages that are put from then on; of an input queue for those that are ingested
+    /// from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaRef>,
 }
 
 impl QueueOptions {

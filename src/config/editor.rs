@@ -185,14 +185,18 @@ fn types() -> Value {
             "properties": {
                 "type": event_type(),
                 "description": { "type": "string", "description": "What the type means, for people." },
-                "schema": { "type": ["object", "boolean", "string"],
-                    "description": "A JSON Schema of the data, or a file of schemas/ that holds it." },
+                "schema": schema("the data"),
                 "upcast": { "description": "How data of the version before become data of this one: jq, or a function of the host.",
                     "anyOf": [{ "type": "string" }, { "type": "object", "required": ["function"],
                         "additionalProperties": false, "properties": { "function": { "type": "string" } } }] },
             },
         }] },
     })
+}
+
+fn schema(of: &str) -> Value {
+    let description = format!("A JSON Schema of {of}, or a file of schemas/ that holds it.");
+    json!({ "type": ["object", "boolean", "string"], "description": description })
 }
 
 fn queues() -> Value {
@@ -213,7 +217,11 @@ fn queues() -> Value {
                 "groups": { "type": "array", "maxItems": QueueOptions::MAX_GROUPS, "uniqueItems": true,
                     "items": name("A consumer group."),
                     "description": "Each group gets each message for itself. Without it there is one group, without a name." },
+                "ingest": { "type": "boolean", "default": false,
+                    "description": "Whether it is an input queue: its messages are events, which come in." },
+                "schema": schema("its messages"),
             },
+            "not": { "required": ["ingest", "groups"], "properties": { "ingest": { "const": true } } },
         },
     })
 }
@@ -274,6 +282,7 @@ fn tree() -> Value {
 mod tests {
     use super::*;
     use crate::config::schedules;
+    use crate::config::schema_refs::{Files, SchemaRefs};
 
     #[test]
     fn the_published_schemas_are_these() {
@@ -372,8 +381,15 @@ mod tests {
             r#"{"a": {"groups": ["x", "x"]}}"#,
             r#"{"a": {"groups": ["x y"]}}"#,
             r#"{"a": {"groups": []}}"#,
+            r#"{"a": {"ingest": true, "ordered": true}}"#,
+            r#"{"a": {"ingest": false, "groups": ["x"]}}"#,
+            r#"{"a": {"ingest": true, "groups": ["x"]}}"#,
+            r#"{"a": {"ingest": 1}}"#,
+            r#"{"a": {"schema": 1}}"#,
         ] {
-            agree(TreeFileKind::Queues, text, root_files::queues("f", text.as_bytes()).whole().is_ok());
+            let files = Files::new();
+            let read = root_files::queues("f", text.as_bytes(), &mut SchemaRefs::new(&files, false));
+            agree(TreeFileKind::Queues, text, read.whole().is_ok());
         }
         for text in ["{}", r#"{"a": [1]}"#, r#"{"a-b": 1}"#, r#"{"1": 1}"#, "[]"] {
             agree(TreeFileKind::Constants, text, root_files::constants("f", text.as_bytes()).whole().is_ok());
@@ -414,7 +430,7 @@ mod tests {
             r#"[{"type": "A_B_C_D_2", "upcast": {}}]"#,
             r#"[{"type": "A_B_C_D_2", "schema": 1}]"#,
         ] {
-            let read = types_file::read("f", text.as_bytes(), &types_file::Files::new(), types_file::Reading::Declare);
+            let read = types_file::read("f", text.as_bytes(), &Files::new(), types_file::Reading::Declare);
             agree(TreeFileKind::Types, text, read.is_ok());
         }
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::document::{Document, QueueOptions};
 use super::fault::Fault;
 use super::parse_document::{self, Surroundings};
+use super::schema_refs::{Files, SchemaRefs};
 use super::types_file::{self, Declarations, Reading};
 use super::{root_files, tree};
 use crate::event::{EventType, Name};
@@ -14,12 +15,14 @@ use crate::routing::check_expression;
 /// Queues by name.
 pub type Queues = BTreeMap<Name, QueueOptions>;
 
-/// `queues.json`.
+/// `queues.json`, without files of schemas.
 ///
 /// # Errors
 /// All that is wrong in it.
 pub fn queues(file: &str, bytes: &[u8]) -> Result<Queues, Vec<Fault>> {
-    root_files::queues(file, bytes).whole()
+    let files = Files::new();
+    let mut schemas = SchemaRefs::new(&files, false);
+    root_files::queues(file, bytes, &mut schemas).whole()
 }
 
 /// `tree.json`.
@@ -43,7 +46,7 @@ pub fn constants(file: &str, bytes: &[u8]) -> Result<String, Vec<Fault>> {
 /// # Errors
 /// All that is wrong in it.
 pub fn types(file: &str, bytes: &[u8]) -> Result<Declarations, Vec<Fault>> {
-    types_file::read(file, bytes, &BTreeMap::new(), Reading::Import { expressions: check_expression, upcasters: None })
+    types_file::read(file, bytes, &Files::new(), Reading::Import { expressions: check_expression, upcasters: None })
 }
 
 /// A document, as an import reads it.

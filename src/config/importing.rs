@@ -52,6 +52,7 @@ impl Catalog {
         };
         let own = read.placed();
         let mut bodies = read.declarations.schemas;
+        bodies.extend(read.queue_schemas);
         let mut files = BTreeMap::new();
         for (path, bytes) in read.files {
             let id = DocumentId::of(&bytes);

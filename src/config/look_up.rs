@@ -17,6 +17,7 @@ use super::info::{HistoryEntry, RevisionInfo, TreeInfo, TypeInfo, What};
 use super::records::Placed;
 use super::root_files;
 use super::scheduled::read_schedules;
+use super::schema_refs::{SCHEMAS, SchemaRefs};
 use super::snapshot::{Active, Snapshot};
 use super::tables::{
     CONTENTS, DOCUMENTS, HISTORY, REVISIONS, ROUTES, StoredChange, StoredRevision, StoredTree, StoredType, TREES,
@@ -193,13 +194,16 @@ impl Derived {
         let read = self.read()?;
         let Some(id) = info.files.get("types.json") else { return Ok(Vec::new()) };
         let bytes = file(&read, *id)?;
-        let mut schemas = Vec::new();
-        for (path, id) in info.files.iter().filter(|(path, _)| path.starts_with(types_file::SCHEMAS)) {
-            schemas.push((path.as_str(), file(&read, *id)?));
-        }
-        let schemas = schemas.iter().map(|(path, bytes)| (*path, &bytes[..])).collect();
+        let schemas = files(&read, &of_schemas(info.files.iter()))?;
+        let schemas = schemas.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
         let found = types_file::read("types.json", &bytes, &schemas, Reading::Again);
         found.map(|found| found.types).map_err(|_| damaged("documents", "types.json that can't be read"))
+    }
+
+    /// The queues that a revision of these files has itself.
+    pub(super) fn own_queues(&self, files: &BTreeMap<String, DocumentId>) -> Result<Queues, ConfigError> {
+        let Some(id) = files.get("queues.json") else { return Ok(Queues::new()) };
+        read_queues(&self.read()?, &QueuesFile { id: *id, schemas: of_schemas(files.iter()) })
     }
 
     /// The queues of a revision: its own, and those of the trees that it extends.
@@ -338,16 +342,27 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// A file of a revision and of those that its tree extends, the nearest first.
-fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec<DocumentId>, ConfigError> {
-    let (mut found, mut chain) = (Vec::new(), Chain::new(read, revision));
+/// Visits a revision and those that its tree extends, the nearest first.
+fn visit_behind(
+    read: &ReadTransaction,
+    revision: u32,
+    mut visit: impl FnMut(&StoredRevision),
+) -> Result<(), ConfigError> {
+    let mut chain = Chain::new(read, revision);
     while chain.revision().is_some() {
         let stored = chain.advance()?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
-        found.extend(stored.file(path));
+        visit(&stored);
         if stored.extends.is_none() {
             break;
         }
     }
+    Ok(())
+}
+
+/// A file of a revision and of those that its tree extends, the nearest first.
+fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec<DocumentId>, ConfigError> {
+    let mut found = Vec::new();
+    visit_behind(read, revision, |stored| found.extend(stored.file(path)))?;
     Ok(found)
 }
 
@@ -355,7 +370,7 @@ fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec
 fn active(
     read: &ReadTransaction,
     revision: u32,
-    known: &mut HashMap<Vec<DocumentId>, Arc<Queues>>,
+    known: &mut HashMap<Vec<QueuesFile>, Arc<Queues>>,
 ) -> Result<Active, ConfigError> {
     let queues = queues_memoized(read, revision, known)?;
     let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
@@ -374,22 +389,57 @@ fn active(
 fn queues_memoized(
     read: &ReadTransaction,
     revision: u32,
-    known: &mut HashMap<Vec<DocumentId>, Arc<Queues>>,
+    known: &mut HashMap<Vec<QueuesFile>, Arc<Queues>>,
 ) -> Result<Arc<Queues>, ConfigError> {
-    let files = files_behind(read, revision, "queues.json")?;
+    let mut files = Vec::new();
+    visit_behind(read, revision, |stored| {
+        if let Some(id) = stored.file("queues.json") {
+            let beside = stored.files.iter().map(|(path, id)| (path, id));
+            let of_schemas = beside.filter(|(path, _)| is_of_schemas(path));
+            let schemas = of_schemas.map(|(path, id)| (path.clone(), DocumentId(*id))).collect();
+            files.push(QueuesFile { id, schemas });
+        }
+    })?;
     if let Some(queues) = known.get(&files) {
         return Ok(queues.clone());
     }
     let mut found = Queues::new();
-    for id in &files {
-        let queues = root_files::queues("queues.json", &file(read, *id)?).whole();
-        for (queue, options) in queues.map_err(|_| damaged("documents", "queues.json that can't be read"))? {
+    for of in &files {
+        for (queue, options) in read_queues(read, of)? {
             found.entry(queue).or_insert(options);
         }
     }
     let found = Arc::new(found);
     known.insert(files, found.clone());
     Ok(found)
+}
+
+/// A `queues.json`, with the files of schemas that it may name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct QueuesFile {
+    id: DocumentId,
+    schemas: BTreeMap<String, DocumentId>,
+}
+
+fn read_queues(read: &ReadTransaction, of: &QueuesFile) -> Result<Queues, ConfigError> {
+    let schemas = files(read, &of.schemas)?;
+    let schemas = schemas.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+    let mut schemas = SchemaRefs::new(&schemas, true);
+    let queues = root_files::queues("queues.json", &file(read, of.id)?, &mut schemas).whole();
+    queues.map_err(|_| damaged("documents", "queues.json that can't be read"))
+}
+
+fn is_of_schemas(path: &str) -> bool {
+    path.starts_with(SCHEMAS)
+}
+
+/// Of the files of a revision those that hold schemas.
+fn of_schemas<'f>(files: impl Iterator<Item = (&'f String, &'f DocumentId)>) -> BTreeMap<String, DocumentId> {
+    files.filter(|(path, _)| is_of_schemas(path)).map(|(path, id)| (path.clone(), *id)).collect()
+}
+
+fn files(read: &ReadTransaction, named: &BTreeMap<String, DocumentId>) -> Result<Vec<(String, Bytes)>, ConfigError> {
+    named.iter().map(|(path, id)| Ok((path.clone(), file(read, *id)?))).collect()
 }
 
 /// What a revision says of its documents itself; `None`: it has none, though its base has.

@@ -35,6 +35,7 @@ mod root_files;
 mod scheduled;
 mod schedules;
 mod schema;
+mod schema_refs;
 mod snapshot;
 mod tables;
 mod tree;

@@ -55,9 +55,7 @@ pub(super) fn all(
         let mut next = Base { revision: number, behind, ..base.clone() };
         next.documents.retain(|event_type, _| !removed.contains(event_type));
         next.documents.extend(own.iter().map(|(event_type, placed)| (event_type.clone(), placed.clone())));
-        if let Some(bytes) = file("queues.json")? {
-            next.queues.extend(root_files::queues("queues.json", &bytes).whole().map_err(unreadable)?);
-        }
+        next.queues.extend(inner.derived.own_queues(&info.files)?);
         if let Some(bytes) = file("constants.json")? {
             let own = root_files::constants("constants.json", &bytes).whole().map_err(unreadable)?;
             next.constants = own.over(&next.constants);

@@ -8,6 +8,7 @@ use super::document::QueueOptions;
 use super::fault::Fault;
 use super::json::{Node, Source, Value};
 use super::read::{array, boolean, integer, name, object, string, unsupported, vocabulary, wrong_kind};
+use super::schema_refs::SchemaRefs;
 use crate::event::{EventType, Name, TreeScope};
 
 const TREE_KEYS: [&str; 3] = ["extends", "remove", "keyframes"];
@@ -41,8 +42,9 @@ pub(super) fn read<T>(file: &str, bytes: &[u8], of: impl FnOnce(&mut Source<'_>,
     }
 }
 
-/// Reads `queues.json`: an object of names and options.
-pub(super) fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptions>> {
+/// Reads `queues.json`: an object of names and options. Their schemas are read by `schemas`, which has what is wrong in the
+/// files of these.
+pub(super) fn queues(file: &str, bytes: &[u8], schemas: &mut SchemaRefs<'_>) -> Read<BTreeMap<Name, QueueOptions>> {
     read(file, bytes, |source, node| {
         let Value::Object(entries) = &node.value else {
             wrong_kind(source, node, "the list of queues", "an object of names and options");
@@ -51,7 +53,7 @@ pub(super) fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptio
         let mut queues = BTreeMap::new();
         for (key, node) in entries {
             let queue = name(source, key.offset, "queue", &key.text);
-            let options = queue_options(source, node);
+            let options = queue_options(source, node, schemas);
             if let Some(queue) = queue {
                 queues.insert(queue, options);
             }
@@ -60,10 +62,10 @@ pub(super) fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptio
     })
 }
 
-const QUEUE_KEYS: [&str; 4] = ["max_depth", "max_receives", "ordered", "groups"];
+const QUEUE_KEYS: [&str; 6] = ["max_depth", "max_receives", "ordered", "groups", "ingest", "schema"];
 
 /// The options of one queue; what is wrong in them is as if it weren't there.
-fn queue_options(source: &mut Source<'_>, node: &Node) -> QueueOptions {
+fn queue_options(source: &mut Source<'_>, node: &Node, schemas: &mut SchemaRefs<'_>) -> QueueOptions {
     let Some(entries) = object(source, node, "the options of a queue", &QUEUE_KEYS) else {
         return QueueOptions::default();
     };
@@ -71,7 +73,17 @@ fn queue_options(source: &mut Source<'_>, node: &Node) -> QueueOptions {
     let receives = 1..=i64::from(QueueOptions::MAX_RECEIVES);
     let max_receives = entries.get("max_receives").and_then(|node| integer(source, node, "max_receives", receives));
     let ordered = entries.get("ordered").and_then(|node| boolean(source, node, "ordered"));
+    let ingest = entries.get("ingest").and_then(|node| boolean(source, node, "ingest")).unwrap_or_default();
+    if ingest && let Some((key, _)) = entries.0.iter().find(|(key, _)| key.text == "groups") {
+        source.fault(
+            key.offset,
+            "an input queue has \"groups\"",
+            "\"ingest\" without \"groups\": each message comes in once",
+        );
+    }
     QueueOptions {
+        ingest,
+        schema: entries.get("schema").and_then(|node| schemas.read(source, node)),
         max_depth: max_depth.and_then(|n| u64::try_from(n).ok()),
         max_receives: max_receives.and_then(|n| u32::try_from(n).ok()),
         ordered: ordered.unwrap_or_default(),
@@ -184,6 +196,14 @@ impl TreeFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::schema_refs::Files;
+
+    fn queues(file: &str, bytes: &[u8]) -> Read<BTreeMap<Name, QueueOptions>> {
+        let files = Files::from([("schemas/a.json", &b"{\"type\": 1}"[..]), ("schemas/b.json", b"true")]);
+        let mut schemas = SchemaRefs::new(&files, false);
+        let Read { known, faults } = super::queues(file, bytes, &mut schemas);
+        Read { known, faults: [faults, schemas.faults].concat() }
+    }
 
     fn lines<T>(read: Read<T>) -> String {
         read.faults.iter().map(|fault| fault.to_string() + "\n").collect()
@@ -209,6 +229,10 @@ mod tests {
             (r#"{"groups": [1]}"#, "a group is a number; expected a string"),
             (r#"{"groups": "a"}"#, "groups is a string; expected an array"),
             (r#"{"max_receive": 1}"#, "did you mean \"max_receives\""),
+            (r#"{"ingest": "yes"}"#, "ingest is a string; expected true or false"),
+            (r#"{"ingest": true, "groups": ["a"]}"#, "an input queue has \"groups\""),
+            (r#"{"schema": 1}"#, "schema is a number; expected a JSON Schema"),
+            (r#"{"schema": "schemas/c.json"}"#, "there is no file \"schemas/c.json\""),
         ] {
             let faults = lines(queues("queues.json", format!(r#"{{"m": {options}}}"#).as_bytes()));
             assert!(faults.lines().count() == 1, "{faults}");

@@ -2,6 +2,8 @@
 //! data as the JSON Schema that they amount to. A schema stands alone: it refers to nothing outside itself. Patterns are those
 //! that end in linear time, without look-around and back-references.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::compatibility;
@@ -52,6 +54,12 @@ pub struct Violation {
     pub rule: String,
     /// What is wrong, with the value found.
     pub found: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:?}, rule {:?}: {}", self.path, self.rule, self.found)
+    }
 }
 
 /// Whether a schema can be used.

@@ -109,6 +109,11 @@ impl Snapshot {
         })
     }
 
+    /// Whether any active tree has an input queue.
+    pub(crate) fn has_input_queues(&self) -> bool {
+        self.active.values().any(|active| active.queues.values().any(|options| options.ingest))
+    }
+
     /// The queues of a scope: those of all active trees that serve it, of its own before those of default trees.
     pub(super) fn queues(&self, scope: &Scope) -> BTreeMap<Name, QueueOptions> {
         let mut queues = BTreeMap::new();

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
 use super::constants::{Constants, MAX_CONSTANTS, MAX_CONSTANTS_LEN};
 use super::document::{Document, DocumentId, MAX_FILE_LEN, QueueOptions, Target};
 use super::fault::{ConfigError, ExpressionCheck, Fault};
@@ -13,7 +15,8 @@ use super::parse_document::{self, Surroundings};
 use super::records::Placed;
 use super::root_files::{self, TreeFile};
 use super::schedules::{self, Schedules};
-use super::types_file::{self, Declarations, Reading, SCHEMAS};
+use super::schema_refs::{SCHEMAS, SchemaRefs};
+use super::types_file::{self, Declarations, Reading};
 use crate::event::{EventType, Name, TreeScope, excerpt};
 
 /// The most files and folders that a tree may have.
@@ -35,6 +38,8 @@ pub(super) struct Tree {
     /// Its queues and constants, with those of the tree that it extends.
     pub(super) queues: BTreeMap<Name, QueueOptions>,
     pub(super) constants: Constants,
+    /// The texts of the schemas of its own queues.
+    pub(super) queue_schemas: BTreeMap<DocumentId, Bytes>,
     /// Its own schedules.
     pub(super) schedules: Schedules,
     /// All other files, by path.
@@ -178,6 +183,8 @@ pub(super) fn read(folder: &Path, beside: Beside<'_>) -> Result<Tree, ConfigErro
         return Ok(tree);
     }
     faults.sort();
+    // A file of schemas may be named by types and by queues.
+    faults.dedup();
     Err(ConfigError::Faults(faults))
 }
 
@@ -205,9 +212,11 @@ fn of_all(others: Found, beside: Beside<'_>, faults: &mut Vec<Fault>) -> Result<
             .map(|declarations| tree.declarations = declarations)
             .err(),
             "queues.json" => {
-                let read = root_files::queues(file, bytes);
+                let mut refs = SchemaRefs::new(&schemas, false);
+                let read = root_files::queues(file, bytes, &mut refs);
                 shared.queues = read.known;
-                Some(read.faults)
+                tree.queue_schemas = refs.found;
+                Some([read.faults, refs.faults].concat())
             }
             "constants.json" => {
                 let read = root_files::constants(file, bytes);

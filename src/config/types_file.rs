@@ -6,17 +6,15 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::constants::Constants;
-use super::declaration::{SchemaFormat, SchemaRef, TypeDeclaration, Upcast};
+use super::declaration::{TypeDeclaration, Upcast};
 use super::document::{DocumentId, MAX_FILE_LEN};
 use super::fault::{ConfigError, ExpressionCheck, Fault};
 use super::json::{Node, Source, Value};
 use super::nearest::nearest;
 use super::read::{object, string, vocabulary, wrong_kind};
-use super::schema;
+use super::schema_refs::{Files, SCHEMAS, SchemaRefs};
 use crate::event::{EventType, excerpt};
 
-/// The folder of a tree that holds schemas in files of their own.
-pub(super) const SCHEMAS: &str = "schemas";
 const KEYS: [&str; 4] = ["type", "description", "schema", "upcast"];
 
 /// Event types to declare, with the texts of their schemas.
@@ -26,9 +24,6 @@ pub struct Declarations {
     pub types: Vec<TypeDeclaration>,
     pub(super) schemas: BTreeMap<DocumentId, Bytes>,
 }
-
-/// The files that `types.json` may name, by path.
-pub(super) type Files<'a> = BTreeMap<&'a str, &'a [u8]>;
 
 /// What `types.json` is read for.
 #[derive(Clone, Copy)]
@@ -60,31 +55,26 @@ pub(super) fn read(
     };
     let mut reader = Reader {
         source,
-        files,
         reading,
         found: Declarations::default(),
         named: BTreeSet::new(),
-        looked_at: BTreeMap::new(),
-        faults: Vec::new(),
+        schemas: SchemaRefs::new(files, matches!(reading, Reading::Again)),
     };
     for item in items {
         reader.item(item);
     }
-    let Reader { mut source, found, faults, .. } = reader;
-    source.faults.extend(faults);
+    let Reader { mut source, mut found, schemas, .. } = reader;
+    source.faults.extend(schemas.faults);
+    found.schemas = schemas.found;
     if source.faults.is_empty() { Ok(found) } else { Err(source.faults) }
 }
 
 struct Reader<'a> {
     source: Source<'a>,
-    files: &'a Files<'a>,
     reading: Reading<'a>,
     found: Declarations,
     named: BTreeSet<EventType>,
-    /// The files of schemas that were looked at: what is wrong in one is said once.
-    looked_at: BTreeMap<String, Option<Node>>,
-    /// What is wrong in them.
-    faults: Vec<Fault>,
+    schemas: SchemaRefs<'a>,
 }
 
 impl Reader<'_> {
@@ -106,7 +96,7 @@ impl Reader<'_> {
                 };
                 let Some(text) = string(source, node, "type") else { return };
                 let event_type = self.event_type(node.offset, text);
-                let schema = entries.get("schema").and_then(|node| self.schema(node));
+                let schema = entries.get("schema").and_then(|node| self.schemas.read(&mut self.source, node));
                 let upcast = entries.get("upcast").and_then(|node| self.upcast(node));
                 if let Some(event_type) = event_type {
                     let description = description.map(str::to_owned);
@@ -130,111 +120,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    /// A schema: a JSON Schema as it stands, or a file of `schemas/`, for Avro with the name of a record in it.
-    fn schema(&mut self, node: &Node) -> Option<SchemaRef> {
-        let (format, text, name, file) = match &node.value {
-            Value::Object(_) | Value::Bool(_) => {
-                let text = Bytes::copy_from_slice(self.source.slice(node).as_bytes());
-                (SchemaFormat::JsonSchema, text, None, None)
-            }
-            Value::String(text) => {
-                let (format, path, name) = self.schema_file(node, text)?;
-                let bytes = Bytes::copy_from_slice(self.files.get(path).copied().unwrap_or_default());
-                (format, bytes, name, Some(path))
-            }
-            _ => {
-                let expected = "a JSON Schema, or a file such as \"schemas/offer.json\" or \"schemas/offer.avsc#Sent\"";
-                wrong_kind(&mut self.source, node, "schema", expected);
-                return None;
-            }
-        };
-        let document = DocumentId::of(&text);
-        let found = SchemaRef { format, document, name };
-        if !matches!(self.reading, Reading::Again)
-            && !self.found.types.iter().any(|known| known.schema.as_ref() == Some(&found))
-        {
-            if file.is_some_and(|path| !self.look_at(path, format, &text)) {
-                return None;
-            }
-            if let Err(unusable) = schema::check(&found, &text) {
-                self.unusable(node, file, &text, unusable);
-                return None;
-            }
-        }
-        self.found.schemas.insert(document, text);
-        Some(found)
-    }
-
-    /// Which file is meant, and what in it.
-    fn schema_file<'t>(&mut self, node: &Node, text: &'t str) -> Option<(SchemaFormat, &'t str, Option<String>)> {
-        let (path, name) = match text.split_once('#') {
-            Some((path, name)) => (path, Some(name.to_owned())),
-            None => (text, None),
-        };
-        let format = match path.rsplit_once('.') {
-            Some((_, "avsc")) => SchemaFormat::Avro,
-            Some((_, "json")) if name.is_none() => SchemaFormat::JsonSchema,
-            _ => {
-                let expected = "a file such as \"schemas/offer.json\" or \"schemas/offer.avsc#Sent\"";
-                self.source.fault(node.offset, format!("schema is {:?}", excerpt(text)), expected);
-                return None;
-            }
-        };
-        if self.files.contains_key(path) {
-            return Some((format, path, name));
-        }
-        let inside = format!("{SCHEMAS}/{path}");
-        let inside = self.files.keys().copied().find(|known| *known == inside);
-        let near = inside.or_else(|| nearest(path, self.files.keys().copied()));
-        let near = near.map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
-        let what = format!("there is no file {:?}", excerpt(path));
-        self.source.fault(node.offset, what, format!("a file of {SCHEMAS}/{near}"));
-        None
-    }
-
-    /// Whether a file of schemas is right in itself.
-    fn look_at(&mut self, path: &str, format: SchemaFormat, bytes: &[u8]) -> bool {
-        if let Some(looked_at) = self.looked_at.get(path) {
-            return looked_at.is_some();
-        }
-        let file = self.beside(path);
-        let root = match Source::new(&file, bytes) {
-            Ok(mut source) => {
-                let root = schema::check_file(format, &mut source);
-                self.faults.extend(source.faults);
-                root
-            }
-            Err(fault) => {
-                self.faults.push(fault);
-                None
-            }
-        };
-        self.looked_at.insert(path.to_owned(), root).is_none() && self.looked_at.get(path).is_some_and(Option::is_some)
-    }
-
-    /// A schema can't be used: said where in it, as far as that is known.
-    fn unusable(&mut self, node: &Node, file: Option<&str>, text: &[u8], unusable: schema::Unusable) {
-        let schema::Unusable { what, expected, at } = unusable;
-        match file.and_then(|path| Some((path, self.looked_at.get(path)?.as_ref()?.at(&at)?.offset))) {
-            Some((path, offset)) if !at.is_empty() => {
-                let file = self.beside(path);
-                if let Ok(source) = Source::new(&file, text) {
-                    self.faults.push(source.fault_at(offset, what, expected));
-                }
-            }
-            _ => {
-                let offset = node.at(&at).map_or(node.offset, |place| place.offset);
-                self.source.fault(offset, what, expected);
-            }
-        }
-    }
-
-    /// The name of a file that stands beside this one.
-    fn beside(&self, path: &str) -> String {
-        let folder = Path::new(self.source.file).parent().unwrap_or(Path::new(""));
-        folder.join(path).display().to_string()
     }
 
     fn upcast(&mut self, node: &Node) -> Option<Upcast> {

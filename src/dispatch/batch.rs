@@ -9,7 +9,7 @@ use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::derived_id;
 use super::prepare::{Data, Prepared, completed, envelope_json, prepare, with_record};
-use super::queue_record::{self, QueueRecord, stream_hash};
+use super::queue_record::{self, Origin, QueueRecord, stream_hash};
 use super::{DispatchError, HandlerError, Outcome};
 use crate::config::Target;
 use crate::log::{Append, AppendError, RecordKind, RecordedEvent};
@@ -85,14 +85,20 @@ fn entry(context: &Context, job: Job) -> Result<Entry, DispatchError> {
         };
         let options = context.catalog.queue_options(event.scope(), queue.as_str()).unwrap_or_default();
         for (data, call) in data.into_iter().zip(1..) {
+            if let Some(schema) = &options.schema
+                && let Err(violation) = context.check_message(schema, &data)?
+            {
+                let error =
+                    HandlerError::Fatal(format!("message {call} breaks the schema of queue {queue} {violation}"));
+                let append = failure(context, &job, &event, &error);
+                return Ok(Entry { job, event, append, size: 0 });
+            }
             size += data.len();
             let id = derived_id(&event, &handler.name, call, 1);
             let message = QueueRecord::Message(queue_record::Message {
                 scope: event.scope().clone(),
                 queue: queue.clone(),
-                event: event.id(),
-                handler: handler.name.clone(),
-                call,
+                origin: Origin::Call { event: event.id(), handler: handler.name.clone(), call },
                 data,
                 stream: options.ordered.then(|| stream_hash(event.stream())),
                 groups: options.groups.clone(),

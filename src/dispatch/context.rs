@@ -17,7 +17,7 @@ use super::mailbox::Mailbox;
 use super::state::DeliveryState;
 use super::timers::MAX_TIMER_AHEAD;
 use super::{DispatchError, Observers, Options};
-use crate::config::Catalog;
+use crate::config::{Catalog, SchemaRef, Violation};
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Append, AppendError, EventStore, Receipt, RecordedEvent};
 use crate::routing::{Handler, Plan};
@@ -107,6 +107,16 @@ impl Context {
                 other => return other,
             }
         }
+    }
+
+    /// Whether a message follows the schema of its queue.
+    pub(super) fn check_message(
+        &self,
+        schema: &SchemaRef,
+        data: &[u8],
+    ) -> Result<Result<(), Violation>, DispatchError> {
+        let checked = self.plans.router.check_message(schema, data);
+        checked.map_err(|error| DispatchError::Schema { source: Arc::new(error) })
     }
 
     /// The event at a position that dispatch has followed.

@@ -59,13 +59,15 @@ impl Rooms {
     ) -> Result<Context, DispatchError> {
         let Self { store, catalog, router } = self;
         let http = Http::new(&options, store.environment().clock.clone());
+        let mailbox = Arc::new(Mailbox::default());
+        catalog.wake_on_change(mailbox.clone().into());
         Ok(Context {
             store,
             plans: Plans { router, functions: Arc::new(functions) },
             catalog,
             http,
             options,
-            mailbox: Arc::new(Mailbox::default()),
+            mailbox,
             imported: AtomicU64::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),

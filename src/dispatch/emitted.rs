@@ -95,7 +95,7 @@ pub(super) fn prepare(
 }
 
 /// How many events stand before this one in its line of causes; counted up to `limit`.
-fn depth(store: &EventStore, event: &RecordedEvent, limit: u32) -> Result<u32, ReadError> {
+pub(super) fn depth(store: &EventStore, event: &RecordedEvent, limit: u32) -> Result<u32, ReadError> {
     let (mut depth, mut cause) = (0, event.causation_id());
     while let Some(id) = cause
         && depth <= limit

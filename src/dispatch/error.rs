@@ -52,6 +52,47 @@ pub enum DispatchError {
         #[source]
         source: std::sync::Arc<RouteError>,
     },
+    /// The schema of a queue can't be had.
+    #[error("the schema of a queue: {source}")]
+    Schema {
+        /// What routing says.
+        #[source]
+        source: std::sync::Arc<RouteError>,
+    },
+    /// The scope has no such queue.
+    #[error("{scope} has no queue {queue}; expected {}", if queues.is_empty() { "a queue of an active tree, and no tree in use gives it any".to_owned() } else { format!("one of {}", names(queues)) })]
+    NoSuchQueue {
+        /// The scope.
+        scope: Scope,
+        /// The queue.
+        queue: Name,
+        /// The queues that it has.
+        queues: Vec<Name>,
+    },
+    /// There is no room in the queue.
+    #[error(
+        "queue {queue} of {scope} has room for {left} of its max_depth of {max_depth}, not for {count}; expected fewer messages, or some of it taken and acknowledged first"
+    )]
+    QueueFull {
+        /// The scope.
+        scope: Scope,
+        /// The queue.
+        queue: Name,
+        /// How many messages were to be put.
+        count: u64,
+        /// How many it has room for.
+        left: u64,
+        /// The most that it may hold.
+        max_depth: u64,
+    },
+    /// A message can't be put.
+    #[error("message {number}: {what}")]
+    Put {
+        /// Which of those that were to be put, from 1.
+        number: usize,
+        /// What is wrong, and what was expected.
+        what: String,
+    },
     /// A name, id or scope isn't well formed.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),

@@ -1,4 +1,5 @@
-//! What the thread of dispatch holds for somebody who acts on it: a message, a timer, a delivery. Nobody else acts on it
+//! What the thread of dispatch holds for somebody who acts on it: a message, a timer, a delivery, a
+//! new id, room in a queue. Nobody else acts on it
 //! until the record of the act has been followed, or the hold is dropped: by whoever has it, or with an answer that came
 //! too late for anybody to take it.
 
@@ -14,22 +15,31 @@ use crate::log::Append;
 pub(super) struct Hold {
     context: Arc<Context>,
     give_back: Option<Message>,
+    /// Whether the thread holds it no more once it follows a record of it.
+    ends_with_record: bool,
 }
 
 impl Hold {
     /// What the thread holds until then; `give_back` tells it to hold it no more.
     pub(super) fn new(context: &Arc<Context>, give_back: Message) -> Self {
-        Self { context: context.clone(), give_back: Some(give_back) }
+        Self { context: context.clone(), give_back: Some(give_back), ends_with_record: true }
+    }
+
+    /// What the thread holds until this is dropped, whatever is recorded.
+    pub(super) fn of_claim(context: &Arc<Context>, give_back: Message) -> Self {
+        Self { context: context.clone(), give_back: Some(give_back), ends_with_record: false }
     }
 
     /// Where nobody else could act.
     pub(super) fn of_nothing(context: &Arc<Context>) -> Self {
-        Self { context: context.clone(), give_back: None }
+        Self { context: context.clone(), give_back: None, ends_with_record: true }
     }
 
     /// A record is in the log, and ends what is held once it is followed.
     pub(super) fn end(mut self) {
-        self.give_back = None;
+        if self.ends_with_record {
+            self.give_back = None;
+        }
     }
 }
 
@@ -43,11 +53,11 @@ impl Drop for Hold {
 
 impl Dispatcher {
     /// Appends a record of each thing that is held: once it is followed, that is held no more.
-    pub(super) async fn append_held(&self, hold: Hold, append: Append) -> Result<(), DispatchError> {
+    pub(super) async fn append_held(&self, holds: Vec<Hold>, append: Append) -> Result<(), DispatchError> {
         let context = self.context().clone();
         let appended = async move {
             context.store.append_async(append).await?;
-            hold.end();
+            holds.into_iter().for_each(Hold::end);
             Ok(())
         };
         // In a task of its own: whoever stops waiting doesn't give back what is about to be recorded.

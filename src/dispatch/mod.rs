@@ -3,6 +3,7 @@
 //! The log is the truth. That a delivery is Pending follows from its event and its plan; what happens to it is recorded
 //! in the log, and everything here is a fold of that. How it fits together stands in `docs/dispatch.md`.
 
+mod arrivals;
 mod attempt;
 mod batch;
 mod by_position;
@@ -24,6 +25,7 @@ mod http;
 #[cfg(not(feature = "http-client"))]
 #[path = "no_http.rs"]
 mod http;
+mod inputs;
 mod lag;
 mod lanes;
 mod mailbox;
@@ -32,6 +34,7 @@ mod open_event;
 mod operators;
 mod options;
 mod prepare;
+mod puts;
 mod queue_acts;
 mod queue_record;
 mod queues;
@@ -60,6 +63,7 @@ pub use lag::HandlerLag;
 pub use lanes::Obstacle;
 pub use open::{DeliveryFilter, OpenDelivery, Remaining, RemainingOf};
 pub use options::{HttpBreaker, MAX_ANSWER_BYTES, Options};
+pub use puts::NewMessage;
 pub use queue_acts::{MAX_LEASE, MAX_NACK_DELAY, MAX_TAKE};
 pub use queues::{MessageRef, MessageState, QueueInfo, QueueMessage};
 pub use stateful::StatefulFunction;

@@ -33,14 +33,21 @@ pub(super) enum QueueRecord {
 pub(super) struct Message {
     pub(super) scope: Scope,
     pub(super) queue: Name,
-    pub(super) event: Uuid,
-    pub(super) handler: Name,
-    pub(super) call: u32,
+    pub(super) origin: Origin,
     pub(super) data: Bytes,
-    /// The [`stream_hash`] of the event's stream, where the queue is ordered.
+    /// The [`stream_hash`] of the stream that it is of, where the queue is ordered.
     pub(super) stream: Option<u64>,
     /// The groups that get it; empty: the one without a name.
     pub(super) groups: Vec<Name>,
+}
+
+/// Who put a message into its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A call of a delivery.
+    Call { event: Uuid, handler: Name, call: u32 },
+    /// Somebody outside.
+    Outside { actor: Option<String> },
 }
 
 /// What happens to a message in one group. Times are microseconds since the Unix epoch.
@@ -60,6 +67,10 @@ pub(super) enum Happening {
     Requeued { actor: Option<String>, reason: Option<String> },
     /// An operator removed it.
     Dropped { actor: Option<String>, reason: String },
+    /// It was one of an input queue, came in as an event, and is gone.
+    Ingested { event: Uuid },
+    /// It was one of an input queue, can't come in, and is a dead letter.
+    Refused { error: String },
 }
 
 /// What becomes of a message that was given back.
@@ -92,6 +103,13 @@ impl Message {
 }
 
 impl QueueRecord {
+    pub(super) fn scope(&self) -> &Scope {
+        match self {
+            Self::Message(message) => &message.scope,
+            Self::Happened { of, .. } => &of.scope,
+        }
+    }
+
     pub(super) fn encode(&self) -> Bytes {
         let writer = |tag: u8, scope: &Scope, queue: &Name| {
             Writer::new(FORMAT, tag).bytes(scope.to_string().as_bytes()).bytes(queue.as_str().as_bytes())
@@ -99,12 +117,20 @@ impl QueueRecord {
         match self {
             Self::Message(message) => {
                 let is_plain = message.stream.is_none() && message.groups.is_empty();
-                let body = writer(if is_plain { 1 } else { 4 }, &message.scope, &message.queue)
-                    .fixed(message.event.as_bytes())
-                    .bytes(message.handler.as_str().as_bytes())
-                    .u32(message.call)
-                    .bytes(&message.data);
-                if is_plain { body } else { with_groups(body, message) }
+                match &message.origin {
+                    Origin::Call { event, handler, call } => {
+                        let body = writer(if is_plain { 1 } else { 4 }, &message.scope, &message.queue)
+                            .fixed(event.as_bytes())
+                            .bytes(handler.as_str().as_bytes())
+                            .u32(*call)
+                            .bytes(&message.data);
+                        if is_plain { body } else { with_groups(body, message) }
+                    }
+                    Origin::Outside { actor } => {
+                        let body = writer(12, &message.scope, &message.queue).text(actor.as_deref());
+                        with_groups(body.bytes(&message.data), message)
+                    }
+                }
             }
             Self::Happened {
                 of: QueueGroup { scope, queue, group: None },
@@ -133,21 +159,18 @@ impl QueueRecord {
         let scope = reader.text()?.parse().ok()?;
         let queue = Name::parse("queue", &reader.text()?).ok()?;
         let record = match tag {
-            1 | 4 => {
-                let mut message = Message {
-                    scope,
-                    queue,
-                    event: Uuid::from_bytes(reader.fixed()?),
-                    handler: Name::parse("handler", &reader.text()?).ok()?,
-                    call: reader.u32()?,
-                    data: Bytes::copy_from_slice(reader.bytes()?),
-                    stream: None,
-                    groups: Vec::new(),
+            1 | 4 | 12 => {
+                let origin = match tag {
+                    12 => Origin::Outside { actor: reader.optional_text()? },
+                    _ => Origin::Call {
+                        event: Uuid::from_bytes(reader.fixed()?),
+                        handler: Name::parse("handler", &reader.text()?).ok()?,
+                        call: reader.u32()?,
+                    },
                 };
-                if tag == 4 {
-                    (message.stream, message.groups) = groups(&mut reader)?;
-                }
-                Self::Message(message)
+                let data = Bytes::copy_from_slice(reader.bytes()?);
+                let (stream, groups) = if tag == 1 { Default::default() } else { groups(&mut reader)? };
+                Self::Message(Message { scope, queue, origin, data, stream, groups })
             }
             2 | 3 => {
                 let message = Address::from_u64(reader.u64()?);
@@ -201,6 +224,8 @@ impl Happening {
             Self::Dead => 9,
             Self::Requeued { .. } => 10,
             Self::Dropped { .. } => 11,
+            Self::Ingested { .. } => 13,
+            Self::Refused { .. } => 14,
         }
     }
 
@@ -216,6 +241,8 @@ impl Happening {
             .bytes(reason.as_bytes()),
             Self::Requeued { actor, reason } => body.text(actor.as_deref()).text(reason.as_deref()),
             Self::Dropped { actor, reason } => body.text(actor.as_deref()).bytes(reason.as_bytes()),
+            Self::Ingested { event } => body.fixed(event.as_bytes()),
+            Self::Refused { error } => body.bytes(error.as_bytes()),
         }
     }
 
@@ -236,118 +263,12 @@ impl Happening {
             9 => Self::Dead,
             10 => Self::Requeued { actor: reader.optional_text()?, reason: reader.optional_text()? },
             11 => Self::Dropped { actor: reader.optional_text()?, reason: reader.text()? },
+            13 => Self::Ingested { event: Uuid::from_bytes(reader.fixed()?) },
+            14 => Self::Refused { error: reader.text()? },
             _ => return None,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn name(text: &str) -> Name {
-        Name::parse("name", text).unwrap()
-    }
-
-    fn of(group: Option<&str>) -> QueueGroup {
-        QueueGroup { scope: "dutch-bank/loans".parse().unwrap(), queue: name("mail"), group: group.map(name) }
-    }
-
-    fn happenings(text: &str) -> Vec<Happening> {
-        let said = || Some(text.to_owned());
-        vec![
-            Happening::Leased { until: -5 },
-            Happening::Acknowledged,
-            Happening::Nacked { then: Then::Free, reason: text.to_owned() },
-            Happening::Nacked { then: Then::Waits(7), reason: text.to_owned() },
-            Happening::Nacked { then: Then::Dead, reason: text.to_owned() },
-            Happening::Extended { until: 9 },
-            Happening::Dead,
-            Happening::Requeued { actor: said(), reason: None },
-            Happening::Requeued { actor: None, reason: said() },
-            Happening::Dropped { actor: said(), reason: text.to_owned() },
-        ]
-    }
-
-    fn messages(data: &[u8], number: u64) -> Vec<QueueRecord> {
-        let message = |stream, groups: &[&str]| {
-            QueueRecord::Message(Message {
-                scope: of(None).scope,
-                queue: name("mail"),
-                event: Uuid::from_u128(u128::from(number) << 3),
-                handler: name("post"),
-                call: 2,
-                data: data.to_vec().into(),
-                stream,
-                groups: groups.iter().copied().map(name).collect(),
-            })
-        };
-        vec![message(None, &[]), message(Some(number), &[]), message(None, &["a", "b"]), message(Some(3), &["a"])]
-    }
-
-    fn happened(group: Option<&str>, number: u64, what: Happening) -> QueueRecord {
-        QueueRecord::Happened { of: of(group), message: Address::from_u64(number), what }
-    }
-
-    proptest! {
-        #[test]
-        fn records_come_back_as_they_were_written(data in any::<Vec<u8>>(), text in ".*", number in any::<u64>()) {
-            let of_groups = [None, Some("a")].into_iter().flat_map(|group| {
-                happenings(&text).into_iter().map(move |what| happened(group, number, what))
-            });
-            for record in messages(&data, number).into_iter().chain(of_groups) {
-                let body = record.encode();
-                prop_assert_eq!(QueueRecord::decode(&body[..body.len() - 1]), None);
-                prop_assert_eq!(QueueRecord::decode(&[&body[..], &[0]].concat()), None);
-                prop_assert_eq!(QueueRecord::decode(&body), Some(record));
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), tag in 0u8..14) {
-            let _ = QueueRecord::decode(&bytes);
-            // Past the scope and the queue.
-            let head = happened(None, 1, Happening::Acknowledged).encode();
-            let body = [&[1, tag], &head[2..30], &bytes[..]].concat();
-            let _ = QueueRecord::decode(&body);
-        }
-    }
-
-    /// What has a tag keeps its bytes for ever.
-    #[test]
-    fn the_layouts_stay() {
-        let body = |tag: u8, rest: &[u8]| [&[1, tag], &b"\x10\0\0\0dutch-bank/loans\x04\0\0\0mail"[..], rest].concat();
-        let put = b"\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0post\x02\0\0\0\x02\0\0\0{}";
-        let put: Vec<u8> = [&[0; 15][..], &put[..1], &put[16..]].concat();
-        let [plain, ordered, grouped, _] = &messages(b"{}", 1)[..] else { panic!("four messages") };
-        assert_eq!(plain.encode(), body(1, &put));
-        assert_eq!(ordered.encode(), body(4, &[&put[..], b"\x01\x01\0\0\0\0\0\0\0\0\0\0\0"].concat()));
-        assert_eq!(grouped.encode(), body(4, &[&put[..], b"\0\x02\0\0\0\x01\0\0\0a\x01\0\0\0b"].concat()));
-
-        let message = b"\x01\x02\0\0\0\0\0\0";
-        let until = (-5i64).to_le_bytes();
-        let encoded = |group, what| happened(group, 0x0201, what).encode();
-        assert_eq!(encoded(None, Happening::Leased { until: -5 }), body(2, &[&message[..], &until].concat()));
-        assert_eq!(encoded(None, Happening::Acknowledged), body(3, message));
-        let with_group = |rest: &[u8]| [b"\x01\0\0\0a", &message[..], rest].concat();
-        let expected: [(u8, &[u8]); 10] = [
-            (5, &until),
-            (6, b""),
-            (7, b"\0\x02\0\0\0no"),
-            (7, b"\x01\x07\0\0\0\0\0\0\0\x02\0\0\0no"),
-            (7, b"\x02\x02\0\0\0no"),
-            (8, b"\x09\0\0\0\0\0\0\0"),
-            (9, b""),
-            (10, b"\x01\x02\0\0\0no\0"),
-            (10, b"\0\x01\x02\0\0\0no"),
-            (11, b"\x01\x02\0\0\0no\x02\0\0\0no"),
-        ];
-        for (what, (tag, rest)) in happenings("no").into_iter().zip(expected) {
-            assert_eq!(encoded(Some("a"), what), body(tag, &with_group(rest)));
-        }
-        let unnamed = [&b"\0\0\0\0"[..], message].concat();
-        assert_eq!(encoded(None, Happening::Dead), body(9, &unnamed), "the group without a name");
-        assert_eq!(stream_hash("loan-1"), 0x1e08_6189_9c29_ab4c, "as recorded with messages");
-    }
-}
+mod tests;

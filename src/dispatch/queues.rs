@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::database::{MessageEntry, State};
 use super::dispatcher::{Dispatcher, blocking};
 use super::driver::{Message as ToDriver, Question, QueueQuestion, Reply};
-use super::queue_record::{Happening, QueueGroup, QueueRecord};
+use super::queue_record::{Happening, Origin, QueueGroup, QueueRecord};
 use super::{DispatchError, queue_record};
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Address, EventStore, RecordKind};
@@ -70,17 +70,20 @@ pub struct QueueMessage {
     pub scope: Scope,
     /// The queue.
     pub queue: Name,
-    /// The event that it comes from.
-    pub event: Uuid,
+    /// The event that it comes from; `None` of one that was put from outside, as handler and call then are.
+    pub event: Option<Uuid>,
     /// The handler that put it here.
-    pub handler: Name,
+    pub handler: Option<Name>,
     /// Which call of the delivery it is, from 1.
-    pub call: u32,
+    pub call: Option<u32>,
+    /// Who put it here from outside, where they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// When it was put here.
     pub recorded_at: Timestamp,
     /// Until when somebody holds it.
     pub leased_until: Option<Timestamp>,
-    /// What the handler's `data` made of the event.
+    /// What the handler's `data` made of the event, or what was put.
     pub data: Box<RawValue>,
     /// What `take` gave it under: proof of being the one who holds it. `None` of a message that was only looked at.
     pub receipt: Option<u64>,
@@ -90,7 +93,7 @@ pub struct QueueMessage {
     pub state: MessageState,
     /// From when on it can be taken, where it was given back with a delay.
     pub delayed_until: Option<Timestamp>,
-    /// Why it was last given back, where that is asked for: of dead letters.
+    /// Why it was last given back, or can't come in, where that is asked for: of dead letters.
     pub reason: Option<String>,
     /// The consumer group, where the queue has groups.
     pub group: Option<Name>,
@@ -268,14 +271,18 @@ fn read_message(
     for record in records.iter().filter(|_| with_reason) {
         reason = match QueueRecord::decode(&record.body) {
             Some(QueueRecord::Happened { of: found, what, .. }) if found == *of => match what {
-                Happening::Nacked { reason, .. } => Some(reason),
+                Happening::Nacked { reason, .. } | Happening::Refused { error: reason } => Some(reason),
                 Happening::Requeued { .. } => None,
                 _ => reason,
             },
             _ => reason,
         };
     }
-    let queue_record::Message { scope, queue, event, handler, call, data, .. } = message;
+    let queue_record::Message { scope, queue, origin, data, .. } = message;
+    let (event, handler, call, actor) = match origin {
+        Origin::Call { event, handler, call } => (Some(event), Some(handler), Some(call), None),
+        Origin::Outside { actor } => (None, None, None, actor),
+    };
     let data = serde_json::from_slice::<Box<RawValue>>(&data).map_err(|_| bad())?;
     let until = |at: i64| Some(Timestamp::from_micros(at)).filter(|_| at > now);
     Ok(QueueMessage {
@@ -285,6 +292,7 @@ fn read_message(
         event,
         handler,
         call,
+        actor,
         recorded_at: Timestamp::from_micros(record.recorded_at),
         leased_until: if let State::Leased(at) = entry.state { until(at) } else { None },
         data,

@@ -6,9 +6,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Outcome;
-use super::queue_record::{Happening, QueueRecord, Then};
+use super::queue_record::{Happening, Origin, QueueRecord, Then};
 use super::record::DeliveryRecord;
-use crate::event::{Name, Timestamp};
+use crate::event::{Name, Scope, Timestamp};
 use crate::log::RecordedEvent;
 
 /// Something that happened to an event, or to one of its deliveries.
@@ -80,6 +80,32 @@ pub enum Step {
         message: Uuid,
         /// The call that it is of, from 1.
         call: u32,
+    },
+    /// Somebody outside put a message into a queue.
+    Put {
+        /// The queue.
+        queue: Name,
+        /// The message.
+        message: Uuid,
+        /// Who.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
+    },
+    /// The message was one of an input queue, and came in as an event.
+    Ingested {
+        /// The message.
+        message: Uuid,
+        /// The event.
+        event: Uuid,
+    },
+    /// The message is one of an input queue and can't come in: it is a dead letter.
+    Refused {
+        /// The queue.
+        queue: Name,
+        /// The message.
+        message: Uuid,
+        /// Why.
+        error: String,
     },
     /// Somebody took the message.
     Leased {
@@ -193,9 +219,15 @@ impl Step {
 
     /// What a record of a queue tells of a message.
     pub(super) fn of_message(record: QueueRecord, message: Uuid) -> Self {
-        let (group, what) = match record {
-            QueueRecord::Message(queued) => return Self::Queued { queue: queued.queue, message, call: queued.call },
-            QueueRecord::Happened { of, what, .. } => (of.group, what),
+        let (queue, group, what) = match record {
+            QueueRecord::Message(queued) => {
+                let queue = queued.queue;
+                return match queued.origin {
+                    Origin::Call { call, .. } => Self::Queued { queue, message, call },
+                    Origin::Outside { actor } => Self::Put { queue, message, actor },
+                };
+            }
+            QueueRecord::Happened { of, what, .. } => (of.queue, of.group, what),
         };
         match what {
             Happening::Leased { until } => Self::Leased { message, until: Timestamp::from_micros(until), group },
@@ -210,6 +242,8 @@ impl Step {
             Happening::Extended { until } => Self::Extended { message, group, until: Timestamp::from_micros(until) },
             Happening::Dead => Self::Dead { message, group },
             Happening::Requeued { actor, reason } => Self::Requeued { message, group, actor, reason },
+            Happening::Ingested { event } => Self::Ingested { message, event },
+            Happening::Refused { error } => Self::Refused { queue, message, error },
             Happening::Dropped { actor, reason } => Self::MessageDropped { message, group, actor, reason },
         }
     }
@@ -230,8 +264,10 @@ impl std::fmt::Debug for Observers {
 /// A step, as an observer is told of it once it is on record.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
-    /// The event that it is a step of.
-    pub event: &'a RecordedEvent,
+    /// The scope.
+    pub scope: &'a Scope,
+    /// The event that it is a step of; `None` where it is one of a message that was put into a queue from outside.
+    pub event: Option<&'a RecordedEvent>,
     /// The handler, where it is a step of a delivery.
     pub handler: Option<&'a Name>,
     /// When it was recorded.

@@ -77,6 +77,7 @@ impl StatusReader<'_> {
         for handler in routing.iter().flat_map(|routing| &routing.handlers) {
             self.steps_of(event, handler, &workers, &mut steps)?;
         }
+        self.steps_of_input(event, &mut steps)?;
         steps.sort_by_key(|(address, _)| *address);
         Ok(Trail {
             id: event.id(),
@@ -120,6 +121,23 @@ impl StatusReader<'_> {
                 let unknown = DispatchError::Record { address: found.address };
                 let record = QueueRecord::decode(&found.body).ok_or(unknown)?;
                 take(found.address, found.recorded_at, Step::of_message(record, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps of the message of an input queue that an event was: it has the event's id, unless its event states another.
+    fn steps_of_input(
+        &self,
+        event: &RecordedEvent,
+        steps: &mut Vec<(Address, TrailStep)>,
+    ) -> Result<(), DispatchError> {
+        for found in self.store.records_with_key(RecordKind::Queue, event.id().as_bytes())? {
+            let record = QueueRecord::decode(&found.body).ok_or(DispatchError::Record { address: found.address })?;
+            if record.scope() == event.scope() {
+                let at = Timestamp::from_micros(found.recorded_at);
+                let step = Step::of_message(record, event.id());
+                steps.push((found.address, TrailStep { at, handler: None, step }));
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod error;
 mod event_type;
 mod json;
 mod name;
+mod same_json;
 mod scope;
 mod timestamp;
 
@@ -19,5 +20,6 @@ pub use event_type::{EventType, MAX_PART_LEN, PART_NAMES, canonical_part, check_
 pub use json::MAX_JSON_DEPTH;
 pub(crate) use name::check_name;
 pub use name::{DEFAULT_TENANT, MAX_NAME_LEN, Name};
+pub(crate) use same_json::same_json;
 pub use scope::{Scope, TreeScope};
 pub use timestamp::Timestamp;

@@ -2,15 +2,13 @@
 
 use std::collections::HashSet;
 
-use bytes::Bytes;
-
 use super::format::encode_room;
 use super::part::{Horizon, Part};
 use super::prepared::Prepared;
 use super::recorded::RecordedEvent;
 use super::view::View;
 use super::{Append, AppendError, MAX_KEY_LEN, Written};
-use crate::event::{Event, Limits, VocabularyError};
+use crate::event::{Event, Limits, VocabularyError, same_json};
 use crate::planted::{Bug, planted};
 use crate::storage::Environment;
 use uuid::Uuid;
@@ -163,46 +161,4 @@ fn same_content(event: &Event, recorded: &RecordedEvent) -> Result<(), AppendErr
         given(same, "data")?;
     }
     Ok(())
-}
-
-fn same_json(a: &Bytes, b: &[u8]) -> bool {
-    let value = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).ok();
-    *a == *b || value(a).is_some_and(|a| Some(a) == value(b)) && long_numbers(a) == long_numbers(b)
-}
-
-/// The numbers in valid JSON that have more digits than a 64-bit float keeps apart, as they are written, sorted: as values
-/// two of them may be equal that aren't.
-fn long_numbers(json: &[u8]) -> Vec<&[u8]> {
-    const KEPT_APART: usize = 15;
-    let mut numbers = Vec::new();
-    let mut rest = json;
-    while let Some((first, after)) = rest.split_first() {
-        rest = match first {
-            b'"' => after_text(after),
-            b'-' | b'0'..=b'9' => {
-                let is_of_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-                let length = rest.iter().take_while(|byte| is_of_number(byte)).count();
-                let (number, after) = rest.split_at_checked(length).unwrap_or_default();
-                if number.len() > KEPT_APART {
-                    numbers.push(number);
-                }
-                after
-            }
-            _ => after,
-        };
-    }
-    numbers.sort_unstable();
-    numbers
-}
-
-/// What follows a JSON text whose first quote was taken.
-fn after_text(mut rest: &[u8]) -> &[u8] {
-    while let Some((first, after)) = rest.split_first() {
-        rest = match first {
-            b'"' => return after,
-            b'\\' => after.get(1..).unwrap_or_default(),
-            _ => after,
-        };
-    }
-    rest
 }

@@ -1,4 +1,5 @@
-//! Whether an event may come in: it has a plan, and its data follow the schema of its type where that has one.
+//! Whether an event may come in: it has a plan, and its data follow the schema of its type where that has one. Whether a
+//! message may enter its queue.
 
 use std::sync::Arc;
 
@@ -35,6 +36,15 @@ impl Router {
             return Err(refused(Violation { path: String::new(), rule: String::new(), found }));
         }
         self.validator(schema)?.validate(&data.bytes).map_err(refused)
+    }
+
+    /// Whether a message follows the schema of its queue.
+    pub(crate) fn check_message(
+        &self,
+        schema: &SchemaRef,
+        message: &[u8],
+    ) -> Result<Result<(), Violation>, RouteError> {
+        Ok(self.validator(schema)?.validate(message))
     }
 
     fn validator(&self, schema: &SchemaRef) -> Result<Arc<Validator>, RouteError> {

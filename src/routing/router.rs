@@ -59,10 +59,7 @@ pub enum RouteError {
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
     /// The event's data break the schema of its type.
-    #[error(
-        "the data of {event_type} break its schema at {path:?}, rule {rule:?}: {found}; expected data that follow it",
-        path = .violation.path, rule = .violation.rule, found = .violation.found
-    )]
+    #[error("the data of {event_type} break its schema {violation}; expected data that follow it")]
     Schema {
         /// The type.
         event_type: String,

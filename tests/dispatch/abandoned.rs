@@ -12,7 +12,7 @@ use crate::world::{TOLD, World, loans, put};
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Polls a future so many times, each time after all that it asked for by then was answered, and drops it.
-async fn abandoned_after(polls: usize, atlas: &Atlas, future: impl Future) {
+pub(crate) async fn abandoned_after(polls: usize, atlas: &Atlas, future: impl Future) {
     let mut future = pin!(future);
     for _ in 0..polls {
         if future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {

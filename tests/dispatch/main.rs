@@ -18,9 +18,11 @@ mod history;
 mod hosts;
 #[cfg(feature = "http-client")]
 mod http;
+mod inputs;
 mod kills;
 mod operators;
 mod order;
+mod puts;
 mod queue_groups;
 mod queue_leases;
 mod queue_model;

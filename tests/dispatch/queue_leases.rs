@@ -100,7 +100,7 @@ async fn what_is_given_back_can_be_taken_at_once_or_after_its_delay() {
     let again = mail.take(9, MAX_LEASE).await.unwrap();
     assert_eq!((told(&again), again[0].receives), (vec!["b 1".to_owned()], 2));
     // All of it stands in the trail of the event.
-    let trail = atlas.trail(again[0].event).await.unwrap();
+    let trail = atlas.trail(again[0].event.unwrap()).await.unwrap();
     let nacked = trail.steps.iter().find_map(|step| match &step.step {
         Step::Nacked { reason, not_before, dead: false, .. } => Some((reason.clone(), not_before.is_some())),
         _ => None,

@@ -113,7 +113,7 @@ async fn a_full_queue_holds_deliveries_back_until_there_is_room() {
     while received.len() < 20 {
         for message in slim.take(1, Duration::from_secs(60)).await.unwrap() {
             slim.ack(message.id).await.unwrap();
-            received.push(message.event);
+            received.push(message.event.unwrap());
         }
         assert!(atlas.queues().await.unwrap().iter().all(|info| info.depth <= 2));
     }

@@ -94,6 +94,13 @@ impl World {
         self.open(Atlas::builder()).await
     }
 
+    /// Everything that is derived from the log is gone.
+    pub(crate) fn disk_without_derived(&self) {
+        for file in ["dispatch.redb", "catalog.redb"] {
+            self.disk.remove(file).unwrap();
+        }
+    }
+
     pub(crate) fn with_clock(mut self) -> (Self, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock(AtomicI64::new(1_700_000_000_000_000)));
         self.clock = Some(clock.clone());

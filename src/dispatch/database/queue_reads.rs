@@ -155,6 +155,16 @@ impl DispatchDatabase {
         Ok(entries.collect())
     }
 
+    /// When the next lease or delay ends, of those that aren't over.
+    pub(in crate::dispatch) fn next_due(&mut self, of: &QueueGroup, now: i64) -> Result<Option<i64>, DispatchError> {
+        let after = DueAt(sortable(now), Address::from_u64(u64::MAX));
+        let next = self.due(of, Some(after), i64::MAX, 1)?;
+        Ok(next.first().and_then(|(_, entry)| match entry.state {
+            State::Leased(until) | State::Waiting(until) => Some(until),
+            State::Ready | State::Dead => None,
+        }))
+    }
+
     /// How many messages of a group are held at `now`, and how old the oldest is. Looks at all that are leased or wait.
     pub(in crate::dispatch) fn standing(&mut self, of: &QueueGroup, now: i64) -> Result<Standing, DispatchError> {
         let free = self.free(of, Address::START, 1)?;

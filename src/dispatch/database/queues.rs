@@ -149,7 +149,9 @@ impl DispatchDatabase {
     ) -> Result<Shift, DispatchError> {
         let Some(mut row) = self.row(of, address)? else { return Ok(Shift::default()) };
         let state = match what {
-            Happening::Acknowledged | Happening::Dropped { .. } => return self.remove_message(of, address, &row),
+            Happening::Acknowledged | Happening::Dropped { .. } | Happening::Ingested { .. } => {
+                return self.remove_message(of, address, &row);
+            }
             Happening::Leased { until } => {
                 row.receives = row.receives.saturating_add(1);
                 row.leases = row.leases.saturating_add(1);
@@ -158,7 +160,7 @@ impl DispatchDatabase {
             Happening::Extended { until } => State::Leased(*until),
             Happening::Nacked { then: Then::Free, .. } => State::Ready,
             Happening::Nacked { then: Then::Waits(until), .. } => State::Waiting(*until),
-            Happening::Nacked { then: Then::Dead, .. } | Happening::Dead => State::Dead,
+            Happening::Nacked { then: Then::Dead, .. } | Happening::Dead | Happening::Refused { .. } => State::Dead,
             Happening::Requeued { .. } => {
                 row.receives = 0;
                 State::Ready

@@ -27,7 +27,10 @@ impl Driver {
             }
             match question {
                 Question::Settled(reply) => {
-                    let is_settled = self.lanes.is_settled()? && self.batches == 0 && !self.has_timers_due(now)?;
+                    let is_settled = self.lanes.is_settled()?
+                        && self.batches == 0
+                        && !self.has_timers_due(now)?
+                        && !self.inputs.has_any();
                     if self.runtime.is_none() || is_settled {
                         let remaining = self.remaining()?;
                         let _ = reply.send(Ok(remaining));
@@ -55,6 +58,10 @@ impl Driver {
                     let timers = self.list_timers(scope.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));
                 }
+                Question::Claim { claims, reply } => match self.claim(&claims) {
+                    Some(hold) => drop(reply.send(Ok(hold))),
+                    None => self.questions.push((asked_at, Question::Claim { claims, reply })),
+                },
                 Question::Queue(of, question) => {
                     if let Some((of, question)) = self.answer_of_queue(of, question, now)? {
                         self.questions.push((asked_at, Question::Queue(of, question)));

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Driver, FOLD_AT_ONCE};
 use crate::dispatch::DispatchError;
 use crate::dispatch::open_event::OpenEvent;
-use crate::dispatch::queue_record::QueueRecord;
+use crate::dispatch::queue_record::{Origin, QueueRecord};
 use crate::dispatch::record::{
     DeliveryRecord, IMPORTED_KEY, PROGRESS_KEY, WORKER_KEY, decode_imported, parse_delivery_key,
 };
@@ -95,10 +95,6 @@ impl Driver {
             RecordKind::Delivery => self.delivery(record),
             RecordKind::Queue => self.queue(record),
             RecordKind::Timer => self.timer(record),
-            RecordKind::Configuration => {
-                self.look_at_limits_soon();
-                Ok(())
-            }
             _ => Ok(()),
         }
     }
@@ -130,12 +126,17 @@ impl Driver {
                 for of in message.of_groups() {
                     let shift = self.lanes.shelf().add_message(&of, recorded, id, message.stream)?;
                     self.shift(&of, shift)?;
+                    self.inputs.touch(&of);
+                }
+                if let Origin::Outside { .. } = message.origin {
+                    self.queues.ended(&message.scope, &message.queue, 1);
                 }
                 Ok(())
             }
             QueueRecord::Happened { of, message, what } => {
                 self.queues.let_go(&of, &[message]);
                 let shift = self.lanes.shelf().message_happened(&of, message, &what)?;
+                self.inputs.touch(&of);
                 self.shift(&of, shift)
             }
         }

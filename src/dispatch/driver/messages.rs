@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::claims::Claim;
 use super::queues::QueueQuestion;
 use super::{Closing, Driver};
 use crate::dispatch::hold::Hold;
@@ -102,6 +103,19 @@ pub(in crate::dispatch) enum Message {
         of: QueueGroup,
         messages: Vec<Address>,
     },
+    /// Ids that were claimed: what was to be recorded under them is, or won't be.
+    Unclaim(Vec<Claim>),
+    /// Room in a queue that was reserved, and isn't used.
+    Unreserve {
+        of: QueueGroup,
+        count: u64,
+    },
+    /// Messages of an input queue were ingested; those that are left are tried again from a time on.
+    Ingested {
+        of: QueueGroup,
+        left: Vec<Address>,
+        at: Option<i64>,
+    },
     /// A timer could not be fired.
     FireLater {
         entry: TimerEntry,
@@ -148,11 +162,27 @@ pub(in crate::dispatch) enum Message {
 pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
-    Counts { scope: Option<Scope>, after: Option<Place>, reply: Reply<CountsPage> },
+    Counts {
+        scope: Option<Scope>,
+        after: Option<Place>,
+        reply: Reply<CountsPage>,
+    },
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
-    Schedules { scope: Option<Scope>, reply: Reply<Vec<ScheduleInfo>> },
-    Timers { scope: Option<Scope>, limit: usize, reply: Reply<Vec<TimerEntry>> },
+    Schedules {
+        scope: Option<Scope>,
+        reply: Reply<Vec<ScheduleInfo>>,
+    },
+    Timers {
+        scope: Option<Scope>,
+        limit: usize,
+        reply: Reply<Vec<TimerEntry>>,
+    },
     Queue(QueueGroup, QueueQuestion),
+    /// Claims ids, once nobody else has any of them.
+    Claim {
+        claims: Vec<Claim>,
+        reply: Reply<Hold>,
+    },
 }
 
 /// Somebody waits for an event.
@@ -201,7 +231,16 @@ impl Driver {
                 };
                 let _ = reply.send(Ok(hold));
             }
-            Message::LetGo { of, messages } => self.queues.let_go(&of, &messages),
+            Message::LetGo { of, messages } => {
+                self.queues.let_go(&of, &messages);
+                self.inputs.touch(&of);
+            }
+            Message::Unclaim(claims) => claims.iter().for_each(|claim| self.claims.end(claim)),
+            Message::Unreserve { of, count } => {
+                self.queues.ended(&of.scope, &of.queue, count);
+                self.offer_room(&of.scope, &of.queue)?;
+            }
+            Message::Ingested { of, left, at } => self.ingested(of, &left, at),
             Message::FireLater { entry, at } => self.fire_later(entry, at),
             Message::OccurLater { scope, key, at } => self.occur_later(&scope, &key, at),
             Message::HoldTimer { scope, id, reply } => {

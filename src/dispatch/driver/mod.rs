@@ -5,7 +5,9 @@
 //! record. So what a restart works out from the log is what the thread had before.
 
 mod answers;
+mod claims;
 mod fold;
+mod inputs;
 mod messages;
 mod observe;
 mod queues;
@@ -38,6 +40,7 @@ use crate::event::{Name, Scope};
 use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, RecordKind};
 use crate::storage::Disk;
 
+pub(super) use claims::{Claim, ClaimOf};
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply};
 pub(super) use queues::{HeldPage, QueueQuestion, Taken};
@@ -74,6 +77,8 @@ pub(super) struct Driver {
     queues: rooms::Rooms,
     firing: timers::Firing,
     schedules: schedules::Calendar,
+    inputs: inputs::Inputs,
+    claims: claims::Claims,
     follow: Follow,
     /// Resolves when the log has grown.
     beyond: Option<Beyond>,
@@ -110,8 +115,6 @@ pub(super) struct Driver {
     followed_events: u64,
     /// The generation of the configuration that queues' limits were last looked at for.
     generation: u64,
-    /// When to look whether it has changed: a little after a record of configuration, which is on record first.
-    generation_due: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -174,6 +177,8 @@ impl Driver {
             queues,
             firing: timers::Firing::default(),
             schedules: schedules::Calendar::default(),
+            inputs: inputs::Inputs::default(),
+            claims: claims::Claims::default(),
             follow: store.follow(from)?,
             beyond: None,
             history,
@@ -198,7 +203,6 @@ impl Driver {
             folded: 0,
             followed_events: 0,
             generation: context.catalog.generation(),
-            generation_due: None,
             context,
         })
     }
@@ -272,6 +276,7 @@ impl Driver {
             if self.imported != u64::MAX {
                 busy |= self.fire_timers(now)?;
                 busy |= self.occur(now)?;
+                busy |= self.ingest_inputs(now)?;
             }
             busy |= self.lanes.refill(!busy)?;
             self.moved |= busy;
@@ -339,19 +344,17 @@ impl Driver {
             self.moved = true;
             self.give_back(position, slot)?;
         }
-        if self.generation_due.is_some_and(|at| at <= now) {
-            self.generation_due = None;
-            self.look_at_limits()?;
-        }
+        // An activation wakes the thread.
+        self.look_at_limits()?;
         Ok(())
     }
 
     /// When [`time_passes`](Self::time_passes) has something to do next.
     fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
         let retry = if self.serving && self.closing.is_none() { self.lanes.next_due()? } else { None };
-        let (timer, occurrence) = match self.serving && self.closing.is_none() && self.imported != u64::MAX {
-            true => (self.next_timer()?, self.next_occurrence()),
-            false => (None, None),
+        let (timer, occurrence, input) = match self.serving && self.closing.is_none() && self.imported != u64::MAX {
+            true => (self.next_timer()?, self.next_occurrence(), self.inputs.next_time()),
+            false => (None, None, None),
         };
         let times = [
             retry,
@@ -361,7 +364,7 @@ impl Driver {
             self.sleepers.first_key_value().map(|((at, _), _)| *at),
             self.given_back.first().map(|(at, ..)| *at),
             self.closing.as_ref().map(|closing| closing.until),
-            self.generation_due,
+            input,
         ];
         Ok(times.into_iter().flatten().min())
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Driver;
 use crate::dispatch::DispatchError;
 use crate::dispatch::open_event::OpenEvent;
-use crate::dispatch::queue_record::QueueRecord;
+use crate::dispatch::queue_record::{Origin, QueueRecord};
 use crate::dispatch::record::DeliveryRecord;
 use crate::dispatch::step::{Observed, Step};
 use crate::event::{Name, Timestamp};
@@ -20,10 +20,14 @@ impl Driver {
     }
 
     fn tell(&self, event: &RecordedEvent, handler: Option<&Name>, recorded_at: i64, step: &Step) {
-        let observed = Observed { event, handler, at: Timestamp::from_micros(recorded_at), step };
+        let (scope, event) = (event.scope(), Some(event));
+        self.tell_all(Observed { scope, event, handler, at: Timestamp::from_micros(recorded_at), step });
+    }
+
+    fn tell_all(&self, observed: Observed<'_>) {
         for observer in &self.context.observers.0 {
             if catch_unwind(AssertUnwindSafe(|| observer(observed))).is_err() {
-                tracing::error!(event = %event.id(), "an observer panicked");
+                tracing::error!(step = ?observed.step, "an observer panicked");
             }
         }
     }
@@ -69,10 +73,18 @@ impl Driver {
         let Some(first) = store.records_with_key(RecordKind::Queue, &record.key)?.into_iter().next() else {
             return Ok(());
         };
-        if let QueueRecord::Message(message) = decoded(&first)?
-            && let Some(event) = store.event(&message.scope, message.event)?
-        {
-            self.tell(&event, Some(&message.handler), record.recorded_at, &Step::of_message(decoded(record)?, id));
+        let QueueRecord::Message(message) = decoded(&first)? else { return Ok(()) };
+        let step = Step::of_message(decoded(record)?, id);
+        match &message.origin {
+            Origin::Call { event, handler, .. } => {
+                if let Some(event) = store.event(&message.scope, *event)? {
+                    self.tell(&event, Some(handler), record.recorded_at, &step);
+                }
+            }
+            Origin::Outside { .. } => {
+                let at = Timestamp::from_micros(record.recorded_at);
+                self.tell_all(Observed { scope: &message.scope, event: None, handler: None, at, step: &step });
+            }
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub(in crate::dispatch) enum QueueQuestion {
     Take { count: usize, max_receives: Option<u32>, reply: Reply<Taken> },
     /// Holds one message, once nobody else does; `None` where it isn't there.
     Hold { message: Address, reply: Reply<Option<(MessageEntry, Hold)>> },
+    /// Keeps room for so many messages, or says that there is none.
+    Reserve { count: u64, reply: Reply<Hold> },
     /// Of the messages after an address, dead letters without those behind them or all, holds those that nobody else does.
     HoldPage { dead: bool, after: Address, count: usize, reply: Reply<HeldPage> },
 }
@@ -94,9 +96,8 @@ impl Driver {
                 let _ = reply.send(Ok(dead));
             }
             QueueQuestion::Take { count, max_receives, reply } => {
-                let Found { messages, dead } = self.take(&of, count, max_receives, now)?;
-                let hold = self.hold_of(&of, messages.iter().chain(&dead));
-                let _ = reply.send(Ok(Taken { hold, messages, dead }));
+                let taken = self.take(&of, count, max_receives, now)?;
+                let _ = reply.send(Ok(taken));
             }
             QueueQuestion::Hold { message, reply } => {
                 let found = self.lanes.shelf().message(&of, message)?;
@@ -109,6 +110,9 @@ impl Driver {
                     (message, hold)
                 });
                 let _ = reply.send(Ok(held));
+            }
+            QueueQuestion::Reserve { count, reply } => {
+                let _ = reply.send(self.reserve(of, count));
             }
             QueueQuestion::HoldPage { dead, after, count, reply } => {
                 let from = Address::from_u64(after.to_u64().saturating_add(1));
@@ -124,6 +128,18 @@ impl Driver {
         Ok(None)
     }
 
+    fn reserve(&mut self, of: QueueGroup, count: u64) -> Result<Hold, DispatchError> {
+        let left = self.queues.left(&of.scope, &of.queue, &self.context.catalog);
+        if let Some(max_depth) = self.queues.max_depth(&of.scope, &of.queue)
+            && count > left
+        {
+            let QueueGroup { scope, queue, .. } = of;
+            return Err(DispatchError::QueueFull { scope, queue, count, left, max_depth });
+        }
+        self.queues.starts(&of.scope, &of.queue, count);
+        Ok(Hold::new(&self.context, Message::Unreserve { of, count }))
+    }
+
     /// For whoever asked, of messages that the thread holds.
     fn hold_of<'m>(&self, of: &QueueGroup, messages: impl Iterator<Item = &'m MessageEntry>) -> Hold {
         let messages: Vec<Address> = messages.map(|message| message.address).collect();
@@ -134,30 +150,44 @@ impl Driver {
     }
 
     /// First those whose lease or wait is over, in the order in which it was; then the oldest of the others.
-    fn take(
+    pub(super) fn take(
         &mut self,
         of: &QueueGroup,
         count: usize,
         max_receives: Option<u32>,
         now: i64,
-    ) -> Result<Found, DispatchError> {
+    ) -> Result<Taken, DispatchError> {
         let mut taken = Found::default();
+        self.find(of, count, max_receives, now, &mut taken)?;
+        let Found { messages, dead } = taken;
+        let hold = self.hold_of(of, messages.iter().chain(&dead));
+        Ok(Taken { hold, messages, dead })
+    }
+
+    fn find(
+        &mut self,
+        of: &QueueGroup,
+        count: usize,
+        max_receives: Option<u32>,
+        now: i64,
+        taken: &mut Found,
+    ) -> Result<(), DispatchError> {
         let mut after = None;
         loop {
             let page = self.lanes.shelf().due(of, after, now, PAGE.min(count.saturating_mul(2)))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            if self.take_some(of, page.into_iter().map(|(_, message)| message), count, max_receives, &mut taken) {
-                return Ok(taken);
+            if self.take_some(of, page.into_iter().map(|(_, message)| message), count, max_receives, taken) {
+                return Ok(());
             }
         }
         let mut from = Address::START;
         loop {
             let page = self.lanes.shelf().free(of, from, PAGE.min(count.saturating_mul(2)))?;
-            let Some(last) = page.last() else { return Ok(taken) };
+            let Some(last) = page.last() else { return Ok(()) };
             from = Address::from_u64(last.address.to_u64().saturating_add(1));
-            if self.take_some(of, page.into_iter(), count, max_receives, &mut taken) {
-                return Ok(taken);
+            if self.take_some(of, page.into_iter(), count, max_receives, taken) {
+                return Ok(());
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Rooms(FastMap<(Scope, Name), Room>);
 #[derive(Debug, Default)]
 struct Room {
     groups: BTreeMap<Option<Name>, Counts>,
-    /// Deliveries that are about to put something in.
+    /// How many are about to be put in, by deliveries and from outside; what one delivery puts counts as one.
     on_its_way: u64,
     /// The limit, and the generation of the configuration that says so.
     max_depth: Option<(u64, Option<u64>)>,
@@ -79,18 +79,23 @@ impl Rooms {
         }
     }
 
-    /// A delivery is about to put something in.
-    pub(super) fn starts(&mut self, scope: &Scope, queue: &Name) {
-        self.room(scope, queue).on_its_way += 1;
+    /// So many are about to be put in.
+    pub(super) fn starts(&mut self, scope: &Scope, queue: &Name, count: u64) {
+        self.room(scope, queue).on_its_way += count;
     }
 
-    /// A delivery has put something in, or won't.
-    pub(super) fn ended(&mut self, scope: &Scope, queue: &Name) {
+    /// So many were put in, or won't be.
+    pub(super) fn ended(&mut self, scope: &Scope, queue: &Name, count: u64) {
         let room = self.room(scope, queue);
-        room.on_its_way = room.on_its_way.saturating_sub(1);
+        room.on_its_way = room.on_its_way.saturating_sub(count);
     }
 
-    /// How many more deliveries may put something in: as many as the group has room for that holds most.
+    /// The most that a queue may hold, as it was found when its room was last looked at.
+    pub(super) fn max_depth(&mut self, scope: &Scope, queue: &Name) -> Option<u64> {
+        self.room(scope, queue).max_depth.and_then(|(_, max_depth)| max_depth)
+    }
+
+    /// How many more may be put in: as many as the group has room for that holds most.
     pub(super) fn left(&mut self, scope: &Scope, queue: &Name, catalog: &Catalog) -> u64 {
         let generation = catalog.generation();
         let room = self.room(scope, queue);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Driver;
 use crate::config::{ActiveSchedule, Missed};
-use crate::dispatch::timers::{Occurrence, is_later, last_occurrence, occur};
+use crate::dispatch::arrivals::is_later;
+use crate::dispatch::timers::{Occurrence, last_occurrence, occur};
 use crate::dispatch::{DispatchError, ScheduleInfo};
 use crate::event::{Scope, Timestamp};
 

@@ -19,9 +19,6 @@ const MAX_RETURNED: usize = 1_024;
 /// Attempts at functions that are started in one go.
 const MAX_ROUND: usize = 64;
 
-/// How long after a record of configuration the queues' limits are looked at, in microseconds.
-const LIMITS_DELAY_MICROS: i64 = 500_000;
-
 impl Driver {
     /// Starts what may start. Returns whether there was anything.
     pub(super) fn start_all(&mut self) -> Result<bool, DispatchError> {
@@ -42,7 +39,7 @@ impl Driver {
         self.lanes.next(class, |scope, queue| {
             let has_room = queues.left(scope, queue, catalog) > 0;
             if has_room {
-                queues.starts(scope, queue);
+                queues.starts(scope, queue, 1);
             }
             has_room
         })
@@ -170,7 +167,7 @@ impl Driver {
         self.deadlines.remove(&(running.deadline, position, slot));
         match running.queue {
             Some((scope, queue)) => {
-                self.queues.ended(&scope, &queue);
+                self.queues.ended(&scope, &queue, 1);
                 self.offer_room(&scope, &queue)
             }
             None => {
@@ -183,11 +180,6 @@ impl Driver {
     pub(super) fn give_back(&mut self, position: u64, slot: usize) -> Result<(), DispatchError> {
         self.lanes.give_back(position, slot);
         self.ended(position, slot)
-    }
-
-    /// The configuration is about to change, and with it perhaps how much queues may hold.
-    pub(super) fn look_at_limits_soon(&mut self) {
-        self.generation_due = Some(self.context.now().saturating_add(LIMITS_DELAY_MICROS));
     }
 
     /// Offers the room that an activation may have made.

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::Driver;
 use crate::dispatch::DispatchError;
-use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, is_later, parse_schedule_key, parse_timer_key};
+use crate::dispatch::arrivals::is_later;
+use crate::dispatch::timers::{self, TimerEntry, TimerRecord, What, parse_schedule_key, parse_timer_key};
 use crate::event::Scope;
 use crate::log::RoomRecord;
 
@@ -84,7 +85,7 @@ impl Driver {
     }
 
     pub(super) fn is_firing(&self) -> bool {
-        !self.firing.handed_out.is_empty() || self.is_occurring()
+        !self.firing.handed_out.is_empty() || self.is_occurring() || self.inputs.is_busy()
     }
 
     /// Keeps a timer from being fired, until its end is on record or it is given back. Returns whether that could be had.

@@ -13,13 +13,12 @@ use uuid::Uuid;
 
 use super::DispatchError;
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{Message, Question};
+use super::driver::{ClaimOf, Message, Question};
 use super::hold::Hold;
 use crate::event::{Envelope, Event, Scope, Timestamp};
 use crate::log::{Address, Append, EventStore, RecordKind};
-use crate::routing::RouteError;
 
-pub(super) use fire::{is_later, work};
+pub(super) use fire::work;
 pub(super) use record::{TimerRecord, What, parse_schedule_key, parse_timer_key, timer_key};
 pub use schedules::ScheduleInfo;
 pub(super) use schedules::{Occurrence, last_occurrence, occur};
@@ -66,6 +65,14 @@ impl Dispatcher {
     pub async fn set_timer(&self, scope: &Scope, due: Timestamp, event: Event) -> Result<Uuid, DispatchError> {
         let (context, scope) = (self.context().clone(), scope.clone());
         let now = context.now();
+        // Whoever else sets one under this id waits, and then finds it known.
+        let claim = match event.id {
+            Some(id) => {
+                let claims = vec![(ClaimOf::Timer, scope.clone(), id)];
+                Some(self.ask(|reply| Message::Ask(Question::Claim { claims, reply })).await?)
+            }
+            None => None,
+        };
         let (id, append) = blocking(self.runtime(), move || {
             let refused = |what: String| DispatchError::Timer { what };
             let ahead = due.micros().saturating_sub(now);
@@ -85,7 +92,7 @@ impl Dispatcher {
         })
         .await?;
         if let Some(append) = append {
-            self.context().store.append_async(append).await?;
+            self.append_held(claim.into_iter().collect(), append).await?;
         }
         Ok(id)
     }
@@ -103,7 +110,7 @@ impl Dispatcher {
         let what = What::Cancelled { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) };
         let append = Append::of_records();
         let append = append.record(RecordKind::Timer, timer_key(scope, id), TimerRecord { due, what }.encode());
-        self.append_held(hold, append).await
+        self.append_held(vec![hold], append).await
     }
 
     /// Keeps a timer from firing, where anything fires.
@@ -175,9 +182,4 @@ fn info(store: &EventStore, entry: &TimerEntry) -> Result<TimerInfo, DispatchErr
         stream: event.stream,
         causation_id: event.causation_id,
     })
-}
-
-/// Whether a route error is of the moment, and not of the event.
-fn is_passing(error: &RouteError) -> bool {
-    matches!(error, RouteError::Config(_) | RouteError::Read(_))
 }

@@ -7,17 +7,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::fire::{LATER, Vigil, is_of_the_event, written};
-use super::is_passing;
 use super::record::{TimerRecord, What, schedule_key};
 use crate::config::ActiveSchedule;
 use crate::dispatch::DispatchError;
+use crate::dispatch::arrivals::{LATER, Vigil, arrive};
 use crate::dispatch::context::Context;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::driver::{Message, Question};
-use crate::dispatch::prepare::cut;
 use crate::event::{Event, Name, Scope, Timestamp};
-use crate::log::{Append, EventStore, RecordKind};
+use crate::log::{EventStore, RecordKind};
 
 /// A schedule that holds for a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,11 +95,6 @@ pub(in crate::dispatch) fn occur(context: Arc<Context>, occurrence: Occurrence) 
 fn append(context: &Context, occurrence: &Occurrence) -> Result<bool, DispatchError> {
     let Occurrence { active, key, due, through } = occurrence;
     let (scope, schedule) = (&active.scope, &active.schedule);
-    let record = |append: Append, error: Option<String>| {
-        let error = error.map(|error| cut(error, context.options.max_error));
-        let what = What::Occurred { schedule: key.clone(), through: *through, error };
-        append.record(RecordKind::Timer, schedule_key(scope, key), TimerRecord { due: *due, what }.encode())
-    };
     let mut event = Event::new(schedule.event_type.as_str(), schedule.stream.as_str())
         .json(schedule.data.clone())
         .metadata(&serde_json::json!({ "schedule": active.name.as_str() }))
@@ -110,20 +103,10 @@ fn append(context: &Context, occurrence: &Occurrence) -> Result<bool, DispatchEr
     if let Some(variant) = &active.variant {
         event = event.variant(variant.as_str());
     }
-    let refused = |error: String| {
-        tracing::warn!(error, schedule = key.as_str(), "a schedule is due, and its event is refused");
-        written(context.store.append(record(Append::of_records(), Some(error))))
-    };
-    event.revision = match context.plans.router.admit(scope, &event) {
-        Ok(plan) => Some(plan.revision),
-        Err(error) if is_passing(&error) => return Ok(false),
-        Err(error) => return refused(error.to_string()),
-    };
-    match context.store.append(record(Append::to(scope).event(event), None)) {
-        Ok(receipt) if receipt.repeated => written(context.store.append(record(Append::of_records(), None))),
-        Err(error) if is_of_the_event(&error) => refused(error.to_string()),
-        other => written(other),
-    }
+    arrive(context, scope, event, |append, error| {
+        let what = What::Occurred { schedule: key.clone(), through: *through, error };
+        append.record(RecordKind::Timer, schedule_key(scope, key), TimerRecord { due: *due, what }.encode())
+    })
 }
 
 /// The id of an occurrence's event: a version 7 UUID with its time in front, the rest from scope and schedule.

@@ -119,6 +119,9 @@ fn said(step: &Step, paint: Paint) -> String {
             format!("{}, dropped{}: {reason}", paint.bad("Complete, Failure"), by(actor))
         }
         Step::Queued { queue, message, call } => format!("call {call}: message {message} in queue {queue}"),
+        Step::Put { queue, message, actor } => format!("message {message} put into queue {queue}{}", by(actor)),
+        Step::Ingested { message, event } => format!("message {message} ingested as event {event}"),
+        Step::Refused { message, error, .. } => format!("message {message} {}: {error}", paint.bad("refused")),
         Step::Leased { message, until, group } => format!("message {message} taken until {until}{}", of(group)),
         Step::Acknowledged { message, group } => format!("message {message} acknowledged{}", of(group)),
         Step::Nacked { message, group, reason, not_before, dead } => {

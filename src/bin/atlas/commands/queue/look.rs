@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use atlas::Atlas;
 use atlas::dispatch::{MessageState, QueueMessage};
+use atlas::event::Name;
 
 use super::{OfQueue, is_known};
 use crate::failure::Outcome;
@@ -119,7 +120,7 @@ fn show(atlas: &Atlas, of: &OfQueue, messages: &[QueueMessage], output: &mut Out
             found.recorded_at.to_string(),
             word(found.state).to_owned(),
             until,
-            found.handler.to_string(),
+            found.handler.as_ref().map_or("", Name::as_str).to_owned(),
             clipped(found.data.get(), DATA_SHOWN),
         ];
         table.row(output, row)?;
