@@ -60,7 +60,7 @@ pub enum DispatchError {
         source: std::sync::Arc<RouteError>,
     },
     /// The scope has no such queue.
-    #[error("{scope} has no queue {queue}; expected {}", if queues.is_empty() { "a queue of an active tree, and no tree in use gives it any".to_owned() } else { format!("one of {}", names(queues)) })]
+    #[error("{scope} has no queue {queue}; expected {}", if queues.is_empty() { "a queue of an active tree, and no tree in use gives it any".to_owned() } else { format!("one of its queues: {}", names(queues)) })]
     NoSuchQueue {
         /// The scope.
         scope: Scope,

@@ -49,7 +49,7 @@ async fn what_is_put_stands_in_the_queue_as_what_handlers_put() {
     queue.nack(&taken[1], Duration::ZERO, "not now").await.unwrap();
     assert_eq!(numbers(&queue.take(9, MINUTE).await.unwrap()), [2, 3]);
     let unknown = refused(loans(&atlas).queue("male").put([message(1)]).await);
-    assert_eq!(unknown.to_string(), "dutch-bank/loans has no queue male; expected one of mail, slim");
+    assert_eq!(unknown.to_string(), "dutch-bank/loans has no queue male; expected one of its queues: mail, slim");
     assert!(queue.put([]).await.unwrap().is_empty());
     atlas.close().await.unwrap();
 }

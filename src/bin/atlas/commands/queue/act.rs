@@ -30,14 +30,14 @@ struct OfMessage {
 
 /// Who acts.
 #[derive(Debug, clap::Args)]
-struct Acting {
+pub(super) struct Acting {
     /// Who does it; kept in the log
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
 }
 
 impl Acting {
-    fn dispatcher(&self, atlas: &Atlas) -> Dispatcher {
+    pub(super) fn dispatcher(&self, atlas: &Atlas) -> Dispatcher {
         let dispatcher = atlas.dispatcher();
         self.actor.as_deref().map_or_else(|| dispatcher.clone(), |actor| dispatcher.with_actor(actor))
     }

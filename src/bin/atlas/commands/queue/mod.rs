@@ -3,21 +3,23 @@
 mod act;
 mod list;
 mod look;
+mod put;
 
 use std::path::Path;
 
+use atlas::dispatch::DispatchError;
 use atlas::event::Name;
 use atlas::{Atlas, Scope};
 
 use crate::directory::{self, Opening};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::output::Output;
-use crate::table::joined;
 
-/// Named queues: what handlers with a queue as target have put there for workers
+/// Named queues: messages for workers, put there by handlers or from outside; input queues, whose messages come in as events
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     List(list::Arguments),
+    Put(put::Put),
     Peek(look::Peek),
     Take(look::Take),
     Ack(act::Ack),
@@ -56,6 +58,7 @@ fn queue(text: &str) -> Result<Name, String> {
 pub(crate) async fn run(command: Command, dir: &Path, output: &mut Output) -> Outcome {
     directory::work(dir, Opening::Existing, async |atlas| match command {
         Command::List(arguments) => list::run(atlas, &arguments, output).await,
+        Command::Put(arguments) => put::put(atlas, arguments, output).await,
         Command::Peek(arguments) => look::peek(atlas, &arguments, output).await,
         Command::Take(arguments) => look::take(atlas, &arguments, output).await,
         Command::Dead(arguments) => look::dead(atlas, &arguments, output).await,
@@ -74,9 +77,6 @@ fn is_known(atlas: &Atlas, scope: &Scope, queue: &Name) -> Outcome {
     if known.contains_key(queue) {
         return Ok(());
     }
-    let expected = match known.is_empty() {
-        true => "a queue of an active tree, and no tree in use gives it any".to_owned(),
-        false => format!("one of its queues: {}", joined(known.keys())),
-    };
-    Err(Failure::new(format!("{scope} has no queue {queue}; expected {expected}")))
+    let queues = known.into_keys().collect();
+    Err(DispatchError::NoSuchQueue { scope: scope.clone(), queue: queue.clone(), queues }.into())
 }
