@@ -1,4 +1,4 @@
-//! SIGKILL at any moment: no delivery is lost, no emitted event is doubled. The test starts itself as the process that is
+//! SIGKILL at any moment: no delivery is lost, no emitted event is doubled, nor is what comes in by an input queue. The test starts itself as the process that is
 //! killed.
 
 use std::collections::HashMap;
@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use atlas::dispatch::{Delivery, Emit, HandlerError, Options, Outcome};
+use atlas::dispatch::{Delivery, Emit, HandlerError, NewMessage, Options, Outcome};
 use atlas::log::Query;
 use atlas::{Atlas, Builder, Event};
 use serde_json::json;
 
-use crate::world::{SCORED, SENT, World, loans};
+use crate::world::{SCORED, SENT, World, loans, write};
 
 /// Set for the process that is killed: its data directory.
 const DIR: &str = "ATLAS_TEST_KILLED_DIR";
@@ -20,11 +20,13 @@ const DIR: &str = "ATLAS_TEST_KILLED_DIR";
 const ROUNDS: usize = 5;
 
 fn world() -> World {
-    World::new(json!([
+    let world = World::new(json!([
         { "name": "score", "weight": 1, "data": ".data.items[]", "target": { "function": "f" },
           "retry": { "attempts": 1000, "initial": "1ms", "max": "1ms" } },
         { "name": "post", "weight": 2, "target": { "queue": "mail" } },
-    ]))
+    ]));
+    write(&world.tree.path().join("queues.json"), &json!({ "mail": {}, "inbox": { "ingest": true } }));
+    world
 }
 
 /// Two calls for each event, each of which emits one; every seventh fails at first.
@@ -54,8 +56,12 @@ fn the_process_that_is_killed() {
     runtime.block_on(async {
         let atlas = open(Path::new(&dir)).await;
         for number in 0.. {
-            let batch = (0..4).map(|stream| Event::new(SENT, format!("s{stream}")).data(&json!({ "items": [1, 2] })));
+            let data = json!({ "items": [1, 2] });
+            let batch = (0..2).map(|stream| Event::new(SENT, format!("s{stream}")).data(&data));
             loans(&atlas).ingest_all(batch.collect()).await.unwrap();
+            let message =
+                |stream| NewMessage::new(&json!({ "type": SENT, "stream": format!("s{stream}"), "data": data }));
+            loans(&atlas).queue("inbox").put((2..4).map(message)).await.unwrap();
             println!("acked {number}");
         }
     });
@@ -92,6 +98,11 @@ fn sigkill_loses_no_delivery_and_doubles_no_event() {
             }
         }
         assert!(sent.len() >= 4 * acked, "{} events of {} acknowledged", sent.len(), 4 * acked);
+        let streams = atlas.store().read(Query::new()).unwrap().map(Result::unwrap);
+        let streams: Vec<String> = streams.map(|event| event.stream().to_owned()).collect();
+        let of = |stream: &str| streams.iter().filter(|found| *found == stream).count();
+        assert!(of("s2") >= acked, "what is put comes in: {} of {acked}", of("s2"));
+        assert_eq!(of("s2"), of("s3"), "two messages a put, each once");
         assert_eq!(scored.len(), sent.len());
         for id in &sent {
             assert_eq!(scored[id], 2, "two calls, one event each");

@@ -22,6 +22,7 @@ mod inputs;
 mod kills;
 mod operators;
 mod order;
+mod order_and_parking;
 mod puts;
 mod queue_groups;
 mod queue_leases;

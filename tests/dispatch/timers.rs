@@ -108,6 +108,31 @@ async fn a_timer_is_set_once_under_its_id_and_only_for_what_can_come_in() {
     atlas.close().await.unwrap();
 }
 
+/// Of two different ones that are set at once under one id, one is, and who set the other is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_timers_that_are_set_at_once_under_one_id_one_is_set() {
+    let world = World::new(json!([]));
+    let atlas = world.open(Atlas::builder()).await;
+    let due = Timestamp::from_micros(4_000_000_000_000_000);
+    for round in 0..20 {
+        let id = uuid::Uuid::from_u128(100 + round);
+        let set: Vec<_> = ["a", "b", "a", "b"]
+            .map(|stream| {
+                let loans = loans(&atlas);
+                tokio::spawn(async move { loans.at(due, told(stream).id(id)).await.is_ok().then_some(stream) })
+            })
+            .into();
+        let mut streams = Vec::new();
+        for set in set {
+            streams.extend(set.await.unwrap());
+        }
+        let listed = loans(&atlas).timers(99).await.unwrap();
+        let timer = listed.iter().find(|timer| timer.id == id).unwrap();
+        assert_eq!(streams, [timer.stream.as_str(); 2]);
+    }
+    atlas.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_sets_timers_together_with_its_success() {
     let (world, clock) = World::new(function("f")).with_clock();

@@ -9,8 +9,8 @@ use atlas::storage::Disk;
 use atlas::storage::simulated::{Faults, Rng, SimulatedDisk};
 use atlas::{Atlas, Error};
 
-use crate::model::{Calls, Model, event};
-use crate::tree::{builder, loans, seeded, write_tree};
+use crate::model::{Calls, Model, event, message};
+use crate::tree::{INBOX, builder, loans, seeded, write_tree};
 
 const DATABASES: [&str; 2] = ["catalog.redb", "dispatch.redb"];
 /// Tasks that ingest at the same time.
@@ -145,7 +145,7 @@ impl Host<'_> {
         }
     }
 
-    /// Ingests `count` events in several tasks, singly and in batches.
+    /// Ingests `count` events in several tasks, singly and in batches; a task in three by way of the input queue.
     async fn ingest(&mut self, atlas: &Atlas, count: u64, may_fail: bool) {
         if self.model.active.is_none() {
             return;
@@ -155,23 +155,31 @@ impl Host<'_> {
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..TASKS {
             let (loans, from) = (loans(atlas), first + task * count);
+            let puts = task == 0;
             tasks.spawn(async move {
                 let (mut acknowledged, mut number) = (Vec::new(), from);
                 while number < from + count {
                     let to = (number + 1 + number % 3).min(from + count);
-                    let ingested: Result<_, Error> = loans.ingest_all((number..to).map(event).collect()).await;
-                    match ingested {
-                        Ok(_) => acknowledged.extend(number..to),
+                    let result: Result<_, Error> = match puts {
+                        true => loans.queue(INBOX).put((number..to).map(message)).await.map(drop),
+                        false => loans.ingest_all((number..to).map(event).collect()).await.map(drop),
+                    };
+                    match result {
+                        Ok(()) => acknowledged.extend(number..to),
                         Err(error) => assert!(may_fail, "{error}"),
                     }
                     number = to;
                 }
-                acknowledged
+                (puts, acknowledged)
             });
         }
-        let acknowledged = tasks.join_all().await.concat();
-        self.figures.acknowledged += acknowledged.len() as u64;
-        self.model.acknowledge(acknowledged);
+        for (puts, acknowledged) in tasks.join_all().await {
+            self.figures.acknowledged += acknowledged.len() as u64;
+            match puts {
+                true => self.model.acknowledge_put(acknowledged),
+                false => self.model.acknowledge(acknowledged),
+            }
+        }
     }
 
     /// Loses or damages what is derived, while nobody holds the directory.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
-use atlas::dispatch::{Outcome, Phase};
+use atlas::dispatch::{NewMessage, Outcome, Phase};
 use atlas::log::Query;
 use atlas::{Atlas, Event, Uuid};
 use serde_json::{Value, json};
 
-use crate::tree::{SCORED, SENT, loans, mark, scope};
+use crate::tree::{INBOX, SCORED, SENT, loans, mark, scope};
 
 /// The events that the function was called for, with success.
 #[derive(Clone, Default)]
@@ -26,8 +26,16 @@ impl Calls {
 
 /// Event number `number` that is sent.
 pub(crate) fn event(number: u64) -> Event {
-    let data = json!({ "n": number, "items": [1, 2], "text": "x".repeat((number * 37 % 500) as usize) });
-    Event::new(SENT, stream(number)).id(id(number)).data(&data)
+    Event::new(SENT, stream(number)).id(id(number)).data(&data(number))
+}
+
+/// The same, as a message of the input queue.
+pub(crate) fn message(number: u64) -> NewMessage {
+    NewMessage::new(&json!({ "type": SENT, "stream": stream(number), "id": id(number), "data": data(number) }))
+}
+
+fn data(number: u64) -> Value {
+    json!({ "n": number, "items": [1, 2], "text": "x".repeat((number * 37 % 500) as usize) })
 }
 
 fn stream(number: u64) -> String {
@@ -43,6 +51,8 @@ fn id(number: u64) -> Uuid {
 pub(crate) struct Model {
     pub(crate) attempted: u64,
     acknowledged: BTreeSet<u64>,
+    /// What was put into the input queue, and acknowledged there.
+    put: BTreeSet<u64>,
     /// The configuration that must be active, or any that was attempted after it.
     pub(crate) active: Option<u64>,
     pub(crate) marks: u64,
@@ -53,8 +63,12 @@ impl Model {
         self.acknowledged.extend(numbers);
     }
 
+    pub(crate) fn acknowledge_put(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        self.put.extend(numbers);
+    }
+
     pub(crate) fn acknowledged(&self) -> usize {
-        self.acknowledged.len()
+        self.acknowledged.len() + self.put.len()
     }
 
     /// What is active must be what was acknowledged last, or attempted since.
@@ -62,7 +76,7 @@ impl Model {
         let queues = atlas.catalog().queues(&scope());
         let found = (1..=self.marks).find(|number| queues.keys().any(|queue| queue.as_str() == mark(*number)));
         assert!(found >= self.active, "{found:?} is active, {:?} was acknowledged", self.active);
-        assert!(found.is_none() || queues.len() == 3, "{queues:?}");
+        assert!(found.is_none() || queues.len() == 4, "{queues:?}");
         // Whatever is found is durable.
         self.active = found;
     }
@@ -96,6 +110,9 @@ impl Model {
     pub(crate) async fn effects(&self, atlas: &Atlas, calls: &Calls) {
         let left = atlas.settled().await.unwrap();
         assert!(left.is_empty(), "{left}");
+        let inbox = loans(atlas).queue(INBOX);
+        let waiting = inbox.peek(1).await.unwrap();
+        assert!(waiting.is_empty(), "{waiting:?}");
         let (mut sent, mut scored) = (Vec::new(), BTreeMap::<Uuid, u64>::new());
         let mut all = Vec::new();
         for event in atlas.store().read(Query::new()).unwrap().map(Result::unwrap) {
@@ -112,6 +129,9 @@ impl Model {
             assert!(calls.contains(*id), "{id} was never delivered");
         }
         assert_eq!(scored.len(), sent.len());
+        for number in &self.put {
+            assert!(scored.contains_key(&id(*number)), "{number} was put, and never came in");
+        }
         for id in sent.iter().chain(&all).step_by(5) {
             let status = atlas.status(*id).await.unwrap();
             assert_eq!((status.phase, status.outcome), (Phase::Complete, Some(Outcome::Success)), "{id}");

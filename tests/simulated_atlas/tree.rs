@@ -1,4 +1,4 @@
-//! The configuration of the tests: what is sent is scored, twice an event, and posted; what is scored is noted.
+//! The configuration of the tests: what is sent, also through the input queue, is scored, twice an event, and posted; what is scored is noted.
 
 use std::path::Path;
 
@@ -12,6 +12,8 @@ use crate::model::Calls;
 
 pub(crate) const SENT: &str = "LOAN_OFFER_SENT_COMPLETE_1";
 pub(crate) const SCORED: &str = "LOAN_OFFER_SCORED_COMPLETE_1";
+/// The input queue.
+pub(crate) const INBOX: &str = "inbox";
 
 pub(crate) fn scope() -> Scope {
     "bank/loans".parse().unwrap()
@@ -40,7 +42,7 @@ pub(crate) fn write_tree(tree: &Path, number: u64) {
     let post = json!({ "name": "post", "weight": 2, "data": "{n: .data.n}", "target": { "queue": "mail" } });
     let note = json!({ "name": "note", "target": { "queue": "notes" } });
     write(&tree.join("types.json"), &json!([SENT, SCORED]));
-    write(&tree.join("queues.json"), &json!({ "mail": {}, "notes": {}, mark(number): {} }));
+    write(&tree.join("queues.json"), &json!({ "mail": {}, "notes": {}, INBOX: { "ingest": true }, mark(number): {} }));
     write(&tree.join("1/loan/offer/sent/complete.json"), &json!({ "handlers": [score, post] }));
     write(&tree.join("1/loan/offer/scored/complete.json"), &json!({ "handlers": [note] }));
 }
