@@ -58,8 +58,10 @@ impl LockState {
         let durable_end = Address::from_u64(fields.u64()?);
         let clean_end = Address::from_u64(fields.u64()?);
         let version = magic.strip_prefix(b"ATLASLK").and_then(|digit| char::from(*digit.first()?).to_digit(10))?;
-        let whole = fields.u32()? == crc32fast::hash(covered);
-        whole.then_some((version, Self { process_id, durable_end, clean_end }))
+        let is_whole = fields.u32()? == crc32fast::hash(covered);
+        // Segments count from 1.
+        let is_sound = [durable_end, clean_end].iter().all(|end| *end == Address::START || end.segment() > 0);
+        (is_whole && is_sound).then_some((version, Self { process_id, durable_end, clean_end }))
     }
 }
 
@@ -250,5 +252,26 @@ impl LockFile {
             state.clean_end = end;
         })?;
         self.file.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_whole_or_names_no_segment_says_nothing() {
+        let of = |durable_end: Address, clean_end: Address| LockState { process_id: 7, durable_end, clean_end };
+        let end = Address::new(1, 64);
+        for state in [of(end, end), of(end, Address::START), of(Address::START, Address::START)] {
+            assert_eq!(LockState::decode(&state.encode()), Some((VERSION, state)));
+        }
+        let of_no_segment = Address::new(0, 64);
+        for state in [of(of_no_segment, Address::START), of(end, of_no_segment)] {
+            assert_eq!(LockState::decode(&state.encode()), None);
+        }
+        let mut damaged = of(end, end).encode();
+        damaged[20] ^= 1;
+        assert_eq!(LockState::decode(&damaged), None);
     }
 }
