@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::DispatchError;
-use super::status::DeliveryStatus;
-use super::status_reader::{StatusReader, correlated, find_event};
+use super::status::{DeliveryStatus, Phase};
+use super::status_reader::{StatusReader, correlated, find_event, rolled_up, tally};
+use super::{DispatchError, Outcome};
 use crate::event::Scope;
 use crate::log::{EventStore, RecordedEvent};
 
@@ -18,6 +18,10 @@ pub struct Cascade {
     pub correlation_id: Uuid,
     /// The scope.
     pub scope: Scope,
+    /// How all of its deliveries stand: Complete once each is, InProcess once one was begun or one event has caused another.
+    pub phase: Phase,
+    /// Failure where a delivery has failed; set once all are complete.
+    pub outcome: Option<Outcome>,
     /// The events in the order of a walk through the tree: each behind its cause, siblings by position.
     pub events: Vec<CascadeEvent>,
 }
@@ -87,7 +91,12 @@ pub(super) fn read(
             None => break,
         }
     }
-    Ok(Cascade { correlation_id: correlation, scope: scope.clone(), events: told })
+    let (mut all, mut failed, mut any) = (true, false, told.len() > 1);
+    for (complete, failure, begun) in told.iter().map(|event| tally(&event.deliveries)) {
+        (all, failed, any) = (all && complete, failed || failure, any || begun);
+    }
+    let (phase, outcome) = rolled_up(all, failed, any);
+    Ok(Cascade { correlation_id: correlation, scope: scope.clone(), phase, outcome, events: told })
 }
 
 /// The scope that a cascade is in, where only its correlation id is known: that of its first event.

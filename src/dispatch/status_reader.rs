@@ -86,15 +86,11 @@ impl<'a> StatusReader<'a> {
                 open.push_back(child.id());
             }
         }
-        let phase = match (all, any) {
-            (true, _) => Phase::Complete,
-            (false, true) => Phase::InProcess,
-            (false, false) => Phase::Pending,
-        };
+        let (phase, outcome) = rolled_up(all, failed, any);
         Ok(EventStatus {
             id: event.id(),
             phase,
-            outcome: all.then_some(if failed { Outcome::Failure } else { Outcome::Success }),
+            outcome,
             revision: event.revision(),
             deliveries: own.deliveries,
             skipped: own.skipped,
@@ -156,6 +152,16 @@ impl<'a> StatusReader<'a> {
     }
 }
 
+/// How all of some deliveries stand: whether all are complete, one has failed, and anything was begun.
+pub(super) fn rolled_up(all: bool, failed: bool, any: bool) -> (Phase, Option<Outcome>) {
+    let phase = match (all, any) {
+        (true, _) => Phase::Complete,
+        (false, true) => Phase::InProcess,
+        (false, false) => Phase::Pending,
+    };
+    (phase, all.then_some(if failed { Outcome::Failure } else { Outcome::Success }))
+}
+
 /// All that is on record about a delivery.
 pub(super) fn delivery_records(
     store: &EventStore,
@@ -185,7 +191,7 @@ pub(super) fn find_event(store: &EventStore, scope: Option<&Scope>, id: Uuid) ->
 }
 
 /// Whether all are complete, one failed, and anything has happened at all.
-fn tally(deliveries: &[DeliveryStatus]) -> (bool, bool, bool) {
+pub(super) fn tally(deliveries: &[DeliveryStatus]) -> (bool, bool, bool) {
     let all = deliveries.iter().all(|delivery| delivery.phase == Phase::Complete);
     let failed = deliveries.iter().any(|delivery| delivery.outcome == Some(Outcome::Failure));
     let any = deliveries.iter().any(|delivery| delivery.phase != Phase::Pending || delivery.attempts > 0);

@@ -73,6 +73,9 @@ async fn completion_goes_through_all_that_an_event_caused() {
     assert_eq!((blocker.obstacle, blocker.id.handler.as_str()), (Obstacle::Parked, "last"));
     assert_eq!(atlas.store().event(&scope(), blocker.id.event).unwrap().unwrap().event_type(), TOLD);
 
+    let cascade = loans(&atlas).cascade(receipt.id).await.unwrap();
+    assert_eq!((cascade.phase, cascade.outcome, cascade.events.len()), (Phase::InProcess, None, 3));
+
     broken.store(0, Ordering::SeqCst);
     atlas.release(&blocker.id).await.unwrap();
     assert!(atlas.settled().await.unwrap().is_empty());
@@ -80,6 +83,32 @@ async fn completion_goes_through_all_that_an_event_caused() {
     assert_eq!((done.outcome, done.blocked_by.len()), (Some(Outcome::Success), 0));
     let error = atlas.completion(Uuid::from_u128(5)).await.unwrap_err();
     assert!(matches!(error, Error::Dispatch(DispatchError::NoSuchEvent { .. })), "{error}");
+    atlas.close().await.unwrap();
+}
+
+/// Whoever knows the correlation id alone, as an endpoint that was called, can add to the cascade later; in its own scope.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_the_correlation_id_alone_is_of_the_cascade() {
+    let world = World::of(&[
+        (SENT, function("f")),
+        (TOLD, json!([{ "name": "last", "target": { "function": "last" }, "out_of_attempts": "fail" }])),
+    ]);
+    let builder = Atlas::builder()
+        .function("f", |_: Delivery| async { Ok::<_, HandlerError>(Event::new(SCORED, "")) })
+        .function("last", |_: Delivery| async { Err::<(), _>(HandlerError::Fatal("no".into())) });
+    let atlas = world.open(builder).await;
+    let receipt = ingest(&atlas, "s", json!({})).await;
+    atlas.settled().await.unwrap();
+    let cascade = || async { loans(&atlas).cascade(receipt.id).await.unwrap() };
+    assert_eq!(cascade().await.outcome, Some(Outcome::Success));
+    loans(&atlas).ingest(Event::new(TOLD, "elsewhere").correlation_id(receipt.id)).await.unwrap();
+    atlas.settled().await.unwrap();
+    let cascade = cascade().await;
+    let told: Vec<_> = cascade.events.iter().map(|event| (event.depth, event.event_type.as_str())).collect();
+    assert_eq!(told, [(0, SENT), (1, SCORED), (0, TOLD)]);
+    assert_eq!((cascade.phase, cascade.outcome), (Phase::Complete, Some(Outcome::Failure)));
+    // What the first event caused itself is as it was.
+    assert_eq!(atlas.status(receipt.id).await.unwrap().outcome, Some(Outcome::Success));
     atlas.close().await.unwrap();
 }
 

@@ -11,6 +11,7 @@ use crate::commands::status::delivery_standing;
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::output::{Output, Paint};
+use crate::table::counted;
 
 /// Show all that one request set off, as a tree
 ///
@@ -63,7 +64,12 @@ fn text(cascade: &Cascade, output: &mut Output) -> Outcome {
             output.line(format_args!("{trunk}-> {}: {standing}", delivery.handler))?;
         }
     }
-    Ok(())
+    let standing = match cascade.outcome {
+        Some(Ended::Success) => output.paint.good("Complete, Success"),
+        Some(Ended::Failure) => output.paint.bad("Complete, Failure"),
+        None => cascade.phase.to_string(),
+    };
+    output.line(format_args!("{}: {standing}", counted(cascade.events.len() as u64, "event", "events")))
 }
 
 /// Events as boxes with their deliveries, each with an arrow from what caused it.
