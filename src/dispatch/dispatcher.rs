@@ -58,7 +58,7 @@ impl Rooms {
         options: Options,
     ) -> Result<Context, DispatchError> {
         let Self { store, catalog, router } = self;
-        let http = Http::new(&options, store.environment().clock.clone());
+        let http = Http::new(&options, store.environment().clock.clone())?;
         let mailbox = Arc::new(Mailbox::default());
         catalog.wake_on_change(mailbox.clone().into());
         Ok(Context {

@@ -52,6 +52,14 @@ pub enum DispatchError {
         #[source]
         source: std::sync::Arc<RouteError>,
     },
+    /// An option can't be used.
+    #[error("option {name}: {what}")]
+    Option {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong, and what was expected.
+        what: String,
+    },
     /// The schema of a queue can't be had.
     #[error("the schema of a queue: {source}")]
     Schema {

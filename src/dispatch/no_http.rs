@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::Options;
 use super::delivery::Function;
+use super::{DispatchError, Options};
 use crate::config::HttpTarget;
 use crate::storage::Clock;
 
@@ -19,8 +19,9 @@ pub(super) struct Http;
 pub(super) enum Turn {}
 
 impl Http {
-    pub(super) fn new(_: &Options, _: Arc<dyn Clock>) -> Self {
-        Self
+    #[expect(clippy::unnecessary_wraps, reason = "as where options may be faulty")]
+    pub(super) fn new(_: &Options, _: Arc<dyn Clock>) -> Result<Self, DispatchError> {
+        Ok(Self)
     }
 
     #[expect(clippy::unused_async, reason = "as where there is something to wait for")]

@@ -37,6 +37,11 @@ pub struct Options {
     pub max_http_per_host: usize,
     /// When calls to a host that fails again and again are held back.
     pub http_breaker: HttpBreaker,
+    /// Certificates of the authorities by which https endpoints are trusted, as PEM. Default `None`: those of Mozilla.
+    pub http_authorities: Option<Vec<u8>>,
+    /// The proxy through which http targets are called, such as `http://proxy.example:3128`. Default `None`: they are
+    /// called directly; the environment of the process is never asked.
+    pub http_proxy: Option<String>,
     /// What attempts made here are on record as, cut to `max_error` bytes: the name of the machine or of the host's
     /// instance. Default `process <id>`.
     pub worker: String,
@@ -83,6 +88,8 @@ impl Default for Options {
             cache_bytes: 8 << 20,
             max_http_per_host: 16,
             http_breaker: HttpBreaker::default(),
+            http_authorities: None,
+            http_proxy: None,
             worker: format!("process {}", std::process::id()),
             close_within: Duration::from_secs(10),
         }

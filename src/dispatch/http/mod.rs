@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use ureq::Agent;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy};
 
 use super::delivery::Function;
-use super::{Delivery, Emit, HandlerError, MAX_ANSWER_BYTES, Options};
+use super::{Delivery, DispatchError, Emit, HandlerError, MAX_ANSWER_BYTES, Options};
 use crate::config::HttpTarget;
 use crate::storage::Clock;
 use answer::{Answer, Content};
@@ -45,18 +46,21 @@ impl std::fmt::Debug for Http {
 }
 
 impl Http {
-    pub(super) fn new(options: &Options, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(options: &Options, clock: Arc<dyn Clock>) -> Result<Self, DispatchError> {
         let limit = options.max_http_per_host.max(1);
+        let authorities = options.http_authorities.as_deref().map(authorities).transpose()?;
+        let tls = TlsConfig::builder().root_certs(authorities.unwrap_or(RootCerts::WebPki)).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             // A guest takes nothing from the environment of its host's process.
-            .proxy(None)
+            .proxy(options.http_proxy.as_deref().map(proxy).transpose()?)
+            .tls_config(tls)
             .max_idle_connections_per_host(limit)
             .max_idle_connections(limit.saturating_mul(8))
             .user_agent(concat!("atlas/", env!("CARGO_PKG_VERSION")));
-        Self { agent: config.build().new_agent(), hosts: Hosts::new(limit, options.http_breaker), clock }
+        Ok(Self { agent: config.build().new_agent(), hosts: Hosts::new(limit, options.http_breaker), clock })
     }
 
     /// Waits until a call to the target's host may be made.
@@ -71,6 +75,27 @@ impl Http {
     pub(super) fn shut_down(&self) {
         self.agent.clone().shutdown();
     }
+}
+
+fn authorities(pem: &[u8]) -> Result<RootCerts, DispatchError> {
+    let faulty = |what: String| DispatchError::Option { name: "http_authorities", what };
+    let mut certificates = Vec::new();
+    for item in parse_pem(pem) {
+        match item.map_err(|error| faulty(format!("it can't be read: {error}; expected certificates as PEM")))? {
+            PemItem::Certificate(certificate) => certificates.push(certificate),
+            _ => return Err(faulty("there is something else than a certificate in it".to_owned())),
+        }
+    }
+    match certificates.is_empty() {
+        true => Err(faulty("it holds no certificate; expected at least one, as PEM".to_owned())),
+        false => Ok(RootCerts::new_with_certs(&certificates)),
+    }
+}
+
+fn proxy(url: &str) -> Result<Proxy, DispatchError> {
+    let what = |error| format!("it is no URL of a proxy: {error}; expected one such as http://proxy.example:3128");
+    // Without the URL, which may hold a password.
+    Proxy::new(url).map_err(|error| DispatchError::Option { name: "http_proxy", what: what(error) })
 }
 
 impl Turn {

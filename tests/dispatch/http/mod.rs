@@ -2,6 +2,7 @@
 
 mod hosts;
 pub(crate) mod server;
+mod trust;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -24,14 +24,22 @@ pub(crate) struct Server {
 impl Server {
     /// `answer` gives the bytes to send; a connection ends after what says `connection: close`.
     pub(crate) fn start(answer: impl Fn(&Received) -> String + Send + Sync + 'static) -> Self {
+        Self::over(|connection| connection, answer)
+    }
+
+    /// As [`start`](Self::start), over what `wrap` makes of each connection.
+    pub(crate) fn over<S: Read + Write>(
+        wrap: impl Fn(TcpStream) -> S + Send + Sync + 'static,
+        answer: impl Fn(&Received) -> String + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (received.clone(), Arc::new(answer));
+        let (log, answer, wrap) = (received.clone(), Arc::new(answer), Arc::new(wrap));
         std::thread::spawn(move || {
             for connection in listener.incoming() {
-                let (log, answer) = (log.clone(), answer.clone());
-                std::thread::spawn(move || serve(connection.unwrap(), &log, &*answer));
+                let (log, answer, wrap) = (log.clone(), answer.clone(), wrap.clone());
+                std::thread::spawn(move || serve(wrap(connection.unwrap()), &log, &*answer));
             }
         });
         Self { address, received }
@@ -58,19 +66,21 @@ pub(crate) fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-fn serve(connection: TcpStream, log: &Mutex<Vec<Received>>, answer: &dyn Fn(&Received) -> String) {
+fn serve<S: Read + Write>(connection: S, log: &Mutex<Vec<Received>>, answer: &dyn Fn(&Received) -> String) {
     let mut reader = BufReader::new(connection);
     while let Some(received) = read(&mut reader) {
         log.lock().unwrap().push(received.clone());
         let answer = answer(&received);
         // Whoever asked may be gone.
-        if reader.get_mut().write_all(answer.as_bytes()).is_err() || answer.contains("connection: close") {
+        let connection = reader.get_mut();
+        let sent = connection.write_all(answer.as_bytes()).and_then(|()| connection.flush());
+        if sent.is_err() || answer.contains("connection: close") {
             return;
         }
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Received> {
+fn read<S: Read>(reader: &mut BufReader<S>) -> Option<Received> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
