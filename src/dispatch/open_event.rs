@@ -41,6 +41,8 @@ pub(super) struct Slot {
     pub(super) handler: Name,
     /// The queue, where the target is one.
     pub(super) queue: Option<Name>,
+    /// Whether the target is an http endpoint.
+    pub(super) is_http: bool,
     /// Whether this process has what the target names.
     pub(super) bound: bool,
     pub(super) stop_on_failure: bool,
@@ -57,6 +59,7 @@ impl Slot {
         Self {
             handler,
             queue: None,
+            is_http: false,
             bound: true,
             stop_on_failure: false,
             guard_failed: false,

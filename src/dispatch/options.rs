@@ -5,11 +5,14 @@ use std::time::Duration;
 /// The limits of dispatch. What exceeds one waits its turn, unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Functions and calls of http targets that run at once, over all handlers. Default 256.
+    /// Functions that run at once, over all handlers. At least 1. Default 256.
     pub max_in_flight: usize,
-    /// As `max_in_flight`, for one handler of one scope. Default 64.
+    /// Attempts at http targets that go on at once, over all handlers, those that wait for their turn at a host included. At
+    /// least 1. Default 256.
+    pub max_http_in_flight: usize,
+    /// As `max_in_flight` and `max_http_in_flight`, for one handler of one scope. Default 64.
     pub max_in_flight_per_handler: usize,
-    /// Functions that run at once for one scope. Default 128: no tenant holds all of `max_in_flight`.
+    /// As `max_in_flight` and `max_http_in_flight`, for one scope. Default 128: no tenant holds all of either.
     pub max_in_flight_per_scope: usize,
     /// Messages that one append puts into queues, over all handlers. Default 512.
     pub max_message_batch: usize,
@@ -75,6 +78,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_in_flight: 256,
+            max_http_in_flight: 256,
             max_in_flight_per_handler: 64,
             max_in_flight_per_scope: 128,
             max_message_batch: 512,

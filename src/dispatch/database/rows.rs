@@ -88,6 +88,7 @@ impl Plans {
     pub(in crate::dispatch) fn slot(&self, handler: &Handler) -> Slot {
         let mut slot = Slot::new(handler.name.clone());
         slot.stop_on_failure = handler.stop_on_failure;
+        slot.is_http = matches!(handler.target, Target::Http(_));
         slot.bound = self.functions.is_bound(&handler.target);
         if let Target::Queue(queue) = &handler.target {
             slot.queue = Some(queue.clone());

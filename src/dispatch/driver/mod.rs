@@ -400,7 +400,8 @@ impl Driver {
     fn has_closed(&mut self, now: i64) -> Result<bool, DispatchError> {
         let is_firing = self.is_firing();
         let Some(closing) = &mut self.closing else { return Ok(false) };
-        let idle = self.lanes.running(Class::Function) + self.lanes.returned() == 0 && self.batches == 0 && !is_firing;
+        let running = self.lanes.running(Class::Function) + self.lanes.running(Class::Http) + self.lanes.returned();
+        let idle = running == 0 && self.batches == 0 && !is_firing;
         if !idle && now < closing.until {
             return Ok(false);
         }

@@ -26,8 +26,9 @@ impl Driver {
         loop {
             // Queues first: one that is full lets the functions behind it go ahead.
             let messages = self.start_batches()?;
-            let functions = self.start_functions()?;
-            if !messages && !functions {
+            let functions = self.start_attempts(Class::Function, self.context.options.max_in_flight)?;
+            let http = self.start_attempts(Class::Http, self.context.options.max_http_in_flight)?;
+            if !messages && !functions && !http {
                 return Ok(any);
             }
             any = true;
@@ -45,20 +46,21 @@ impl Driver {
         })
     }
 
-    fn start_functions(&mut self) -> Result<bool, DispatchError> {
+    /// Starts attempts at functions or endpoints, as long as fewer than `limit` run.
+    fn start_attempts(&mut self, class: Class, limit: usize) -> Result<bool, DispatchError> {
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
         let mut any = false;
         let mut round = Vec::new();
-        while self.lanes.running(Class::Function) < self.context.options.max_in_flight.max(1)
+        while self.lanes.running(class) < limit.max(1)
             && self.lanes.returned() < MAX_RETURNED
-            && let Some(start) = self.next(Class::Function)
+            && let Some(start) = self.next(class)
         {
             any = true;
             let job = self.job(start)?;
             let Some(handler) = job.handler() else { return Err(DispatchError::Stopped) };
             // An expression may take long: no other attempt waits for it. And what was tried before may have taken its
             // process down: should it again, no other attempt has been counted with it. A call by http may wait its turn.
-            let waits = matches!(handler.target, Target::Http(_));
+            let waits = class == Class::Http;
             if handler.data.is_some() || job.guard_failed || job.state.attempts > 0 || waits {
                 self.start_round(vec![job], &runtime);
                 continue;

@@ -8,16 +8,21 @@ use hashbrown::HashMap as FastMap;
 use super::super::open_event::Slot;
 use crate::event::{Name, Scope};
 
-/// Functions and queues have separate limits, so separate lines.
+/// Functions, http endpoints and queues have separate limits, so separate lines: calls that hang take no function's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::dispatch) enum Class {
     Function,
+    Http,
     Queue,
 }
 
 impl Class {
     pub(in crate::dispatch) fn of(slot: &Slot) -> Self {
-        if slot.queue.is_some() { Self::Queue } else { Self::Function }
+        match slot {
+            Slot { queue: Some(_), .. } => Self::Queue,
+            Slot { is_http: true, .. } => Self::Http,
+            _ => Self::Function,
+        }
     }
 }
 

@@ -42,9 +42,9 @@ pub(super) struct Bounds {
     pub(super) events: usize,
     /// Open events in memory, of one scope.
     pub(super) events_per_scope: usize,
-    /// Running attempts of functions of one handler.
+    /// Running attempts of one handler at its function or endpoint.
     pub(super) running_per_handler: usize,
-    /// Running attempts of functions of one scope.
+    /// Running attempts at functions of one scope, and as many at endpoints.
     pub(super) running_per_scope: usize,
 }
 
@@ -78,6 +78,7 @@ pub(super) struct Lanes<S> {
     events: ByPosition<u64, OpenEvent>,
     lanes: FastMap<LaneKey, BTreeSet<u64>>,
     functions: Line,
+    http: Line,
     queues: Line,
     /// Attempts of functions that have returned and whose ends aren't on record.
     returned: usize,
@@ -108,6 +109,7 @@ impl<S: Shelf> Lanes<S> {
     /// A scheduler over what the shelf holds: all of that is taken in, as overflow, by [`refill`](Self::refill). It hands
     /// out attempts from [`serve`](Self::serve) on: once all that is on record has come in.
     pub(super) fn new(mut shelf: S, bounds: Bounds, last: u64) -> Result<Self, S::Error> {
+        let limits = Limits { per_handler: bounds.running_per_handler, per_scope: bounds.running_per_scope };
         let mut scopes = FastMap::new();
         let mut overflowing = VecDeque::new();
         for scope in shelf.scopes()? {
@@ -119,10 +121,8 @@ impl<S: Shelf> Lanes<S> {
             bounds,
             events: ByPosition::default(),
             lanes: FastMap::new(),
-            functions: Line::new(Limits {
-                per_handler: bounds.running_per_handler,
-                per_scope: bounds.running_per_scope,
-            }),
+            functions: Line::new(limits),
+            http: Line::new(limits),
             queues: Line::new(Limits { per_handler: usize::MAX, per_scope: usize::MAX }),
             returned: 0,
             scopes,
@@ -171,6 +171,7 @@ impl<S: Shelf> Lanes<S> {
     pub(super) fn running(&self, class: Class) -> usize {
         match class {
             Class::Function => self.functions.running(),
+            Class::Http => self.http.running(),
             Class::Queue => self.queues.running(),
         }
     }
@@ -184,10 +185,12 @@ impl<S: Shelf> Lanes<S> {
     pub(super) fn function_returned(&mut self, position: u64, slot: usize) {
         let Some(event) = self.events.get_mut(&position) else { return };
         let Some(slot) = event.slots.get_mut(slot) else { return };
-        if slot.run == Run::Running && Class::of(slot) == Class::Function {
+        let class = Class::of(slot);
+        if slot.run == Run::Running && class != Class::Queue {
             slot.run = Run::Returned;
             self.returned += 1;
-            self.functions.ended((event.scope.clone(), slot.handler.clone()));
+            let key = (event.scope.clone(), slot.handler.clone());
+            self.line(class).ended(key);
         }
     }
 
@@ -349,6 +352,7 @@ impl<S: Shelf> Lanes<S> {
     fn line(&mut self, class: Class) -> &mut Line {
         match class {
             Class::Function => &mut self.functions,
+            Class::Http => &mut self.http,
             Class::Queue => &mut self.queues,
         }
     }
@@ -357,6 +361,7 @@ impl<S: Shelf> Lanes<S> {
     pub(super) fn is_settled(&mut self) -> Result<bool, S::Error> {
         Ok(self.overflowing.is_empty()
             && self.functions.is_idle()
+            && self.http.is_idle()
             && self.queues.is_idle()
             && self.returned == 0
             && self.waiting.is_empty()
@@ -439,6 +444,7 @@ impl<S: Shelf> Lanes<S> {
                 slot.run = Run::Ready;
                 let line = match Class::of(slot) {
                     Class::Function => &mut self.functions,
+                    Class::Http => &mut self.http,
                     Class::Queue => &mut self.queues,
                 };
                 line.push((event.scope.clone(), slot.handler.clone()), position, index);

@@ -159,7 +159,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 const MAX_DEPTH: usize = 2;
 const BOUNDS: Bounds = Bounds { events: 6, events_per_scope: 4, running_per_handler: 2, running_per_scope: 3 };
-/// By weight: a function, a queue, a function that isn't bound, another function.
+/// By weight: a function, a queue, a function that isn't bound, an http endpoint.
 const HANDLERS: [&str; 4] = ["a", "q", "unbound", "z"];
 
 struct World {
@@ -263,8 +263,8 @@ impl World {
     fn start(&mut self) -> bool {
         let room = [self.has_room(0), self.has_room(1)];
         let has_room = |of: &Scope, _: &Name| room[usize::from(*of == scope(1))];
-        // A full queue lets a function go ahead, so functions are asked again after queues.
-        let mut classes = [Class::Function, Class::Queue, Class::Function].into_iter();
+        // A full queue lets others go ahead, so they are asked again after queues.
+        let mut classes = [Class::Function, Class::Http, Class::Queue, Class::Function, Class::Http].into_iter();
         let Some(start) = classes.find_map(|class| self.lanes.next(class, has_room)) else { return false };
         self.check_start(&start);
         self.running.push(start);
@@ -284,12 +284,13 @@ impl World {
         }
         let key = (&event.scope, &slot.handler);
         let beside = self.lanes.events.values().flat_map(|event| event.slots.iter().map(move |slot| (event, slot)));
-        let functions =
-            beside.filter(|(of, slot)| of.scope == *key.0 && slot.queue.is_none() && slot.run == Run::Running);
-        let running: Vec<&Name> = functions.map(|(_, slot)| &slot.handler).collect();
+        let class = Class::of(slot);
+        let of_class =
+            beside.filter(|(of, slot)| of.scope == *key.0 && Class::of(slot) == class && slot.run == Run::Running);
+        let running: Vec<&Name> = of_class.map(|(_, slot)| &slot.handler).collect();
         let of_handler = running.iter().filter(|handler| **handler == key.1).count();
-        assert!(slot.queue.is_some() || of_handler <= BOUNDS.running_per_handler, "more than may run of {key:?}");
-        assert!(slot.queue.is_some() || running.len() <= BOUNDS.running_per_scope, "more than may run of {}", key.0);
+        assert!(class == Class::Queue || of_handler <= BOUNDS.running_per_handler, "more than may run of {key:?}");
+        assert!(class == Class::Queue || running.len() <= BOUNDS.running_per_scope, "more than may run of {}", key.0);
         assert!(!self.earlier_open(event, &slot.handler), "order of the lane: {start:?}");
         for other in &self.running {
             let of = self.event_of(other.position);
@@ -458,6 +459,7 @@ impl World {
                 let mut slot = Slot::new(Name::parse("handler", handler).unwrap());
                 slot.stop_on_failure = stops;
                 slot.bound = *handler != "unbound";
+                slot.is_http = *handler == "z";
                 slot.queue = (*handler == "q").then(|| Name::parse("queue", "mail").unwrap());
                 slots.push(slot);
             }

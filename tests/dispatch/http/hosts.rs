@@ -5,13 +5,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use atlas::dispatch::{DeliveryFilter, HttpBreaker, OpenDelivery, Options, Outcome, Phase};
+use atlas::dispatch::{Delivery, DeliveryFilter, HandlerError, HttpBreaker, OpenDelivery, Options, Outcome, Phase};
 use atlas::storage::Clock;
-use atlas::{Atlas, Receipt};
+use atlas::{Atlas, Event, Receipt};
 use serde_json::{Value, json};
 
 use super::server::{Server, answer};
-use crate::world::{World, ingest};
+use crate::world::{SENT, TOLD, World, ingest, loans};
 
 /// A server that says of each request that it came, and answers it once it is told to.
 struct Gate {
@@ -167,6 +167,33 @@ async fn a_host_that_fails_again_and_again_is_left_alone_for_a_while() {
     assert_eq!(atlas.completion(receipt.id).await.unwrap().deliveries[0].attempts, 1);
     assert_eq!(server.received().len(), 5);
     clock.advance(Duration::from_secs(3_600));
+    assert!(atlas.settled().await.unwrap().is_empty());
+    atlas.close().await.unwrap();
+}
+
+/// Calls that hang, or wait for a host that does, take the place of no function.
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_hang_leave_functions_their_places() {
+    let Gate { server, arrivals, open, .. } = gate();
+    let world = World::of(&[
+        (SENT, handler(&server.url("/"), json!({}))),
+        (TOLD, json!([{ "name": "f", "target": { "function": "f" } }])),
+    ]);
+    let options = Options { max_in_flight: 2, max_http_in_flight: 8, max_http_per_host: 1, ..Options::default() };
+    let builder = Atlas::builder().function("f", |_: Delivery| async { Ok::<_, HandlerError>(()) });
+    let atlas = world.open(builder.dispatch_options(options)).await;
+    let mut hanging = Vec::new();
+    for number in 0..12 {
+        hanging.push(ingest(&atlas, &format!("s{number}"), json!({})).await);
+    }
+    arrivals.recv().unwrap();
+    for number in 0..8 {
+        let told = loans(&atlas).ingest(Event::new(TOLD, format!("s{number}"))).await.unwrap();
+        assert_eq!(atlas.completion(told.id).await.unwrap().outcome, Some(Outcome::Success));
+    }
+    for _ in &hanging {
+        open.send(()).unwrap();
+    }
     assert!(atlas.settled().await.unwrap().is_empty());
     atlas.close().await.unwrap();
 }
