@@ -17,14 +17,14 @@ use super::driver::Message;
 use super::emitted::{self, EmitError};
 use super::http::Turn;
 use super::prepare::{Data, Prepared, completed, cut, prepare, with_failure, with_record};
-use super::record::{DeliveryRecord, WORKER_KEY, encode_worker};
+use super::record::DeliveryRecord;
 use super::retry::{Verdict, after_failure};
 use super::stateful::Surroundings;
 use super::timers;
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
 use crate::event::{Event, Timestamp};
-use crate::log::{Append, AppendError, Durability, RecordKind, RecordedEvent};
+use crate::log::{Append, AppendError, Durability, RecordedEvent};
 use crate::routing::{Handler, RouteError};
 
 /// Why an attempt did not come to an end on record.
@@ -138,19 +138,7 @@ async fn record_starts(context: &Context, readied: &[(Job, Readied)]) -> Result<
     if append.records.is_empty() {
         return Ok(());
     }
-    let is_first = !context.worker_is_recorded.swap(true, Ordering::AcqRel);
-    if is_first {
-        // In front, so that it holds for these attempts as well.
-        let worker = encode_worker(&cut(context.options.worker.clone(), context.options.max_error));
-        let starts = std::mem::replace(&mut append, Append::of_records());
-        append = append.record(RecordKind::Delivery, WORKER_KEY, worker);
-        append.records.extend(starts.records);
-    }
-    let recorded = context.append(append.durability(Durability::Deferred)).await;
-    if recorded.is_err() && is_first {
-        context.worker_is_recorded.store(false, Ordering::Release);
-    }
-    recorded?;
+    context.append(append.durability(Durability::Deferred)).await?;
     Ok(())
 }
 

@@ -39,8 +39,6 @@ pub(super) struct Context {
     pub(super) import_abandoned: AtomicBool,
     /// Functions that run: position of the event, handler.
     pub(super) in_process: Mutex<HashSet<(u64, Name)>>,
-    /// Whether the log says already who makes attempts here.
-    pub(super) worker_is_recorded: AtomicBool,
     /// Told of every step, on the thread of dispatch.
     pub(super) observers: Observers,
 }

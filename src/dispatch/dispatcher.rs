@@ -71,7 +71,6 @@ impl Rooms {
             imported: AtomicU64::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
-            worker_is_recorded: AtomicBool::new(false),
             observers,
         })
     }

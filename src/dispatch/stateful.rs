@@ -159,7 +159,13 @@ impl<F: StatefulFunction> Fold for StateFold<'_, F> {
 
     /// Nothing, which is passed over, where the state isn't right.
     fn encode(&self, state: &F::State) -> Vec<u8> {
-        if self.failed.borrow().is_some() { Vec::new() } else { serde_json::to_vec(state).unwrap_or_default() }
+        if self.failed.borrow().is_some() {
+            return Vec::new();
+        }
+        serde_json::to_vec(state).unwrap_or_else(|error| {
+            tracing::warn!(%error, fold = self.name, "a state can't be serialised: no keyframe is kept of it");
+            Vec::new()
+        })
     }
 
     fn decode(&self, bytes: &[u8]) -> Option<F::State> {

@@ -1,6 +1,7 @@
 //! Whether an event may come in: it has a plan, and its data follow the schema of its type where that has one. Whether a
 //! message may enter its queue.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::plan::Plan;
@@ -35,7 +36,7 @@ impl Router {
             let found = format!("the data are {content_type}, not JSON");
             return Err(refused(Violation { path: String::new(), rule: String::new(), found }));
         }
-        self.validator(schema)?.validate(&data.bytes).map_err(refused)
+        validate(&*self.validator(schema)?, &data.bytes).map_err(refused)
     }
 
     /// Whether a message follows the schema of its queue.
@@ -44,7 +45,7 @@ impl Router {
         schema: &SchemaRef,
         message: &[u8],
     ) -> Result<Result<(), Violation>, RouteError> {
-        Ok(self.validator(schema)?.validate(message))
+        Ok(validate(&*self.validator(schema)?, message))
     }
 
     fn validator(&self, schema: &SchemaRef) -> Result<Arc<Validator>, RouteError> {
@@ -58,4 +59,12 @@ impl Router {
         self.validators().write().insert(schema.clone(), validator.clone(), validator.size());
         Ok(validator)
     }
+}
+
+/// A panic of the validator is a violation: it must take nobody with it, now and whenever the data are looked at again.
+fn validate(validator: &Validator, data: &[u8]) -> Result<(), Violation> {
+    catch_unwind(AssertUnwindSafe(|| validator.validate(data))).unwrap_or_else(|_| {
+        let found = "holding them against the schema panicked".to_owned();
+        Err(Violation { path: String::new(), rule: String::new(), found })
+    })
 }

@@ -1,5 +1,7 @@
 //! Tables of timers: those that are set, by the time at which they are due, and by the address of the record that set them.
 
+use std::ops::Bound;
+
 use redb::ReadableTable;
 use uuid::Uuid;
 
@@ -57,12 +59,15 @@ impl DispatchDatabase {
         Ok(())
     }
 
-    /// The timers that are set, by time, until `visit` has seen enough.
+    /// The timers that are set, by time, those after `after`, until `visit` has seen enough.
     pub(in crate::dispatch) fn visit_timers(
         &mut self,
+        after: Option<&TimerEntry>,
         mut visit: impl FnMut(TimerEntry) -> bool,
     ) -> Result<(), DispatchError> {
-        for found in self.table(TIMERS)?.iter().map_err(failed)? {
+        let after = after.map(|timer| timer_key(timer.due, &timer.scope, timer.id));
+        let from = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        for found in self.table(TIMERS)?.range::<&[u8]>((from, Bound::Unbounded)).map_err(failed)? {
             let (key, value) = found.map_err(failed)?;
             if !visit(entry(key.value(), value.value())?) {
                 break;
@@ -77,7 +82,7 @@ impl DispatchDatabase {
             return Ok(known);
         }
         let mut next = None;
-        self.visit_timers(|timer| {
+        self.visit_timers(None, |timer| {
             next = Some(timer.due);
             false
         })?;

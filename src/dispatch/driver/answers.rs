@@ -54,8 +54,8 @@ impl Driver {
                     let schedules = self.list_schedules(scope.as_ref(), now)?;
                     let _ = reply.send(Ok(schedules));
                 }
-                Question::Timers { scope, limit, reply } => {
-                    let timers = self.list_timers(scope.as_ref(), limit)?;
+                Question::Timers { scope, after, limit, reply } => {
+                    let timers = self.list_timers(scope.as_ref(), after.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));
                 }
                 Question::Claim { claims, reply } => match self.claim(&claims) {

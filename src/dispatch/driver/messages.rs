@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::claims::Claim;
 use super::queues::QueueQuestion;
+use super::timers::TimerPage;
 use super::{Closing, Driver};
 use crate::dispatch::hold::Hold;
 use crate::dispatch::lag::CountsPage;
@@ -174,8 +175,9 @@ pub(in crate::dispatch) enum Question {
     },
     Timers {
         scope: Option<Scope>,
+        after: Option<TimerEntry>,
         limit: usize,
-        reply: Reply<Vec<TimerEntry>>,
+        reply: Reply<TimerPage>,
     },
     Queue(QueueGroup, QueueQuestion),
     /// Claims ids, once nobody else has any of them.

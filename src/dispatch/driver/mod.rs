@@ -94,6 +94,8 @@ pub(super) struct Driver {
     running: ByPosition<(u64, usize), Running>,
     /// Attempts that were handed out.
     started: u64,
+    /// Whether the log says already who makes attempts here.
+    worker_is_recorded: bool,
     batches: usize,
     deadlines: BTreeSet<(i64, u64, usize)>,
     sleepers: BTreeMap<(i64, u64), oneshot::Sender<()>>,
@@ -188,6 +190,7 @@ impl Driver {
             importers: Vec::new(),
             running: ByPosition::default(),
             started: 0,
+            worker_is_recorded: false,
             batches: 0,
             deadlines: BTreeSet::new(),
             sleepers: BTreeMap::new(),

@@ -7,8 +7,11 @@ use super::{Driver, Running};
 use crate::config::Target;
 use crate::dispatch::context::Job;
 use crate::dispatch::lanes::{Class, Start};
+use crate::dispatch::prepare::cut;
+use crate::dispatch::record::{WORKER_KEY, encode_worker};
 use crate::dispatch::{DispatchError, attempt, batch};
 use crate::event::{Name, Scope};
+use crate::log::{Append, Durability, RecordKind};
 
 /// Batches of messages that are written at once: one is encoded while another is synced.
 const MAX_BATCHES: usize = 4;
@@ -62,21 +65,38 @@ impl Driver {
             // process down: should it again, no other attempt has been counted with it. A call by http may wait its turn.
             let waits = class == Class::Http;
             if handler.data.is_some() || job.guard_failed || job.state.attempts > 0 || waits {
-                self.start_round(vec![job], &runtime);
+                self.start_round(vec![job], &runtime)?;
                 continue;
             }
             round.push(job);
             if round.len() == MAX_ROUND {
-                self.start_round(std::mem::take(&mut round), &runtime);
+                self.start_round(std::mem::take(&mut round), &runtime)?;
             }
         }
         if !round.is_empty() {
-            self.start_round(round, &runtime);
+            self.start_round(round, &runtime)?;
         }
         Ok(any)
     }
 
-    fn start_round(&mut self, jobs: Vec<Job>, runtime: &Handle) {
+    /// Says in the log who makes the attempts from here on, before the first one starts. Where the disk is full, starts can't
+    /// be recorded either.
+    fn record_worker(&mut self) -> Result<(), DispatchError> {
+        if std::mem::replace(&mut self.worker_is_recorded, true) {
+            return Ok(());
+        }
+        let options = &self.context.options;
+        let worker = encode_worker(&cut(options.worker.clone(), options.max_error));
+        let append = Append::of_records().record(RecordKind::Delivery, WORKER_KEY, worker);
+        match self.context.store.append(append.durability(Durability::Deferred)) {
+            Err(error) if error.is_full_disk() => self.worker_is_recorded = false,
+            other => _ = other?,
+        }
+        Ok(())
+    }
+
+    fn start_round(&mut self, jobs: Vec<Job>, runtime: &Handle) -> Result<(), DispatchError> {
+        self.record_worker()?;
         let mut attempts = Vec::with_capacity(jobs.len());
         let mut started = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -102,6 +122,7 @@ impl Driver {
             }
             self.running.insert((position, slot), Running { task: Some(task.abort_handle()), ..running });
         }
+        Ok(())
     }
 
     /// The turn of an attempt has come: its time begins.

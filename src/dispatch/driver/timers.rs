@@ -13,8 +13,17 @@ use crate::log::RoomRecord;
 
 /// Timers that are fired in one go.
 const FIRED_AT_ONCE: usize = 64;
+/// How many timers one answer looks at: dispatch goes on between two.
+const VISITED_AT_ONCE: usize = 4_096;
 /// Timers that are being fired at once.
 const MAX_FIRING: usize = 256;
+
+/// Some of the timers that were asked for.
+pub(in crate::dispatch) struct TimerPage {
+    pub(in crate::dispatch) entries: Vec<TimerEntry>,
+    /// Where the next ones begin; `None` where these were the last, or enough.
+    pub(in crate::dispatch) next: Option<TimerEntry>,
+}
 
 /// Timers that were handed out to be fired and whose end hasn't been followed yet.
 #[derive(Debug, Default)]
@@ -54,7 +63,7 @@ impl Driver {
             return Ok(false);
         }
         let (mut due, firing) = (Vec::new(), &mut self.firing);
-        self.lanes.shelf().visit_timers(|timer| {
+        self.lanes.shelf().visit_timers(None, |timer| {
             if timer.due > now {
                 return false;
             }
@@ -107,15 +116,18 @@ impl Driver {
     pub(super) fn list_timers(
         &mut self,
         scope: Option<&Scope>,
+        after: Option<&TimerEntry>,
         limit: usize,
-    ) -> Result<Vec<TimerEntry>, DispatchError> {
-        let mut found = Vec::new();
-        self.lanes.shelf().visit_timers(|timer| {
-            if found.len() < limit && scope.is_none_or(|scope| *scope == timer.scope) {
-                found.push(timer);
+    ) -> Result<TimerPage, DispatchError> {
+        let (mut entries, mut visited, mut next) = (Vec::new(), 0, None);
+        self.lanes.shelf().visit_timers(after, |timer| {
+            visited += 1;
+            next = (visited >= VISITED_AT_ONCE).then(|| timer.clone());
+            if scope.is_none_or(|scope| *scope == timer.scope) {
+                entries.push(timer);
             }
-            found.len() < limit
+            next.is_none() && entries.len() < limit
         })?;
-        Ok(found)
+        Ok(TimerPage { entries, next })
     }
 }

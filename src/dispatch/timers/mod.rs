@@ -128,8 +128,16 @@ impl Dispatcher {
     /// # Errors
     /// What made dispatch stop; [`DispatchError::Read`].
     pub async fn timers(&self, scope: Option<&Scope>, limit: usize) -> Result<Vec<TimerInfo>, DispatchError> {
-        let scope = scope.cloned();
-        let entries = self.ask(|reply| Message::Ask(Question::Timers { scope, limit, reply })).await?;
+        let (mut entries, mut after) = (Vec::new(), None);
+        while entries.len() < limit {
+            let (scope, limit) = (scope.cloned(), limit - entries.len());
+            let page = self.ask(|reply| Message::Ask(Question::Timers { scope, after, limit, reply })).await?;
+            entries.extend(page.entries);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
         let store = self.context().store.clone();
         blocking(self.runtime(), move || entries.iter().map(|entry| info(&store, entry)).collect()).await
     }
