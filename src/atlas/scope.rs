@@ -81,7 +81,7 @@ impl ScopeHandle {
 
     async fn append(&self, mut events: Vec<Event>) -> Result<Vec<Receipt>, Error> {
         let scope = self.checked()?;
-        self.atlas.0.dispatcher.check_ingest().await?;
+        let _ingesting = self.atlas.0.dispatcher.may_ingest().await?;
         let store = &self.atlas.0.store;
         let mut revisions = Vec::with_capacity(events.len());
         for event in &mut events {

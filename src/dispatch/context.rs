@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,8 +33,10 @@ pub(super) struct Context {
     pub(super) options: Options,
     pub(super) http: Http,
     pub(super) mailbox: Arc<Mailbox<Message>>,
-    /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way.
+    /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way, or about to begin.
     pub(super) imported: AtomicU64,
+    /// Events that are being ingested.
+    pub(super) ingesting: AtomicUsize,
     /// The import of history that is under way was dropped, and is to be ended.
     pub(super) import_abandoned: AtomicBool,
     /// Functions that run: position of the event, handler.

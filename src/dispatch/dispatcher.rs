@@ -1,7 +1,7 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use super::context::Context;
 use super::database::Plans;
 use super::delivery::Functions;
 use super::driver::{Driver, Message, Reply};
+use super::history::{Gate, Ingesting};
 use super::http::Http;
 use super::mailbox::Mailbox;
 use super::status::EventStatus;
@@ -69,6 +70,7 @@ impl Rooms {
             options,
             mailbox,
             imported: AtomicU64::new(0),
+            ingesting: AtomicUsize::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
             observers,
@@ -297,24 +299,34 @@ impl Dispatcher {
 
     /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
     pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
-        // The thread must know before the first event comes, and bring none itself.
-        let hold = self.ask(|reply| Message::History { reply }).await?;
         let context = self.context().clone();
+        // Where there are events nothing is kept waiting to learn that.
+        context.store.import_as_recorded()?;
+        self.end_abandoned_import().await?;
+        let gate = Gate::close(&context).await?;
+        // The thread must know before the first event comes, and bring none itself.
+        let hold = self.ask(|reply| Message::History { gate, reply }).await?;
         blocking(self.runtime(), move || HistoryImport::begin(context, hold)).await
     }
 
-    /// Refuses what is ingested while an import of history is under way; one that was abandoned is ended first.
+    /// Before an event is ingested: refused while an import of history is under way; one that was abandoned is ended first.
+    /// None begins until what this gives is dropped.
     ///
     /// # Errors
     /// [`DispatchError::ImportUnderWay`].
-    pub(crate) async fn check_ingest(&self) -> Result<(), DispatchError> {
-        if self.context().imported.load(Ordering::Acquire) != u64::MAX {
-            return Ok(());
+    pub(crate) async fn may_ingest(&self) -> Result<Ingesting<'_>, DispatchError> {
+        if let Some(ingesting) = Ingesting::begin(self.context()) {
+            return Ok(ingesting);
         }
-        if !self.context().import_abandoned.load(Ordering::Acquire) {
-            return Err(DispatchError::ImportUnderWay);
+        self.end_abandoned_import().await?;
+        Ingesting::begin(self.context()).ok_or(DispatchError::ImportUnderWay)
+    }
+
+    async fn end_abandoned_import(&self) -> Result<(), DispatchError> {
+        if self.context().import_abandoned.load(Ordering::Acquire) {
+            self.ask(|reply| Message::EndHistory { import: None, reply: Some(reply) }).await?;
         }
-        self.ask(|reply| Message::EndHistory { import: None, reply: Some(reply) }).await
+        Ok(())
     }
 
     /// Stops dispatch: nothing more starts, what runs may end for `within`, and what is open is kept. Does nothing where

@@ -28,6 +28,62 @@ pub struct HistoryImport {
     import: Option<Import>,
 }
 
+/// Keeps events from being ingested, for an import that is about to begin. The thread of dispatch has it, and opens it again
+/// should there be no import: only once nothing that comes is taken for history any more.
+pub(super) struct Gate {
+    context: Arc<Context>,
+    /// Up to where events were history before; `None` once that is another's to say.
+    before: Option<u64>,
+}
+
+impl Gate {
+    /// Closes it, where no import is under way, and waits for what is being ingested.
+    pub(super) async fn close(context: &Arc<Context>) -> Result<Self, DispatchError> {
+        let before = context.imported.swap(u64::MAX, Ordering::SeqCst);
+        if before == u64::MAX {
+            return Err(DispatchError::ImportUnderWay);
+        }
+        let gate = Self { context: context.clone(), before: Some(before) };
+        while context.ingesting.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+        // Whoever stopped waiting has left an append in the queue: this one is behind it.
+        context.store.sync_async().await?;
+        Ok(gate)
+    }
+
+    /// The import has ended, and has said up to where events are history.
+    pub(super) fn leave(mut self) {
+        self.before = None;
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.context.imported.store(before, Ordering::SeqCst);
+        }
+    }
+}
+
+/// An event is being ingested.
+pub(crate) struct Ingesting<'a>(&'a Context);
+
+impl<'a> Ingesting<'a> {
+    /// `None` while an import is under way, or about to begin.
+    pub(super) fn begin(context: &'a Context) -> Option<Self> {
+        context.ingesting.fetch_add(1, Ordering::SeqCst);
+        let this = Self(context);
+        (context.imported.load(Ordering::SeqCst) != u64::MAX).then_some(this)
+    }
+}
+
+impl Drop for Ingesting<'_> {
+    fn drop(&mut self) {
+        self.0.ingesting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl HistoryImport {
     /// `hold` keeps the thread of dispatch from bringing events of its own, until the import has ended.
     pub(super) fn begin(context: Arc<Context>, hold: Hold) -> Result<Self, DispatchError> {
@@ -35,7 +91,6 @@ impl HistoryImport {
         let disk = &context.store.environment().disk;
         disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
         context.import_abandoned.store(false, Ordering::Release);
-        context.imported.store(u64::MAX, Ordering::Release);
         hold.end();
         Ok(Self { context, import: Some(import) })
     }
@@ -84,6 +139,7 @@ pub(super) fn finish(context: &Context, import: Import) -> Result<u64, DispatchE
     let events = import.finish()?;
     end(&context.store, events)?;
     context.imported.store(events, Ordering::Release);
+    context.import_abandoned.store(false, Ordering::Release);
     Ok(events)
 }
 
@@ -92,6 +148,7 @@ pub(super) fn finish(context: &Context, import: Import) -> Result<u64, DispatchE
 pub(super) fn end_abandoned(context: &Context) -> Result<(), DispatchError> {
     end_unfinished(&context.store)?;
     context.imported.store(imported(&context.store)?, Ordering::Release);
+    context.import_abandoned.store(false, Ordering::Release);
     Ok(())
 }
 

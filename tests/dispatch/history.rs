@@ -1,12 +1,12 @@
 //! History that was recorded elsewhere.
 
-use atlas::dispatch::{DispatchError, Outcome, Phase};
+use atlas::dispatch::{Delivery, DispatchError, HandlerError, Outcome, Phase};
 use atlas::log::Query;
 use atlas::storage::Environment;
 use atlas::{Atlas, Error, Event};
 use serde_json::json;
 
-use crate::world::{SENT, World, function, ingest, loans, scorer};
+use crate::world::{Calls, SENT, World, function, ingest, loans, scorer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn history_that_is_imported_has_no_deliveries() {
@@ -98,4 +98,59 @@ async fn nothing_is_ingested_during_an_import_and_one_that_is_dropped_takes_no_l
     assert!(!again.imported && again.deliveries.len() == 1, "{again:?}");
     assert!(atlas.status(atlas.store().event_at(1).unwrap().unwrap().id()).await.unwrap().imported);
     atlas.close().await.unwrap();
+}
+
+/// An import that can't be takes no event for history, though dispatch is behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_refused_costs_no_delivery() {
+    let world = World::new(function("f"));
+    let calls = Calls::default();
+    let (seen, (blocked, unblock)) = (calls.clone(), std::sync::mpsc::channel::<()>());
+    let (unblocked, first) = (std::sync::Mutex::new(unblock), std::sync::Once::new());
+    let builder = Atlas::builder()
+        .function("f", move |delivery: Delivery| {
+            seen.add(&delivery);
+            async { Ok::<_, HandlerError>(()) }
+        })
+        .observe(move |_| first.call_once(|| unblocked.lock().unwrap().recv().unwrap()));
+    let atlas = world.open(builder).await;
+    for batch in 0..25 {
+        let events = (0..100).map(|number| Event::new(SENT, format!("s{number}")).data(&json!({ "batch": batch })));
+        loans(&atlas).ingest_all(events.collect()).await.unwrap();
+    }
+    let refused = atlas.import_as_recorded().await.err().unwrap();
+    assert!(refused.to_string().contains("the whole log"), "{refused}");
+    blocked.send(()).unwrap();
+    assert!(atlas.settled().await.unwrap().is_empty());
+    assert_eq!(calls.take().len(), 2_500);
+    atlas.close().await.unwrap();
+}
+
+/// Imports begin and are given up while events are ingested: each event that was acknowledged has its delivery, or none was.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_events_and_an_import_at_once_one_is_refused() {
+    for _ in 0..20 {
+        let world = World::new(function("f"));
+        let atlas = world.open(scorer()).await;
+        let ingesting = {
+            let loans = loans(&atlas);
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for _ in 0..20 {
+                    acknowledged.extend(loans.ingest(Event::new(SENT, "s")).await.ok());
+                }
+                acknowledged
+            })
+        };
+        for _ in 0..5 {
+            drop(atlas.import_as_recorded().await);
+        }
+        let acknowledged = ingesting.await.unwrap();
+        assert!(atlas.settled().await.unwrap().is_empty());
+        for receipt in acknowledged {
+            let done = atlas.status(receipt.id).await.unwrap();
+            assert_eq!((done.imported, done.caused), (false, 2));
+        }
+        atlas.close().await.unwrap();
+    }
 }

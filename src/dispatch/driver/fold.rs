@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Driver, FOLD_AT_ONCE};
 use crate::dispatch::DispatchError;
+use crate::dispatch::history::Gate;
 use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::queue_record::{Origin, QueueRecord};
 use crate::dispatch::record::{
@@ -90,6 +91,7 @@ impl Driver {
             RecordKind::Delivery if record.key[..] == *WORKER_KEY => Ok(()),
             RecordKind::Delivery if record.key[..] == *IMPORTED_KEY => {
                 self.imported = decode_imported(&record.body).ok_or(unknown)?;
+                self.gate.take().into_iter().for_each(Gate::leave);
                 Ok(())
             }
             RecordKind::Delivery => self.delivery(record),

@@ -9,6 +9,7 @@ use super::claims::Claim;
 use super::queues::QueueQuestion;
 use super::timers::TimerPage;
 use super::{Closing, Driver};
+use crate::dispatch::history::Gate;
 use crate::dispatch::hold::Hold;
 use crate::dispatch::lag::CountsPage;
 use crate::dispatch::lanes::{Blocked, Obstacle, Reserved, Start};
@@ -141,6 +142,7 @@ pub(in crate::dispatch) enum Message {
     },
     /// What comes from now on is history, until a record says up to where. Answered once nothing else is on its way.
     History {
+        gate: Gate,
         reply: Reply<Hold>,
     },
     /// An import of history was asked for, and doesn't begin.
@@ -250,11 +252,11 @@ impl Driver {
                 let _ = reply.send(Ok(is_held.then(|| Hold::new(&self.context, Message::GiveTimerBack { scope, id }))));
             }
             Message::GiveTimerBack { scope, id } => self.give_timer_back(scope, id),
-            Message::History { reply } => {
-                self.imported = u64::MAX;
-                self.importers.push(reply);
+            Message::History { gate, reply } => self.importers.push((gate, reply)),
+            Message::NoHistory => {
+                self.imported = history::imported(&self.context.store)?;
+                self.gate = None;
             }
-            Message::NoHistory => self.imported = history::imported(&self.context.store)?,
             Message::EndHistory { import, reply } => {
                 let ended = self.end_history(import);
                 if let Err(error) = &ended {

@@ -31,6 +31,7 @@ use tokio::task::AbortHandle;
 use super::by_position::ByPosition;
 use super::context::Context;
 use super::database::{DispatchDatabase, Reflects};
+use super::history::Gate;
 use super::hold::Hold;
 use super::lanes::{Bounds, Class, Lanes};
 use super::mailbox::Mailbox;
@@ -90,7 +91,9 @@ pub(super) struct Driver {
     /// Up to this position events are history without deliveries.
     imported: u64,
     /// Who wants to import history.
-    importers: Vec<Reply<Hold>>,
+    importers: Vec<(Gate, Reply<Hold>)>,
+    /// Of the import that is under way.
+    gate: Option<Gate>,
     running: ByPosition<(u64, usize), Running>,
     /// Attempts that were handed out.
     started: u64,
@@ -188,6 +191,7 @@ impl Driver {
             serving: false,
             imported,
             importers: Vec::new(),
+            gate: None,
             running: ByPosition::default(),
             started: 0,
             worker_is_recorded: false,
@@ -276,7 +280,7 @@ impl Driver {
         let mut busy = more;
         if self.serving && self.closing.is_none() {
             busy |= self.start_all()?;
-            if self.imported != u64::MAX {
+            if self.may_bring_events() {
                 busy |= self.fire_timers(now)?;
                 busy |= self.occur(now)?;
                 busy |= self.ingest_inputs(now)?;
@@ -285,11 +289,7 @@ impl Driver {
             self.moved |= busy;
         }
         self.answer(now)?;
-        if !self.is_firing() {
-            for importer in std::mem::take(&mut self.importers) {
-                let _ = importer.send(Ok(Hold::new(&self.context, Message::NoHistory)));
-            }
-        }
+        self.answer_importers();
         if self.has_closed(now)? {
             return Ok(Next::Stop);
         }
@@ -303,6 +303,29 @@ impl Driver {
         }
         self.tell_watches()?;
         if self.has_grown()? { Ok(Next::Again) } else { Ok(Next::Sleep(self.next_time()?)) }
+    }
+
+    /// Whether timers, schedules and input queues may bring events: not while history is imported, or somebody is about to.
+    fn may_bring_events(&self) -> bool {
+        self.imported != u64::MAX && self.importers.is_empty()
+    }
+
+    /// Once nothing brings events, and nobody ingests any, what comes is history; unless there are events already.
+    fn answer_importers(&mut self) {
+        if self.is_firing() {
+            return;
+        }
+        for (gate, importer) in std::mem::take(&mut self.importers) {
+            let answer = match self.context.store.import_as_recorded() {
+                Ok(_) => {
+                    self.imported = u64::MAX;
+                    self.gate = Some(gate);
+                    Ok(Hold::new(&self.context, Message::NoHistory))
+                }
+                Err(error) => Err(error.into()),
+            };
+            let _ = importer.send(answer);
+        }
     }
 
     /// Whether the log has grown since it was followed to its end; if not, the mailbox is woken when it does.
@@ -355,7 +378,7 @@ impl Driver {
     /// When [`time_passes`](Self::time_passes) has something to do next.
     fn next_time(&mut self) -> Result<Option<i64>, DispatchError> {
         let retry = if self.serving && self.closing.is_none() { self.lanes.next_due()? } else { None };
-        let (timer, occurrence, input) = match self.serving && self.closing.is_none() && self.imported != u64::MAX {
+        let (timer, occurrence, input) = match self.serving && self.closing.is_none() && self.may_bring_events() {
             true => (self.next_timer()?, self.next_occurrence(), self.inputs.next_time()),
             false => (None, None, None),
         };
