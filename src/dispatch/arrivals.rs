@@ -8,6 +8,7 @@ use super::DispatchError;
 use super::context::Context;
 use super::driver::Message;
 use super::prepare::cut;
+use crate::config::ConfigError;
 use crate::event::{Event, Scope};
 use crate::log::{Append, AppendError};
 use crate::routing::RouteError;
@@ -47,30 +48,56 @@ impl Drop for Vigil {
     }
 }
 
-/// Why an event can't come in.
+/// Whether an event can come in.
 #[derive(Debug)]
-pub(super) enum NotNow {
+pub(super) enum Admission {
+    /// It has the revision that routes it.
+    Admitted,
+    /// Its id is known: what was accepted once stays so.
+    Known,
     /// For good.
     Refused(String),
+    /// This process can't tell: its build lacks what a schema needs, or something of the configuration is damaged.
+    Unusable(String),
     /// It is to be tried again.
     Later,
 }
 
-/// Gives an event the revision that routes it. What is known already was accepted once, and stays so.
-pub(super) fn admit(context: &Context, scope: &Scope, event: &mut Event) -> Result<Result<(), NotNow>, DispatchError> {
+/// Gives an event the revision that routes it.
+pub(super) fn admit(context: &Context, scope: &Scope, event: &mut Event) -> Result<Admission, DispatchError> {
     if let Some(id) = event.id
         && let Some(known) = context.store.event(scope, id)?
     {
         event.revision = known.revision();
-        return Ok(Ok(()));
+        return Ok(Admission::Known);
     }
-    event.revision = match context.plans.router.admit(scope, event) {
-        Ok(plan) => Some(plan.revision),
+    Ok(match context.plans.router.admit(scope, event) {
+        Ok(plan) => {
+            event.revision = Some(plan.revision);
+            Admission::Admitted
+        }
+        Err(error) => not_admitted(&error),
+    })
+}
+
+fn not_admitted(error: &RouteError) -> Admission {
+    match error {
+        RouteError::Config(ConfigError::Schema { .. } | ConfigError::Damaged { .. }) => {
+            Admission::Unusable(error.to_string())
+        }
         // Of the moment, and not of the event.
-        Err(RouteError::Config(_) | RouteError::Read(_)) => return Ok(Err(NotNow::Later)),
-        Err(error) => return Ok(Err(NotNow::Refused(error.to_string()))),
-    };
-    Ok(Ok(()))
+        RouteError::Config(_) | RouteError::Read(_) => Admission::Later,
+        error => Admission::Refused(error.to_string()),
+    }
+}
+
+/// What becomes of an event that is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is lost but for the record.
+    IsFinal,
+    /// It is kept, and can be tried again.
+    IsKept,
 }
 
 /// Has an event come in with the record that `record` adds to its append, given why the event is refused where it is. Returns
@@ -79,6 +106,7 @@ pub(super) fn arrive(
     context: &Context,
     scope: &Scope,
     mut event: Event,
+    refusal: Refusal,
     record: impl Fn(Append, Option<String>) -> Append,
 ) -> Result<bool, DispatchError> {
     let refused = |error: String| {
@@ -86,13 +114,17 @@ pub(super) fn arrive(
         written(context.store.append(record(Append::of_records(), Some(cut(error, context.options.max_error)))))
     };
     match admit(context, scope, &mut event)? {
-        Ok(()) => {}
-        Err(NotNow::Later) => return Ok(false),
-        Err(NotNow::Refused(error)) => return refused(error),
+        Admission::Admitted | Admission::Known => {}
+        Admission::Refused(error) => return refused(error),
+        Admission::Unusable(error) if refusal == Refusal::IsKept => return refused(error),
+        // Another process may, or this one once it is mended.
+        Admission::Unusable(_) | Admission::Later => return Ok(false),
     }
     match context.store.append(record(Append::to(scope).event(event), None)) {
         // The event was there before, by another way: only the record is left to be written.
         Ok(receipt) if receipt.repeated => written(context.store.append(record(Append::of_records(), None))),
+        // There is one event in it.
+        Err(AppendError::Event { source, .. }) => refused(source.to_string()),
         Err(error) if is_of_the_event(&error) => refused(error.to_string()),
         other => written(other),
     }
@@ -104,6 +136,7 @@ pub(super) fn is_of_the_event(error: &AppendError) -> bool {
         error,
         AppendError::Event { .. }
             | AppendError::IdReused { .. }
+            | AppendError::RepeatedId { .. }
             | AppendError::TooLarge { .. }
             | AppendError::MixedIds { .. }
     )

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use super::arrivals::is_of_the_event;
 use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::{self, EmitError};
@@ -24,7 +25,7 @@ use super::timers;
 use super::{Delivery, DispatchError, Emit, HandlerError, Outcome};
 use crate::config::Target;
 use crate::event::{Event, Timestamp};
-use crate::log::{Append, AppendError, Durability, RecordedEvent};
+use crate::log::{Append, Durability, RecordedEvent};
 use crate::routing::{Handler, RouteError};
 
 /// Why an attempt did not come to an end on record.
@@ -308,12 +309,7 @@ async fn succeeded(
     }
     match context.append(append).await {
         Ok(_) => Ok(Ok(())),
-        Err(
-            error @ (AppendError::Event { .. }
-            | AppendError::IdReused { .. }
-            | AppendError::TooLarge { .. }
-            | AppendError::MixedIds { .. }),
-        ) => Ok(Err(HandlerError::Fatal(format!("emitting: {error}")))),
+        Err(error) if is_of_the_event(&error) => Ok(Err(HandlerError::Fatal(format!("emitting: {error}")))),
         Err(error) => Err(error.into()),
     }
 }

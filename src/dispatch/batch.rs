@@ -8,6 +8,7 @@ use super::attempt::failure;
 use super::context::{Context, Job};
 use super::driver::Message;
 use super::emitted::derived_id;
+use super::inputs::stream_of;
 use super::prepare::{Data, Prepared, completed, envelope_json, prepare, with_record};
 use super::queue_record::{self, Origin, QueueRecord, stream_hash};
 use super::{DispatchError, HandlerError, Outcome};
@@ -85,22 +86,34 @@ fn entry(context: &Context, job: Job) -> Result<Entry, DispatchError> {
         };
         let options = context.catalog.queue_options(event.scope(), queue.as_str()).unwrap_or_default();
         for (data, call) in data.into_iter().zip(1..) {
-            if let Some(schema) = &options.schema
-                && let Err(violation) = context.check_message(schema, &data)?
-            {
-                let error =
-                    HandlerError::Fatal(format!("message {call} breaks the schema of queue {queue} {violation}"));
+            let error = match &options.schema {
+                // What an input queue has is looked at when it comes in.
+                Some(schema) if !options.ingest => match context.plans.router.check_message(schema, &data) {
+                    Ok(checked) => checked.err().map(|violation| {
+                        HandlerError::Fatal(format!("message {call} breaks the schema of queue {queue} {violation}"))
+                    }),
+                    // Another process may be able to use it, or this one later.
+                    Err(error) => Some(HandlerError::Retry(format!("the schema of queue {queue}: {error}"))),
+                },
+                _ => None,
+            };
+            if let Some(error) = error {
                 let append = failure(context, &job, &event, &error);
                 return Ok(Entry { job, event, append, size: 0 });
             }
             size += data.len();
+            // Of what comes in its own stream counts, as of what is put from outside.
+            let stream = options.ordered.then(|| match stream_of(&data).filter(|_| options.ingest) {
+                Some(stream) => stream_hash(&stream),
+                None => stream_hash(event.stream()),
+            });
             let id = derived_id(&event, &handler.name, call, 1);
             let message = QueueRecord::Message(queue_record::Message {
                 scope: event.scope().clone(),
                 queue: queue.clone(),
                 origin: Origin::Call { event: event.id(), handler: handler.name.clone(), call },
                 data,
-                stream: options.ordered.then(|| stream_hash(event.stream())),
+                stream,
                 groups: options.groups.clone(),
             });
             append = append.record(RecordKind::Queue, id.as_bytes().to_vec(), message.encode());

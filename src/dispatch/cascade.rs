@@ -91,7 +91,7 @@ pub(super) fn read(
             None => break,
         }
     }
-    let (mut all, mut failed, mut any) = (true, false, told.len() > 1);
+    let (mut all, mut failed, mut any) = (true, false, told.iter().any(|event| event.depth > 0));
     for (complete, failure, begun) in told.iter().map(|event| tally(&event.deliveries)) {
         (all, failed, any) = (all && complete, failed || failure, any || begun);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::claims::Claims;
 use super::database::Plans;
 use super::delivery::When;
 use super::driver::Message;
@@ -35,6 +36,7 @@ pub(super) struct Context {
     pub(super) mailbox: Arc<Mailbox<Message>>,
     /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way, or about to begin.
     pub(super) imported: AtomicU64,
+    pub(super) claims: Arc<Claims>,
     /// Events that are being ingested.
     pub(super) ingesting: AtomicUsize,
     /// The import of history that is under way was dropped, and is to be ended.

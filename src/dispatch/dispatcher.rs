@@ -70,6 +70,7 @@ impl Rooms {
             options,
             mailbox,
             imported: AtomicU64::new(0),
+            claims: Arc::default(),
             ingesting: AtomicUsize::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),

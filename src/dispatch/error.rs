@@ -101,6 +101,18 @@ pub enum DispatchError {
         /// What is wrong, and what was expected.
         what: String,
     },
+    /// The id of a message that is to be put is that of a message with other data, or of another queue.
+    #[error(
+        "message {number}: the id {id} is that of a message of queue {queue} with other data, or of a message that a handler put; expected the same queue and data, or a new id"
+    )]
+    MessageIdReused {
+        /// Which of those that were to be put, from 1.
+        number: usize,
+        /// The id.
+        id: Uuid,
+        /// The queue of the message that has it.
+        queue: Name,
+    },
     /// A name, id or scope isn't well formed.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),

@@ -1,11 +1,11 @@
-//! What the thread of dispatch holds for somebody who acts on it: a message, a timer, a delivery, a
-//! new id, room in a queue. Nobody else acts on it
-//! until the record of the act has been followed, or the hold is dropped: by whoever has it, or with an answer that came
-//! too late for anybody to take it.
+//! What the thread of dispatch holds for somebody who acts on it: a message, a timer, a delivery, room in a queue. Nobody else
+//! acts on it until the record of the act has been followed, or the hold is dropped: by whoever has it, or with an answer that
+//! came too late for anybody to take it.
 
 use std::sync::Arc;
 
 use super::DispatchError;
+use super::claims::Claim;
 use super::context::Context;
 use super::dispatcher::Dispatcher;
 use super::driver::Message;
@@ -15,31 +15,22 @@ use crate::log::Append;
 pub(super) struct Hold {
     context: Arc<Context>,
     give_back: Option<Message>,
-    /// Whether the thread holds it no more once it follows a record of it.
-    ends_with_record: bool,
 }
 
 impl Hold {
     /// What the thread holds until then; `give_back` tells it to hold it no more.
     pub(super) fn new(context: &Arc<Context>, give_back: Message) -> Self {
-        Self { context: context.clone(), give_back: Some(give_back), ends_with_record: true }
-    }
-
-    /// What the thread holds until this is dropped, whatever is recorded.
-    pub(super) fn of_claim(context: &Arc<Context>, give_back: Message) -> Self {
-        Self { context: context.clone(), give_back: Some(give_back), ends_with_record: false }
+        Self { context: context.clone(), give_back: Some(give_back) }
     }
 
     /// Where nobody else could act.
     pub(super) fn of_nothing(context: &Arc<Context>) -> Self {
-        Self { context: context.clone(), give_back: None, ends_with_record: true }
+        Self { context: context.clone(), give_back: None }
     }
 
     /// A record is in the log, and ends what is held once it is followed.
     pub(super) fn end(mut self) {
-        if self.ends_with_record {
-            self.give_back = None;
-        }
+        self.give_back = None;
     }
 }
 
@@ -53,14 +44,38 @@ impl Drop for Hold {
 
 impl Dispatcher {
     /// Appends a record of each thing that is held: once it is followed, that is held no more.
-    pub(super) async fn append_held(&self, holds: Vec<Hold>, append: Append) -> Result<(), DispatchError> {
+    pub(super) async fn append_held(&self, hold: Hold, append: Append) -> Result<(), DispatchError> {
         let context = self.context().clone();
         let appended = async move {
             context.store.append_async(append).await?;
-            holds.into_iter().for_each(Hold::end);
+            hold.end();
             Ok(())
         };
-        // In a task of its own: whoever stops waiting doesn't give back what is about to be recorded.
-        self.runtime().spawn(appended).await.map_err(|_| DispatchError::RuntimeGone)?
+        self.to_its_end(appended).await
+    }
+
+    /// As [`append_held`](Self::append_held), of ids that are claimed until then.
+    pub(super) async fn append_claimed(
+        &self,
+        claim: Option<Claim>,
+        hold: Hold,
+        append: Append,
+    ) -> Result<(), DispatchError> {
+        let context = self.context().clone();
+        let appended = async move {
+            context.store.append_async(append).await?;
+            hold.end();
+            drop(claim);
+            Ok(())
+        };
+        self.to_its_end(appended).await
+    }
+
+    /// Runs work in a task of its own: whoever stops waiting doesn't give back what is about to be recorded.
+    async fn to_its_end(
+        &self,
+        work: impl Future<Output = Result<(), DispatchError>> + Send + 'static,
+    ) -> Result<(), DispatchError> {
+        self.runtime().spawn(work).await.map_err(|_| DispatchError::RuntimeGone)?
     }
 }

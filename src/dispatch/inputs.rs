@@ -1,12 +1,13 @@
 //! Messages of input queues become events: each comes in in one append with the record that it did, so it comes in once. One that
 //! can't is kept as a dead letter, with its error.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::DispatchError;
-use super::arrivals::{LATER, NotNow, Vigil, admit, arrive, is_of_the_event, written};
+use super::arrivals::{Admission, LATER, Refusal, Vigil, admit, arrive, is_of_the_event, written};
 use super::context::Context;
 use super::database::MessageEntry;
 use super::driver::Message;
@@ -16,7 +17,7 @@ use super::queue_record::{self, Happening, Origin, QueueGroup, QueueRecord};
 use crate::event::{Envelope, Event, Scope};
 use crate::log::{Address, Append, RecordKind};
 
-/// How many bytes of messages go into one append, unless one is larger.
+/// From how many bytes of messages on an append takes no more.
 const MAX_BATCH_BYTES: usize = 4 << 20;
 
 /// The work of ingesting messages of an input queue, to be run where blocking is allowed.
@@ -45,26 +46,23 @@ struct Arriving {
     event: Result<Event, String>,
 }
 
-/// Returns the messages that are to be tried again: from the first that can't be written now on, so that order holds.
+/// Returns the messages that are to be tried again.
 fn ingest(context: &Context, of: &QueueGroup, messages: &[MessageEntry]) -> Result<Vec<Address>, DispatchError> {
-    let mut done = 0;
-    while done < messages.len() {
+    let mut rest = messages.iter().peekable();
+    let mut left = Vec::new();
+    while left.is_empty() && rest.peek().is_some() {
         let (mut batch, mut size) = (Vec::new(), 0);
-        for entry in messages.iter().skip(done) {
+        while size < MAX_BATCH_BYTES
+            && let Some(entry) = rest.next()
+        {
             let arriving = read(context, of, entry)?;
             size += arriving.size;
-            if size > MAX_BATCH_BYTES && !batch.is_empty() {
-                break;
-            }
             batch.push(arriving);
         }
-        let written = append(context, of, &batch)?;
-        done += written;
-        if written < batch.len() {
-            break;
-        }
+        left = append(context, of, &batch)?;
     }
-    Ok(messages.iter().skip(done).map(|message| message.address).collect())
+    left.extend(rest.map(|message| message.address));
+    Ok(left)
 }
 
 fn read(context: &Context, of: &QueueGroup, entry: &MessageEntry) -> Result<Arriving, DispatchError> {
@@ -73,17 +71,18 @@ fn read(context: &Context, of: &QueueGroup, entry: &MessageEntry) -> Result<Arri
     let record = records.iter().find(|record| record.address == entry.address).ok_or_else(lost)?;
     let Some(QueueRecord::Message(message)) = QueueRecord::decode(&record.body) else { return Err(lost()) };
     let schema = context.catalog.queue_options(&of.scope, of.queue.as_str()).and_then(|options| options.schema);
-    let checked = schema.map_or(Ok(Ok(())), |schema| context.check_message(&schema, &message.data))?;
+    let checked = schema.map_or(Ok(Ok(())), |schema| context.plans.router.check_message(&schema, &message.data));
     let event = match checked {
-        Ok(()) => event_of(context, entry.id, &message)?,
-        Err(violation) => {
+        Ok(Ok(())) => event_of(context, entry.id, &message)?,
+        Ok(Err(violation)) => {
             Err(format!("the message breaks the schema of its queue {violation}; expected one that follows it"))
         }
+        Err(error) => Err(format!("the schema of the queue: {error}")),
     };
     Ok(Arriving { entry: entry.clone(), size: message.data.len(), event })
 }
 
-/// The event that a message is. It has the message's id, unless it states one; what a handler has put is caused by its event.
+/// The event that a message is. It has the message's id, unless it states one.
 fn event_of(
     context: &Context,
     id: Uuid,
@@ -93,18 +92,21 @@ fn event_of(
         Ok(event) => event,
         Err(error) => return Ok(Err(error)),
     };
-    event.id.get_or_insert(id);
+    let id = *event.id.get_or_insert(id);
     if let Origin::Call { event: cause, .. } = &message.origin
-        && event.causation_id.is_none()
+        // A handler that puts its own event there adds nothing.
+        && *cause != id
         && let Some(cause) = context.store.event(&message.scope, *cause)?
     {
-        let (limit, depth) =
-            (context.options.max_cascade_depth, depth(&context.store, &cause, context.options.max_cascade_depth)?);
-        if depth >= limit {
+        let limit = context.options.max_cascade_depth;
+        if depth(&context.store, &cause, limit)? >= limit {
             return Ok(Err(format!("the cascade is deeper than {limit} events (max_cascade_depth)")));
         }
+        // As of what a handler emits, whatever the message says: it may be made of the envelope of its cause.
         event.causation_id = Some(cause.id());
-        event.correlation_id.get_or_insert(cause.correlation_id());
+        event.correlation_id = Some(cause.correlation_id());
+        event.variant = cause.variant().map(str::to_owned);
+        event.actor = cause.actor().map(str::to_owned);
     }
     Ok(Ok(event))
 }
@@ -124,55 +126,81 @@ fn parse(scope: &Scope, data: &[u8]) -> Result<Event, String> {
     envelope.to_event().map_err(|error| error.to_string())
 }
 
-/// Has a batch come in: all in one append where that can be, else one by one. Returns how many are on record, of the first.
-fn append(context: &Context, of: &QueueGroup, batch: &[Arriving]) -> Result<usize, DispatchError> {
+/// Has a batch come in: what is new and what is refused in one append; each whose id is known by itself, since it may be
+/// another event. Returns the messages that are to be tried again.
+fn append(context: &Context, of: &QueueGroup, batch: &[Arriving]) -> Result<Vec<Address>, DispatchError> {
     let happened = |append: Append, entry: &MessageEntry, what: Happening| {
         let record = QueueRecord::Happened { of: of.clone(), message: entry.address, what };
         append.record(RecordKind::Queue, entry.id.as_bytes().to_vec(), record.encode())
     };
-    let refused = |append: Append, entry: &MessageEntry, error: &str| {
-        tracing::warn!(error, scope = %of.scope, queue = %of.queue, message = %entry.id, "a message can't come in, and is kept");
-        happened(append, entry, Happening::Refused { error: cut(error.to_owned(), context.options.max_error) })
+    let refused = |append: Append, entry: &MessageEntry, error: String| {
+        happened(append, entry, Happening::Refused { error: cut(error, context.options.max_error) })
     };
-    let mut all = Append::to(&of.scope);
+    let (mut all, mut ids, mut alone, mut ready) = (Append::to(&of.scope), HashSet::new(), Vec::new(), 0);
     for Arriving { entry, event, .. } in batch {
-        match event {
-            Err(error) => all = refused(all, entry, error),
-            Ok(event) => {
-                let mut event = event.clone();
-                match admit(context, &of.scope, &mut event)? {
-                    Ok(()) => {
-                        let id = event.id.unwrap_or(entry.id);
-                        all = happened(all.event(event), entry, Happening::Ingested { event: id });
-                    }
-                    Err(NotNow::Refused(error)) => all = refused(all, entry, &error),
-                    Err(NotNow::Later) => return Ok(0),
-                }
-            }
-        }
-    }
-    let is_of_records = all.events.is_empty();
-    match context.store.append(all) {
-        Ok(receipt) if is_of_records || !receipt.repeated => return Ok(batch.len()),
-        // Some are known, or one is refused: each by itself.
-        Ok(_) => {}
-        Err(error) if is_of_the_event(&error) => {}
-        other => return Ok(if written(other)? { batch.len() } else { 0 }),
-    }
-    for (done, Arriving { entry, event, .. }) in batch.iter().enumerate() {
-        let is_written = match event {
-            Err(error) => written(context.store.append(refused(Append::of_records(), entry, error)))?,
-            Ok(event) => {
-                let id = event.id.unwrap_or(entry.id);
-                arrive(context, &of.scope, event.clone(), |append, error| match error {
-                    None => happened(append, entry, Happening::Ingested { event: id }),
-                    Some(error) => happened(append, entry, Happening::Refused { error }),
-                })?
+        let mut event = match event {
+            Ok(event) => event.clone(),
+            Err(error) => {
+                all = refused(all, entry, error.clone());
+                ready += 1;
+                continue;
             }
         };
-        if !is_written {
-            return Ok(done);
+        let id = event.id.unwrap_or(entry.id);
+        match admit(context, &of.scope, &mut event)? {
+            Admission::Admitted if ids.insert(id) => {
+                all = happened(all.event(event), entry, Happening::Ingested { event: id });
+            }
+            Admission::Admitted | Admission::Known => alone.push((entry, event)),
+            // It is kept, so what this process can't tell is told as well.
+            Admission::Refused(error) | Admission::Unusable(error) => all = refused(all, entry, error),
+            Admission::Later => break,
+        }
+        ready += 1;
+    }
+    let (ready, later) = batch.split_at_checked(ready).unwrap_or((batch, &[]));
+    let is_of_records = all.events.is_empty();
+    let appended = if is_of_records && all.records.is_empty() { None } else { Some(context.store.append(all)) };
+    match appended {
+        None => {}
+        Some(Ok(receipt)) if is_of_records || !receipt.repeated => {}
+        Some(Err(error)) if !is_of_the_event(&error) => {
+            return match written(Err::<(), _>(error))? {
+                true => Ok(Vec::new()),
+                false => Ok(batch.iter().map(|arriving| arriving.entry.address).collect()),
+            };
+        }
+        // One of them can't be appended, or has become known meanwhile.
+        Some(_) => {
+            let events = ready.iter().filter_map(|Arriving { entry, event, .. }| Some((entry, event.clone().ok()?)));
+            alone = events.collect();
+            let append = ready.iter().fold(Append::of_records(), |append, arriving| match &arriving.event {
+                Ok(_) => append,
+                Err(error) => refused(append, &arriving.entry, error.clone()),
+            });
+            if !append.records.is_empty() && !written(context.store.append(append))? {
+                return Ok(batch.iter().map(|arriving| arriving.entry.address).collect());
+            }
         }
     }
-    Ok(batch.len())
+    let mut left = Vec::new();
+    for (entry, event) in alone {
+        let id = event.id.unwrap_or(entry.id);
+        let is_on_record = left.is_empty()
+            && arrive(context, &of.scope, event, Refusal::IsKept, |append, error| match error {
+                None => happened(append, entry, Happening::Ingested { event: id }),
+                Some(error) => refused(append, entry, error),
+            })?;
+        if !is_on_record {
+            left.push(entry.address);
+        }
+    }
+    left.extend(later.iter().map(|arriving| arriving.entry.address));
+    Ok(left)
+}
+
+/// The stream of the event that a message of an input queue is, as far as that can be told.
+pub(super) fn stream_of(data: &[u8]) -> Option<String> {
+    let found = serde_json::from_slice::<serde_json::Value>(data).ok()?;
+    found.get("stream")?.as_str().map(str::to_owned)
 }

@@ -9,6 +9,7 @@ mod batch;
 mod by_position;
 mod cascade;
 mod check;
+mod claims;
 mod codec;
 mod completion;
 mod context;

@@ -112,7 +112,7 @@ impl Dispatcher {
         let mut append = append_of(&event, id, &dropped);
         let stopped = self.stopped_by(&event, &deliveries, &id.handler).await?;
         append = with_stopped(append, &event, id.handler.as_str(), stopped.iter().map(Name::as_str));
-        self.append_held(vec![hold], append).await
+        self.append_held(hold, append).await
     }
 
     /// The handlers of an event that are stopped when `handler` fails.

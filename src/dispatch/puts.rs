@@ -1,6 +1,6 @@
 //! Messages that somebody puts into a queue from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -8,8 +8,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::DispatchError;
+use super::claims::ClaimOf;
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{Claim, ClaimOf, Message as ToDriver, Question, QueueQuestion};
+use super::driver::QueueQuestion;
+use super::hold::Hold;
+use super::inputs::stream_of;
 use super::queue_record::{Message, Origin, QueueGroup, QueueRecord, stream_hash};
 use crate::config::QueueOptions;
 use crate::event::{Name, Scope, same_json};
@@ -75,8 +78,8 @@ impl Dispatcher {
     /// queue is looked at when it is ingested, and one that breaks it is kept as a dead letter.
     ///
     /// # Errors
-    /// [`DispatchError::NoSuchQueue`]; [`DispatchError::Put`] where a message is no JSON, breaks the schema, or has an id
-    /// that is known with other data; [`DispatchError::QueueFull`]; [`DispatchError::Append`]; others where dispatch has
+    /// [`DispatchError::NoSuchQueue`]; [`DispatchError::Put`] where a message is no JSON or breaks the schema;
+    /// [`DispatchError::MessageIdReused`]; [`DispatchError::QueueFull`]; [`DispatchError::Append`]; others where dispatch has
     /// stopped.
     pub async fn put(
         &self,
@@ -96,11 +99,11 @@ impl Dispatcher {
         })
         .await?;
         // Whoever else puts under one of these ids waits, and then finds it known.
-        let claims: Vec<Claim> =
+        let ids: BTreeSet<_> =
             checked.iter().filter_map(|message| Some((ClaimOf::Message, scope.clone(), message.id?))).collect();
-        let claimed = match claims.is_empty() {
+        let claim = match ids.is_empty() {
             true => None,
-            false => Some(self.ask(|reply| ToDriver::Ask(Question::Claim { claims, reply })).await?),
+            false => Some(self.context().claims.claim(ids).await),
         };
         let (store, of, in_queue) = (self.context().store.clone(), scope.clone(), queue.clone());
         let (ids, new) = blocking(self.runtime(), move || {
@@ -126,7 +129,10 @@ impl Dispatcher {
         }
         let group = QueueGroup { scope: scope.clone(), queue: queue.clone(), group: None };
         let count = new.len() as u64;
-        let room = self.ask_queue(&group, |reply| QueueQuestion::Reserve { count, reply }).await?;
+        let room = match options.max_depth {
+            Some(_) => self.ask_queue(&group, |reply| QueueQuestion::Reserve { count, reply }).await?,
+            None => Hold::of_nothing(self.context()),
+        };
         let mut append = Append::of_records();
         for (id, (data, stream)) in new {
             let message = Message {
@@ -139,7 +145,7 @@ impl Dispatcher {
             };
             append = append.record(RecordKind::Queue, id.as_bytes().to_vec(), QueueRecord::Message(message).encode());
         }
-        self.append_held(claimed.into_iter().chain([room]).collect(), append).await?;
+        self.append_claimed(claim, room, append).await?;
         Ok(ids)
     }
 }
@@ -161,13 +167,11 @@ fn check(
             )));
         }
         if options.ingest
-            && (id.is_none() || stream.is_none())
             && let Ok(found) = serde_json::from_slice::<serde_json::Value>(&data)
         {
             // What is wrong in it is told when it is to come in.
-            let text = |field: &str| found.get(field).and_then(serde_json::Value::as_str);
-            id = id.or_else(|| text("id").and_then(|id| Uuid::parse_str(id).ok()));
-            stream = stream.or_else(|| text("stream").map(str::to_owned));
+            id = id.or_else(|| Uuid::parse_str(found.get("id")?.as_str()?).ok());
+            stream = stream.or_else(|| stream_of(&data));
         }
         checked.push(Checked { number, id, stream, data });
     }
@@ -185,10 +189,9 @@ fn is_known(
     (id, message): (Uuid, &Checked),
     new: &New,
 ) -> Result<bool, DispatchError> {
-    let reused = |what: String| DispatchError::Put { number: message.number, what };
+    let reused = |queue: &Name| DispatchError::MessageIdReused { number: message.number, id, queue: queue.clone() };
     if let Some((data, _)) = new.get(&id) {
-        let what = || format!("another message of these has the id {id}; expected each id once");
-        return if same_json(data, &message.data) { Ok(true) } else { Err(reused(what())) };
+        return if same_json(data, &message.data) { Ok(true) } else { Err(reused(queue)) };
     }
     for found in store.records_with_key(RecordKind::Queue, id.as_bytes())? {
         let record = QueueRecord::decode(&found.body).ok_or(DispatchError::Record { address: found.address })?;
@@ -202,11 +205,7 @@ fn is_known(
         {
             return Ok(true);
         }
-        let what = format!(
-            "the id {id} is that of another message, of queue {}; expected the same queue and data, or a new id",
-            known.queue
-        );
-        return Err(reused(what));
+        return Err(reused(&known.queue));
     }
     Ok(false)
 }

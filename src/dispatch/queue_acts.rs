@@ -81,7 +81,7 @@ impl Dispatcher {
             let append = messages
                 .iter()
                 .fold(append, |append, message| record(append, &of, message, Happening::Leased { until }));
-            self.append_held(vec![hold], append).await?;
+            self.append_held(hold, append).await?;
             if messages.is_empty() {
                 // All that was found is dead: there may be more.
                 continue;
@@ -233,7 +233,7 @@ impl Dispatcher {
             }
             let append =
                 page.iter().fold(Append::of_records(), |append, message| record(append, of, message, what.clone()));
-            self.append_held(vec![hold], append).await?;
+            self.append_held(hold, append).await?;
             count += page.len() as u64;
         }
     }
@@ -259,7 +259,7 @@ impl Dispatcher {
 
     async fn act(&self, held: Held, what: Happening) -> Result<(), DispatchError> {
         let append = record(Append::of_records(), &held.of, &held.entry, what);
-        self.append_held(vec![held.hold], append).await
+        self.append_held(held.hold, append).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -45,23 +45,41 @@ pub struct Envelope<'a> {
     pub actor: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow, deserialize_with = "stated")]
     pub metadata: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_base64: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow, deserialize_with = "stated")]
     pub data: Option<&'a RawValue>,
+}
+
+/// JSON that is there: `null` is a value, and not what is absent.
+pub(crate) fn stated<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl<'a> Envelope<'a> {
     /// Reads one NDJSON line.
     ///
     /// # Errors
-    /// What serde_json says: not JSON, an unknown or a missing field, a bad id or time.
+    /// What serde_json says: not JSON, no object, an unknown or a missing field, a bad id or time.
     pub fn from_json(line: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(line)
+        // What is derived for a struct would take an array of its fields as well.
+        let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+        if matches!(first, Some(b'{') | None) {
+            return serde_json::from_slice(line);
+        }
+        let value: serde_json::Value = serde_json::from_slice(line)?;
+        let kind = match value {
+            serde_json::Value::Null => "null",
+            serde_json::Value::Bool(_) => "true or false",
+            serde_json::Value::Number(_) => "a number",
+            serde_json::Value::String(_) => "a string",
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => "an array",
+        };
+        Err(serde::de::Error::custom(format_args!("it is {kind}, not an object")))
     }
 
     /// The scope.
@@ -185,6 +203,26 @@ mod tests {
         assert_eq!(&data.bytes[..], br#"{"a": 1.0}"#);
         let again = serde_json::to_string(&line).unwrap();
         assert!(again.contains(r#""time":"2011-10-01T00:38:44.546+02:00""#), "{again}");
+    }
+
+    #[test]
+    fn null_is_a_value() {
+        let line = LINE.replace("{\"a\": 1.0}", "null, \"metadata\": null");
+        let event = Envelope::from_json(line.as_bytes()).unwrap().to_event().unwrap();
+        assert_eq!(event.data.as_ref().unwrap().bytes, "null");
+        assert_eq!(event.metadata.as_ref().unwrap().as_ref().unwrap(), "null");
+        let again = event.to_json(&"dutch-bank/loans".parse().unwrap()).unwrap();
+        let again = Envelope::from_json(&again).unwrap().to_event().unwrap();
+        assert_eq!((again.data.unwrap().bytes, again.metadata), (event.data.unwrap().bytes, event.metadata));
+    }
+
+    #[test]
+    fn an_event_is_an_object() {
+        let line = r#"[null, "A_B_C_D_1", "t", "a", null, "s", null, null, null, null, null, null, null, null, null, null, null, {}]"#;
+        for (line, kind) in [(line, "an array"), ("7", "a number"), (" null", "null"), ("\"x\"", "a string")] {
+            let error = Envelope::from_json(line.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("it is {kind}, not an object")), "{error}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod timestamp;
 
 pub use content::{Data, Event, Limits, MAX_ACTOR_LEN, MAX_CONTENT_TYPE_LEN, check_stream_id};
 pub use envelope::Envelope;
+#[cfg(feature = "http-client")]
+pub(crate) use envelope::stated;
 pub(crate) use envelope::to_base64;
 pub use error::VocabularyError;
 pub(crate) use error::excerpt;

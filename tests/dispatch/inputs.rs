@@ -133,8 +133,11 @@ async fn a_message_that_cant_come_in_is_kept_with_its_error_and_seen() {
         assert!(reason.contains(expected), "{reason}\nnot\n{expected}");
         assert_eq!(serde_json::from_str::<Value>(found.data.get()).unwrap(), *bad, "nothing of it is lost");
     }
-    let reasons: Vec<_> = kept.iter().map(|message| (message.id, message.reason.clone().unwrap())).collect();
-    assert_eq!(*seen.lock().unwrap(), reasons);
+    let mut reasons: Vec<_> = kept.iter().map(|message| (message.id, message.reason.clone().unwrap())).collect();
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+    reasons.sort();
+    seen.sort();
+    assert_eq!(seen, reasons);
 
     // An event of another content has the id.
     inbox.put([sent("a", 9).id(ids[0])]).await.unwrap_err();
@@ -296,5 +299,78 @@ async fn a_message_that_breaks_a_schema_is_kept() {
     let [of_queue, of_type] = &reasons(&kept)[..] else { panic!("two") };
     assert!(of_queue.starts_with("the message breaks the schema of its queue at \"/stream\""), "{of_queue}");
     assert!(of_type.contains("break its schema at \"/number\""), "{of_type}");
+    atlas.close().await.unwrap();
+}
+
+/// Of messages that state one id the first comes in; one that says the same is done with it, one that doesn't is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_messages_with_one_id_the_first_comes_in() {
+    let world = world(&json!({ "ingest": true }), json!([]));
+    let atlas = world.open(Atlas::builder().dispatch(false)).await;
+    let stated = |number: u64| {
+        NewMessage::new(&json!({ "id": Uuid::from_u128(9), "type": SENT, "stream": "a", "data": { "number": number } }))
+    };
+    let of = |message: NewMessage, id: u128| message.id(Uuid::from_u128(id));
+    let messages = [of(stated(1), 1), of(stated(1), 2), of(stated(2), 3), sent("a", 3)];
+    loans(&atlas).queue("inbox").put(messages).await.unwrap();
+    atlas.close().await.unwrap();
+    let atlas = world.open(Atlas::builder()).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(came(&atlas), ["a 1", "a 3"]);
+    let kept = dead(&atlas).await;
+    assert_eq!((kept.len(), kept[0].id), (1, Uuid::from_u128(3)));
+    atlas.close().await.unwrap();
+}
+
+/// What is made of the envelope states its cause's cause and ids; what follows from the cause holds all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_of_envelopes_through_an_input_queue_ends() {
+    let handlers = json!([
+        { "name": "again", "data": "del(.id) | .causation_id = null | .correlation_id = null | .actor = \"x\"",
+          "target": { "queue": "inbox" } },
+        { "name": "as-it-is", "target": { "queue": "inbox" } },
+    ]);
+    let world = world(&json!({ "ingest": true }), handlers);
+    let builder = Atlas::builder().dispatch_options(Options { max_cascade_depth: 3, ..Options::default() });
+    let atlas = world.open(builder).await;
+    let first = Event::new(SENT, "a").actor("desk 7").data(&json!({ "number": 1 }));
+    let first = loans(&atlas).ingest(first).await.unwrap();
+    atlas.settled().await.unwrap();
+    assert_eq!(came(&atlas), ["a 1"; 4]);
+    let all: Vec<_> = (1..=4).map(|position| atlas.store().event_at(position).unwrap().unwrap()).collect();
+    assert!(all.iter().all(|event| (event.correlation_id(), event.actor()) == (first.id, Some("desk 7"))));
+    assert!(all.windows(2).all(|pair| pair[1].causation_id() == Some(pair[0].id())));
+    let kept = dead(&atlas).await;
+    assert_eq!((kept.len(), reasons(&kept)[0].contains("max_cascade_depth")), (1, true), "{kept:?}");
+    atlas.close().await.unwrap();
+}
+
+/// However many queues one tenant has full, each is served in turn; and all that came in is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_input_queue_has_its_turn() {
+    let world = World::of(&[(SENT, function("score"))]);
+    let names: Vec<String> = (0..12).map(|number| format!("in-{number:02}")).collect();
+    let queues: serde_json::Map<String, Value> =
+        names.iter().map(|name| (name.clone(), json!({ "ingest": true }))).collect();
+    write(&world.tree.path().join("queues.json"), &Value::Object(queues));
+    let atlas = world.open(Atlas::builder().dispatch(false)).await;
+    for (name, count) in names.iter().zip([2_000; 11].into_iter().chain([1])) {
+        loans(&atlas).queue(name).put((0..count).map(|number| sent(name, number))).await.unwrap();
+    }
+    atlas.close().await.unwrap();
+    let calls = Calls::default();
+    let seen = calls.clone();
+    let builder = Atlas::builder()
+        .function("f", move |delivery| {
+            seen.add(&delivery);
+            async { Ok::<_, HandlerError>(()) }
+        })
+        .observe(|_| std::thread::yield_now());
+    let atlas = world.open(builder).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(calls.take().len(), 22_001, "all that came in was delivered");
+    let all = came(&atlas);
+    let place = all.iter().position(|event| event.starts_with("in-11")).unwrap();
+    assert!(place < 8_000, "the last queue's turn came at {place}");
     atlas.close().await.unwrap();
 }

@@ -65,6 +65,19 @@ async fn a_timer_that_is_taken_back_never_fires() {
     atlas.settled().await.unwrap();
     assert_eq!(events(&atlas), [(TOLD.to_owned(), "kept".to_owned(), 1)]);
     assert!(loans(&atlas).cancel_timer(kept).await.is_err(), "it has fired");
+    // Who sets one again that was taken back is told.
+    let due = Timestamp::from_micros(1_800_000_000_000_000);
+    let id = uuid::Uuid::from_u128(8);
+    let again = || async { loans(&atlas).at(due, told("again").id(id)).await };
+    again().await.unwrap();
+    loans(&atlas).cancel_timer(id).await.unwrap();
+    assert!(again().await.unwrap_err().to_string().contains("was cancelled"));
+    // An event of null is one as well.
+    let null = loans(&atlas).after(HOUR, Event::new(TOLD, "null").data(&())).await.unwrap();
+    assert_eq!(loans(&atlas).timers(10).await.unwrap()[0].id, null);
+    clock.advance(HOUR);
+    atlas.settled().await.unwrap();
+    assert_eq!(atlas.store().event(&crate::world::scope(), null).unwrap().unwrap().data(), b"null");
     // What one scope has set is nothing to another.
     let other = loans(&atlas).after(HOUR, told("other")).await.unwrap();
     assert!(atlas.scope("other-bank", "loans").cancel_timer(other).await.is_err());

@@ -58,10 +58,6 @@ impl Driver {
                     let timers = self.list_timers(scope.as_ref(), after.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));
                 }
-                Question::Claim { claims, reply } => match self.claim(&claims) {
-                    Some(hold) => drop(reply.send(Ok(hold))),
-                    None => self.questions.push((asked_at, Question::Claim { claims, reply })),
-                },
                 Question::Queue(of, question) => {
                     if let Some((of, question)) = self.answer_of_queue(of, question, now)? {
                         self.questions.push((asked_at, Question::Queue(of, question)));

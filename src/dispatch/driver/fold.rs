@@ -132,6 +132,8 @@ impl Driver {
                 }
                 if let Origin::Outside { .. } = message.origin {
                     self.queues.ended(&message.scope, &message.queue, 1);
+                    // It may stand behind a dead letter, and take up none.
+                    self.offer_room(&message.scope, &message.queue)?;
                 }
                 Ok(())
             }

@@ -2,6 +2,7 @@
 //! out to be ingested, so that messages come in in the order in which they can be taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::Driver;
 use super::queues::Taken;
@@ -29,8 +30,10 @@ pub(super) struct Inputs {
     are_any: bool,
     /// Those that may have messages to ingest.
     to_look_at: BTreeSet<Key>,
-    /// Those of which messages are being ingested.
-    busy: BTreeSet<Key>,
+    /// Those of which messages are being ingested, or were: then up to which address the log is to be followed.
+    busy: BTreeMap<Key, Option<Address>>,
+    /// The one that was looked at last: the others come before it.
+    last: Option<Key>,
     /// When a lease or a delay ends in one.
     due: BTreeMap<Key, i64>,
     /// Those of which a message could not be written, until when.
@@ -59,12 +62,20 @@ impl Inputs {
         self.due.values().chain(self.put_off.values()).copied().min()
     }
 
-    fn next(&self) -> Option<Key> {
-        self.to_look_at.iter().find(|key| !self.busy.contains(*key) && !self.put_off.contains_key(*key)).cloned()
+    /// Each queue in turn.
+    fn next(&mut self) -> Option<Key> {
+        let may = |key: &&Key| !self.busy.contains_key(*key) && !self.put_off.contains_key(*key);
+        let behind = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.to_look_at.range((behind, Bound::Unbounded)).find(may);
+        let next = behind.or_else(|| self.to_look_at.iter().find(may)).cloned()?;
+        self.to_look_at.remove(&next);
+        self.last = Some(next.clone());
+        Some(next)
     }
 
-    fn time_passes(&mut self, now: i64) {
-        let Self { to_look_at, due, put_off, .. } = self;
+    fn go_on(&mut self, now: i64, followed: Address) {
+        let Self { to_look_at, due, put_off, busy, .. } = self;
+        busy.retain(|_, until| until.is_none_or(|until| until > followed));
         to_look_at.extend(due.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
         to_look_at.extend(put_off.extract_if(.., |_, at| !is_later(*at, now)).map(|(key, _)| key));
     }
@@ -75,12 +86,11 @@ impl Driver {
     pub(super) fn ingest_inputs(&mut self, now: i64) -> Result<bool, DispatchError> {
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
         self.look_for_inputs();
-        self.inputs.time_passes(now);
+        self.inputs.go_on(now, self.follow.position());
         let mut any = false;
         while self.inputs.busy.len() < MAX_BUSY
             && let Some(key) = self.inputs.next()
         {
-            self.inputs.to_look_at.remove(&key);
             self.inputs.due.remove(&key);
             let (scope, queue) = key.clone();
             if !self.context.catalog.queue_options(&scope, queue.as_str()).is_some_and(|options| options.ingest) {
@@ -96,7 +106,7 @@ impl Driver {
             }
             // Whoever ingests them says which are left; of the others a record lets go.
             hold.end();
-            self.inputs.busy.insert(key);
+            self.inputs.busy.insert(key, None);
             runtime.spawn_blocking(inputs::work(self.context.clone(), of, messages));
             any = true;
         }
@@ -120,7 +130,7 @@ impl Driver {
         self.queues.let_go(&of, left);
         self.inputs.touch(&of);
         let key = (of.scope, of.queue);
-        self.inputs.busy.remove(&key);
+        self.inputs.busy.insert(key.clone(), Some(self.context.store.durable_end()));
         self.inputs.put_off.extend(at.map(|at| (key, at)));
     }
 }

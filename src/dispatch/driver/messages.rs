@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::claims::Claim;
 use super::queues::QueueQuestion;
 use super::timers::TimerPage;
 use super::{Closing, Driver};
@@ -105,8 +104,6 @@ pub(in crate::dispatch) enum Message {
         of: QueueGroup,
         messages: Vec<Address>,
     },
-    /// Ids that were claimed: what was to be recorded under them is, or won't be.
-    Unclaim(Vec<Claim>),
     /// Room in a queue that was reserved, and isn't used.
     Unreserve {
         of: QueueGroup,
@@ -165,28 +162,11 @@ pub(in crate::dispatch) enum Message {
 pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
-    Counts {
-        scope: Option<Scope>,
-        after: Option<Place>,
-        reply: Reply<CountsPage>,
-    },
+    Counts { scope: Option<Scope>, after: Option<Place>, reply: Reply<CountsPage> },
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
-    Schedules {
-        scope: Option<Scope>,
-        reply: Reply<Vec<ScheduleInfo>>,
-    },
-    Timers {
-        scope: Option<Scope>,
-        after: Option<TimerEntry>,
-        limit: usize,
-        reply: Reply<TimerPage>,
-    },
+    Schedules { scope: Option<Scope>, reply: Reply<Vec<ScheduleInfo>> },
+    Timers { scope: Option<Scope>, after: Option<TimerEntry>, limit: usize, reply: Reply<TimerPage> },
     Queue(QueueGroup, QueueQuestion),
-    /// Claims ids, once nobody else has any of them.
-    Claim {
-        claims: Vec<Claim>,
-        reply: Reply<Hold>,
-    },
 }
 
 /// Somebody waits for an event.
@@ -239,7 +219,6 @@ impl Driver {
                 self.queues.let_go(&of, &messages);
                 self.inputs.touch(&of);
             }
-            Message::Unclaim(claims) => claims.iter().for_each(|claim| self.claims.end(claim)),
             Message::Unreserve { of, count } => {
                 self.queues.ended(&of.scope, &of.queue, count);
                 self.offer_room(&of.scope, &of.queue)?;

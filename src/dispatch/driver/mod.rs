@@ -5,7 +5,6 @@
 //! record. So what a restart works out from the log is what the thread had before.
 
 mod answers;
-mod claims;
 mod fold;
 mod inputs;
 mod messages;
@@ -41,7 +40,6 @@ use crate::event::{Name, Scope};
 use crate::log::{Address, Append, AppendError, Durability, Follow, ReadError, RecordKind};
 use crate::storage::Disk;
 
-pub(super) use claims::{Claim, ClaimOf};
 use messages::Watch;
 pub(super) use messages::{Filter, Message, OpenEntry, OpenPage, Place, Question, Reply};
 pub(super) use queues::{HeldPage, QueueQuestion, Taken};
@@ -79,7 +77,6 @@ pub(super) struct Driver {
     firing: timers::Firing,
     schedules: schedules::Calendar,
     inputs: inputs::Inputs,
-    claims: claims::Claims,
     follow: Follow,
     /// Resolves when the log has grown.
     beyond: Option<Beyond>,
@@ -183,7 +180,6 @@ impl Driver {
             firing: timers::Firing::default(),
             schedules: schedules::Calendar::default(),
             inputs: inputs::Inputs::default(),
-            claims: claims::Claims::default(),
             follow: store.follow(from)?,
             beyond: None,
             history,

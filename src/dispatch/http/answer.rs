@@ -12,7 +12,7 @@ use ureq::http::StatusCode;
 
 use crate::config::{HttpAnswer, HttpTarget};
 use crate::dispatch::{Emit, HandlerError, MAX_ANSWER_BYTES};
-use crate::event::{Envelope, Event, Timestamp};
+use crate::event::{Envelope, Event, Timestamp, stated};
 
 /// How much of a body an error tells, in bytes.
 const BODY_TOLD: usize = 200;
@@ -52,7 +52,8 @@ pub(super) fn outcome(target: &HttpTarget, answer: Answer<'_>, now: i64) -> Resu
     if let Some(why) = content.broken {
         return Err(HandlerError::Retry(format!("{about}: the body breaks off: {why}")));
     }
-    if target.answer == HttpAnswer::Ignore {
+    // 204 says that there is nothing.
+    if target.answer == HttpAnswer::Ignore || status == StatusCode::NO_CONTENT {
         return Ok(Emit::none());
     }
     if !content.is_whole {
@@ -124,20 +125,28 @@ struct Emitted<'a> {
     #[serde(borrow, default)]
     stream: Cow<'a, str>,
     time: Option<Timestamp>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "stated")]
     metadata: Option<&'a RawValue>,
     #[serde(borrow)]
     content_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     data_base64: Option<Cow<'a, str>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "stated")]
     data: Option<&'a RawValue>,
+}
+
+/// Reads an object: what is derived for a struct would take an array of its fields as well.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') | None => serde_json::from_slice(json).map_err(|error| error.to_string()),
+        Some(_) => Err("it is not an object".to_owned()),
+    }
 }
 
 /// The events that the body states, and its output.
 fn events(body: &[u8]) -> Result<Emit, String> {
     let expected = "expected {\"events\": [{\"type\": ..., \"stream\": ..., \"data\": ...}], \"output\": ...}";
-    let answer: Events<'_> = serde_json::from_slice(body).map_err(|error| format!("the body: {error}; {expected}"))?;
+    let answer: Events<'_> = object(body).map_err(|error| format!("the body: {error}; {expected}"))?;
     let mut emit = Emit::none();
     for (raw, number) in answer.events.into_iter().zip(1..) {
         let event = event(raw).map_err(|why| format!("event {number} of the body: {why}"))?;
@@ -150,7 +159,7 @@ fn events(body: &[u8]) -> Result<Emit, String> {
 }
 
 fn event(raw: &RawValue) -> Result<Event, String> {
-    let emitted: Emitted<'_> = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+    let emitted: Emitted<'_> = object(raw.get().as_bytes())?;
     let Emitted { event_type, stream, time, metadata, content_type, data_base64, data } = emitted;
     let (is_binary, stated) = (data_base64.is_some() || content_type.is_some(), data);
     // As in a line of NDJSON; but an event without data is one with `{}`, as that of a function is.

@@ -139,7 +139,8 @@ impl Breaker {
                 let rest = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
                 Some(Refused { rest: Some(Duration::from_micros(rest)) })
             }
-            State::Probing => Some(Refused { rest: None }),
+            // Its attempts would be used up while the probe hangs.
+            State::Probing => Some(Refused { rest: Some(self.options.cool_down) }),
             State::Open { .. } | State::Closed { .. } => None,
         }
     }
@@ -209,7 +210,8 @@ mod tests {
         assert_eq!(breaker.refuses(0).unwrap().rest, Some(Duration::from_secs(30)));
         assert_eq!(breaker.admit(29 * SECOND).unwrap_err().rest, Some(Duration::from_secs(1)));
         assert!(breaker.admit(30 * SECOND).unwrap(), "the probe");
-        assert_eq!(breaker.admit(30 * SECOND).unwrap_err().rest, None, "one alone");
+        let held_back = breaker.admit(30 * SECOND).unwrap_err().rest;
+        assert_eq!(held_back, Some(Duration::from_secs(30)), "one alone");
         breaker.failed(true, 31 * SECOND);
         assert!(breaker.admit(60 * SECOND).is_err(), "30 s from the failure of the probe");
         assert!(breaker.admit(61 * SECOND).unwrap());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{TimerEntry, TimerRecord, What, event_of, timer_key};
 use crate::dispatch::DispatchError;
-use crate::dispatch::arrivals::{LATER, Vigil, arrive};
+use crate::dispatch::arrivals::{LATER, Refusal, Vigil, arrive};
 use crate::dispatch::context::Context;
 use crate::dispatch::driver::Message;
 use crate::log::RecordKind;
@@ -29,7 +29,7 @@ pub(in crate::dispatch) fn work(context: Arc<Context>, due: Vec<TimerEntry>) -> 
 fn fire(context: &Context, entry: &TimerEntry) -> Result<bool, DispatchError> {
     let TimerEntry { scope, id, due, .. } = entry;
     let event = event_of(&context.store, scope, *id)?;
-    arrive(context, scope, event, |append, error| {
+    arrive(context, scope, event, Refusal::IsFinal, |append, error| {
         let what = error.map_or(What::Fired, |error| What::Failed { error });
         append.record(RecordKind::Timer, timer_key(scope, *id), TimerRecord { due: *due, what }.encode())
     })

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::DispatchError;
+use super::claims::ClaimOf;
 use super::dispatcher::{Dispatcher, blocking};
-use super::driver::{ClaimOf, Message, Question};
+use super::driver::{Message, Question};
 use super::hold::Hold;
 use crate::event::{Envelope, Event, Scope, Timestamp};
 use crate::log::{Address, Append, EventStore, RecordKind};
@@ -57,20 +58,18 @@ impl Dispatcher {
     /// Sets a timer: `event` comes into `scope` at `due`, or at once where that is over. Durable when this returns. The
     /// event is routed now, so that one which could not come in is refused, and again when it is due. Its time is `due` unless
     /// stated. Gives the timer's id, which is the event's: given, or made. The same id with the same event and time is the
-    /// same timer.
+    /// same timer, also once it has fired.
     ///
     /// # Errors
-    /// [`DispatchError::Timer`] where the event can't be routed, is too far ahead, or another one is set under the id;
+    /// [`DispatchError::Timer`] where the event can't be routed, is too far ahead, another one is set under the id, or this
+    /// one was cancelled;
     /// [`DispatchError::Append`], [`DispatchError::Read`].
     pub async fn set_timer(&self, scope: &Scope, due: Timestamp, event: Event) -> Result<Uuid, DispatchError> {
         let (context, scope) = (self.context().clone(), scope.clone());
         let now = context.now();
         // Whoever else sets one under this id waits, and then finds it known.
         let claim = match event.id {
-            Some(id) => {
-                let claims = vec![(ClaimOf::Timer, scope.clone(), id)];
-                Some(self.ask(|reply| Message::Ask(Question::Claim { claims, reply })).await?)
-            }
+            Some(id) => Some(context.claims.claim([(ClaimOf::Timer, scope.clone(), id)].into()).await),
             None => None,
         };
         let (id, append) = blocking(self.runtime(), move || {
@@ -86,13 +85,18 @@ impl Dispatcher {
             let append = setting(&scope, id, due, &event).map_err(refused)?;
             match what_is_known(&context.store, &scope, id)? {
                 None => Ok((id, Some(append))),
-                Some(body) if append.records.iter().any(|record| record.body == body) => Ok((id, None)),
+                Some(body) if append.records.iter().any(|record| record.body == body) => {
+                    match why_ended(&context.store, &scope, id)? {
+                        Some(why) => Err(refused(format!("the timer {id} {why}; expected a new id"))),
+                        None => Ok((id, None)),
+                    }
+                }
                 Some(_) => Err(refused(format!("another timer has the id {id}"))),
             }
         })
         .await?;
         if let Some(append) = append {
-            self.append_held(claim.into_iter().collect(), append).await?;
+            self.append_claimed(claim, Hold::of_nothing(self.context()), append).await?;
         }
         Ok(id)
     }
@@ -110,7 +114,7 @@ impl Dispatcher {
         let what = What::Cancelled { actor: self.acting(), reason: reason.map(|reason| self.said(reason)) };
         let append = Append::of_records();
         let append = append.record(RecordKind::Timer, timer_key(scope, id), TimerRecord { due, what }.encode());
-        self.append_held(vec![hold], append).await
+        self.append_held(hold, append).await
     }
 
     /// Keeps a timer from firing, where anything fires.
@@ -154,6 +158,18 @@ pub(super) fn setting(scope: &Scope, id: Uuid, due: Timestamp, event: &Event) ->
 fn what_is_known(store: &EventStore, scope: &Scope, id: Uuid) -> Result<Option<Bytes>, DispatchError> {
     let mut records = store.records_with_key(RecordKind::Timer, &timer_key(scope, id))?;
     Ok((!records.is_empty()).then(|| records.swap_remove(0).body))
+}
+
+/// What has become of a timer that never fires; `None` where it is set, or has fired.
+fn why_ended(store: &EventStore, scope: &Scope, id: Uuid) -> Result<Option<String>, DispatchError> {
+    let records = store.records_with_key(RecordKind::Timer, &timer_key(scope, id))?;
+    let Some(last) = records.last() else { return Ok(None) };
+    let record = TimerRecord::decode(&last.body).ok_or(DispatchError::Record { address: last.address })?;
+    Ok(match record.what {
+        What::Cancelled { .. } => Some("was cancelled".to_owned()),
+        What::Failed { error } => Some(format!("was due, and its event was refused: {error}")),
+        What::Set { .. } | What::Fired | What::Occurred { .. } => None,
+    })
 }
 
 /// When a timer is due; `None` where it isn't set any more.

@@ -10,7 +10,7 @@ use uuid::{Builder, Uuid};
 use super::record::{TimerRecord, What, schedule_key};
 use crate::config::ActiveSchedule;
 use crate::dispatch::DispatchError;
-use crate::dispatch::arrivals::{LATER, Vigil, arrive};
+use crate::dispatch::arrivals::{LATER, Refusal, Vigil, arrive};
 use crate::dispatch::context::Context;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::driver::{Message, Question};
@@ -103,7 +103,7 @@ fn append(context: &Context, occurrence: &Occurrence) -> Result<bool, DispatchEr
     if let Some(variant) = &active.variant {
         event = event.variant(variant.as_str());
     }
-    arrive(context, scope, event, |append, error| {
+    arrive(context, scope, event, Refusal::IsFinal, |append, error| {
         let what = What::Occurred { schedule: key.clone(), through: *through, error };
         append.record(RecordKind::Timer, schedule_key(scope, key), TimerRecord { due: *due, what }.encode())
     })

@@ -116,6 +116,12 @@ async fn put_batch(
             let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
             Failure::at(format_args!("{file}:{line}"), what)
         }
+        DispatchError::MessageIdReused { number, .. } => {
+            let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
+            let what = error.to_string();
+            let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
+            Failure::at(format_args!("{file}:{line}"), what)
+        }
         _ => error.into(),
     })?;
     for id in ids {
