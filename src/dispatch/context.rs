@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,6 +37,8 @@ pub(super) struct Context {
     /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way, or about to begin.
     pub(super) imported: AtomicU64,
     pub(super) claims: Arc<Claims>,
+    /// Whether the thread of dispatch waits for room on a full disk: not while it starts, nor once it is to end.
+    pub(super) may_wait_for_room: AtomicBool,
     /// Events that are being ingested.
     pub(super) ingesting: AtomicUsize,
     /// The import of history that is under way was dropped, and is to be ended.
@@ -119,6 +121,16 @@ impl Context {
     ) -> Result<Result<(), Violation>, DispatchError> {
         let checked = self.plans.router.check_message(schema, data);
         checked.map_err(|error| DispatchError::Schema { source: Arc::new(error) })
+    }
+
+    /// Waits a while for room on the disk, on the thread of dispatch; `false` where it is to give up.
+    pub(super) fn wait_for_room(&self) -> bool {
+        let may_wait = || self.may_wait_for_room.load(Ordering::Acquire);
+        if may_wait() {
+            tracing::warn!("dispatch waits for room on the disk");
+            self.mailbox.pause(NO_SPACE_WAIT);
+        }
+        may_wait()
     }
 
     /// The event at a position that dispatch has followed.

@@ -207,9 +207,14 @@ pub(super) fn has_layout(database: &redb::Database) -> Result<bool, DispatchErro
 
 impl DispatchDatabase {
     /// Opens the file of a store, made anew where it is missing, damaged, of an older layout, or reflects another log.
-    pub(super) fn open(store: &EventStore, options: &Options, plans: Plans) -> Result<Self, DispatchError> {
-        let cache_bytes = options.cache_bytes;
-        let (disk, fence) = (&*store.environment().disk, store.fence());
+    /// Opens the file, made anew where it is missing or isn't of this log. `fence` is the store's.
+    pub(super) fn open(
+        store: &EventStore,
+        fence: &Fence,
+        options: &Options,
+        plans: Plans,
+    ) -> Result<Self, DispatchError> {
+        let (disk, cache_bytes) = (&*store.environment().disk, options.cache_bytes);
         let mut database = open_or_make_anew(disk, FILE, cache_bytes, fence)?;
         let standing = reflected(&database)?.map(|reflected| store.standing_of(&reflected)).transpose()?;
         if let Some(standing @ (Standing::OfAnotherLog | Standing::Unsaid)) = standing {

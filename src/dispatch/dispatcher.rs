@@ -71,6 +71,7 @@ impl Rooms {
             mailbox,
             imported: AtomicU64::new(0),
             claims: Arc::default(),
+            may_wait_for_room: AtomicBool::new(false),
             ingesting: AtomicUsize::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
@@ -106,6 +107,7 @@ impl Drop for Ending {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.context.may_wait_for_room.store(false, Ordering::Release);
         self.context.mailbox.send(Message::Stop);
     }
 }
@@ -171,9 +173,11 @@ impl Dispatcher {
             self.inner.context.imported.store(driver.imported(), Ordering::Release);
         }
         let (mailbox, thread) = (self.inner.context.mailbox.clone(), self.inner.thread.clone());
+        let may_wait = self.inner.context.clone();
         let fence = self.inner.context.store.fence().clone();
         let work = move || {
             let ending = Ending { mailbox: mailbox.clone(), thread: thread.clone() };
+            may_wait.may_wait_for_room.store(true, Ordering::Release);
             let ended = driver.run().map_err(|error| match error {
                 DispatchError::Database(_) if fence.is_closed() => ReadError::Closed.into(),
                 other => other,
@@ -344,8 +348,11 @@ impl Dispatcher {
             Thread::Ended(error) => return Err(error.clone()),
         }
         let until = self.context().after(within);
+        self.context().may_wait_for_room.store(false, Ordering::Release);
         match self.ask(|reply| Message::Close { until, reply }).await {
             Err(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => Ok(()),
+            // It was waiting for room, and has given up: the next open follows the log from further back.
+            Err(error) if error.is_full_disk() => Ok(()),
             other => other,
         }
     }

@@ -266,6 +266,15 @@ pub enum DispatchError {
     Stopped,
 }
 
+impl DispatchError {
+    /// Whether `dispatch.redb` found the disk full.
+    pub(super) fn is_full_disk(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let redb::Error::Io(error) = &*error.source else { return false };
+        matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    }
+}
+
 fn list(scopes: &[Scope]) -> String {
     scopes.iter().map(Scope::to_string).collect::<Vec<_>>().join(", ")
 }

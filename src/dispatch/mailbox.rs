@@ -63,6 +63,11 @@ impl<M> Mailbox<M> {
         }
     }
 
+    /// Waits for as long, or until something arrives.
+    pub(super) fn pause(&self, at_most: Duration) {
+        self.arrived.wait_for(&mut self.state.lock(), at_most);
+    }
+
     /// From now on messages are dropped, as are those that nobody took.
     pub(super) fn close(&self) {
         let messages = {

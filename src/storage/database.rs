@@ -50,15 +50,16 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.fence.pass(|| self.file.set_len(len))
+        self.fence.pass_with_room(|| self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        // Not again: after a sync that failed nobody knows what is on the disk.
         self.fence.pass(|| self.file.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.fence.pass(|| self.file.write_all_at(offset, data))
+        self.fence.pass_with_room(|| self.file.write_all_at(offset, data))
     }
 }
 

@@ -6,8 +6,9 @@ use atlas::storage::simulated::SimulatedDisk;
 use atlas::{EventStore, Uuid};
 
 use crate::end::verifies;
-use crate::model::event;
-use crate::tree::{environment, scope};
+use crate::lives::process;
+use crate::model::{Calls, Model, event};
+use crate::tree::{builder, environment, loans, scope, seeded, write_tree};
 
 fn open(disk: &SimulatedDisk) -> EventStore {
     let options = Options { segment_size: 64 << 10, ..Options::default() };
@@ -90,4 +91,50 @@ fn a_store_that_was_closed_opens_on_a_full_disk() {
 #[test]
 fn a_store_that_crashed_opens_on_a_full_disk() {
     opens_on_a_full_disk(false);
+}
+
+/// Dispatch waits for room, with whatever it was about to write, and goes on once there is some.
+#[test]
+fn dispatch_goes_on_once_there_is_room_again() {
+    let tree = tempfile::tempdir().unwrap();
+    write_tree(tree.path(), 1);
+    for room in [0, 40 << 10, 1 << 20] {
+        let disk = SimulatedDisk::new(room);
+        process(async {
+            let calls = Calls::default();
+            let atlas = builder(&calls).open_with(seeded(&disk, room)).await.unwrap();
+            loans(&atlas).config().import(tree.path()).await.unwrap().activate().await.unwrap();
+            let mut model = Model::default();
+            (model.active, model.marks) = (Some(1), 1);
+            let mut ingest = async |count: u64| {
+                let first = model.attempted;
+                model.attempted += count;
+                let mut is_full = false;
+                for number in first..first + count {
+                    match loans(&atlas).ingest(event(number)).await {
+                        Ok(_) => model.acknowledge([number]),
+                        Err(_) => is_full = true,
+                    }
+                }
+                is_full
+            };
+            ingest(100).await;
+            disk.set_room(room);
+            assert!(ingest(3_000).await, "the disk is full");
+            disk.set_room(u64::MAX);
+            assert!(!ingest(100).await);
+            model.events(&atlas);
+            model.effects(&atlas, &calls).await;
+            if room == 0 {
+                // Closing waits for what runs, and not for room.
+                disk.set_room(0);
+                for number in 10_000..10_100 {
+                    let _ = loans(&atlas).ingest(event(number)).await;
+                }
+            }
+            atlas.close().await.unwrap();
+        });
+        disk.set_room(u64::MAX);
+        verifies(&disk);
+    }
 }

@@ -19,7 +19,7 @@ mod end;
 mod faults;
 mod full_disk;
 mod holding;
-mod lives;
+pub(crate) mod lives;
 mod model;
 mod rounds;
 mod tree;

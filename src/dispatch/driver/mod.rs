@@ -133,7 +133,9 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(context: Arc<Context>, runtime: Option<Handle>) -> Result<Self, DispatchError> {
-        let database = DispatchDatabase::open(&context.store, &context.options, context.plans.clone())?;
+        let waiting = context.clone();
+        let fence = context.store.fence().waiting_for_room(move || waiting.wait_for_room());
+        let database = DispatchDatabase::open(&context.store, &fence, &context.options, context.plans.clone())?;
         Self::over(database, context, runtime)
     }
 
@@ -433,7 +435,11 @@ impl Driver {
                 "closing while handlers run; they are tried again after the next open"
             );
         }
-        self.checkpoint()?;
+        match self.checkpoint() {
+            // The next open follows the log from further back.
+            Err(error) if error.is_full_disk() => tracing::warn!(%error, "closing on a full disk"),
+            other => other?,
+        }
         Ok(true)
     }
 
