@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -23,6 +23,12 @@ use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Append, AppendError, EventStore, Receipt, RecordedEvent};
 use crate::routing::{Handler, Plan};
 
+/// How long the thread of dispatch waits before it looks for room again.
+const ROOM_WAIT: Duration = Duration::from_millis(20);
+
+/// How often the host is told that it does, in microseconds.
+const TOLD_EVERY_MICROS: u64 = 10_000_000;
+
 /// How long to wait before an append that found no room on the disk is tried again.
 const NO_SPACE_WAIT: Duration = Duration::from_secs(1);
 
@@ -39,6 +45,8 @@ pub(super) struct Context {
     pub(super) claims: Arc<Claims>,
     /// Whether the thread of dispatch waits for room on a full disk: not while it starts, nor once it is to end.
     pub(super) may_wait_for_room: AtomicBool,
+    /// When the host was last told of that.
+    pub(super) told_of_full_disk: AtomicI64,
     /// Events that are being ingested.
     pub(super) ingesting: AtomicUsize,
     /// The import of history that is under way was dropped, and is to be ended.
@@ -127,8 +135,12 @@ impl Context {
     pub(super) fn wait_for_room(&self) -> bool {
         let may_wait = || self.may_wait_for_room.load(Ordering::Acquire);
         if may_wait() {
-            tracing::warn!("dispatch waits for room on the disk");
-            self.mailbox.pause(NO_SPACE_WAIT);
+            let now = self.now();
+            if now.abs_diff(self.told_of_full_disk.load(Ordering::Relaxed)) >= TOLD_EVERY_MICROS {
+                self.told_of_full_disk.store(now, Ordering::Relaxed);
+                tracing::warn!("dispatch waits for room on the disk");
+            }
+            self.mailbox.pause(ROOM_WAIT);
         }
         may_wait()
     }

@@ -1,7 +1,7 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -72,6 +72,7 @@ impl Rooms {
             imported: AtomicU64::new(0),
             claims: Arc::default(),
             may_wait_for_room: AtomicBool::new(false),
+            told_of_full_disk: AtomicI64::new(0),
             ingesting: AtomicUsize::new(0),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),

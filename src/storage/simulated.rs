@@ -11,7 +11,7 @@ mod file;
 mod inode;
 mod rng;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -96,6 +96,10 @@ struct State {
     room: u64,
     on_sync: Option<OnSync>,
     failed_syncs: Vec<String>,
+    /// Files that may not grow.
+    held_down: BTreeSet<String>,
+    /// Files that were to grow, and for which there was no room.
+    without_room: BTreeSet<String>,
     changes: u64,
 }
 
@@ -122,6 +126,8 @@ impl SimulatedDisk {
             room: u64::MAX,
             on_sync: None,
             failed_syncs: Vec::new(),
+            held_down: BTreeSet::new(),
+            without_room: BTreeSet::new(),
             changes: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), life: 0 }
@@ -151,6 +157,16 @@ impl SimulatedDisk {
     /// Calls `on_sync` before each sync of a file.
     pub fn on_sync(&self, on_sync: Option<OnSync>) {
         self.state.lock().on_sync = on_sync;
+    }
+
+    /// Says that there is no room for these files, or for none in particular, as if the disk were full whenever one is to grow.
+    pub fn hold_down(&self, names: &[&str]) {
+        self.state.lock().held_down = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// Names of the files that were to grow and found no room, since this was last asked.
+    pub fn take_without_room(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.state.lock().without_room)
     }
 
     /// Names of the files whose sync failed since this was last asked.

@@ -345,6 +345,22 @@ async fn a_loop_of_envelopes_through_an_input_queue_ends() {
     atlas.close().await.unwrap();
 }
 
+/// A close waits for what comes in at the moment, and for no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_ends_while_messages_come_in() {
+    let world = world(&json!({ "ingest": true }), json!([]));
+    for round in 0..20 {
+        let options = Options { close_within: Duration::from_secs(36_000), ..Options::default() };
+        let atlas = world.open(Atlas::builder().dispatch_options(options)).await;
+        loans(&atlas).queue("inbox").put((0..10).map(|number| sent("a", 10 * round + number))).await.unwrap();
+        atlas.close().await.unwrap();
+    }
+    let atlas = world.open(Atlas::builder()).await;
+    atlas.settled().await.unwrap();
+    assert_eq!(came(&atlas), (0..200).map(|number| format!("a {number}")).collect::<Vec<_>>());
+    atlas.close().await.unwrap();
+}
+
 /// However many queues one tenant has full, each is served in turn; and all that came in is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_input_queue_has_its_turn() {

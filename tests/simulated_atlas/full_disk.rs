@@ -1,5 +1,9 @@
 //! A disk without room keeps nobody from opening what is there: files that are derived wait.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use atlas::dispatch::Delivery;
 use atlas::log::{Append, AppendError, Durability, Options, Query};
 use atlas::storage::Disk;
 use atlas::storage::simulated::SimulatedDisk;
@@ -8,7 +12,7 @@ use atlas::{EventStore, Uuid};
 use crate::end::verifies;
 use crate::lives::process;
 use crate::model::{Calls, Model, event};
-use crate::tree::{builder, environment, loans, scope, seeded, write_tree};
+use crate::tree::{self, environment, loans, scope, score, seeded, write_tree};
 
 fn open(disk: &SimulatedDisk) -> EventStore {
     let options = Options { segment_size: 64 << 10, ..Options::default() };
@@ -96,45 +100,41 @@ fn a_store_that_crashed_opens_on_a_full_disk() {
 /// Dispatch waits for room, with whatever it was about to write, and goes on once there is some.
 #[test]
 fn dispatch_goes_on_once_there_is_room_again() {
-    let tree = tempfile::tempdir().unwrap();
-    write_tree(tree.path(), 1);
-    for room in [0, 40 << 10, 1 << 20] {
-        let disk = SimulatedDisk::new(room);
-        process(async {
-            let calls = Calls::default();
-            let atlas = builder(&calls).open_with(seeded(&disk, room)).await.unwrap();
-            loans(&atlas).config().import(tree.path()).await.unwrap().activate().await.unwrap();
-            let mut model = Model::default();
-            (model.active, model.marks) = (Some(1), 1);
-            let mut ingest = async |count: u64| {
-                let first = model.attempted;
-                model.attempted += count;
-                let mut is_full = false;
-                for number in first..first + count {
-                    match loans(&atlas).ingest(event(number)).await {
-                        Ok(_) => model.acknowledge([number]),
-                        Err(_) => is_full = true,
-                    }
+    let folder = tempfile::tempdir().unwrap();
+    write_tree(folder.path(), 1);
+    let disk = SimulatedDisk::new(1);
+    process(async {
+        let (calls, open) = (Calls::default(), Arc::new(AtomicBool::new(false)));
+        // Nothing is complete before the gate is open, so that all of it has rows.
+        let (seen, is_open) = (calls.clone(), open.clone());
+        let gated = move |delivery: Delivery| {
+            let (calls, is_open) = (seen.clone(), is_open.clone());
+            async move {
+                while !is_open.load(Ordering::Acquire) {
+                    tokio::task::yield_now().await;
                 }
-                is_full
-            };
-            ingest(100).await;
-            disk.set_room(room);
-            assert!(ingest(3_000).await, "the disk is full");
-            disk.set_room(u64::MAX);
-            assert!(!ingest(100).await);
-            model.events(&atlas);
-            model.effects(&atlas, &calls).await;
-            if room == 0 {
-                // Closing waits for what runs, and not for room.
-                disk.set_room(0);
-                for number in 10_000..10_100 {
-                    let _ = loans(&atlas).ingest(event(number)).await;
-                }
+                score(&calls, delivery).await
             }
-            atlas.close().await.unwrap();
-        });
-        disk.set_room(u64::MAX);
-        verifies(&disk);
-    }
+        };
+        let builder = tree::builder(&calls).log_options(Options::default()).function("score", gated);
+        let atlas = builder.open_with(seeded(&disk, 1)).await.unwrap();
+        loans(&atlas).config().import(folder.path()).await.unwrap().activate().await.unwrap();
+        let mut model = Model::default();
+        (model.active, model.marks) = (Some(1), 1);
+        // As it was called when it was made.
+        const FILE: &str = "dispatch.redb.new";
+        disk.hold_down(&[FILE]);
+        while !disk.take_without_room().contains(FILE) {
+            let from = model.attempted;
+            model.attempted += 50;
+            loans(&atlas).ingest_all((from..from + 50).map(event).collect()).await.unwrap();
+            model.acknowledge(from..from + 50);
+        }
+        disk.hold_down(&[]);
+        open.store(true, Ordering::Release);
+        model.events(&atlas);
+        model.effects(&atlas, &calls).await;
+        atlas.close().await.unwrap();
+    });
+    verifies(&disk);
 }

@@ -47,24 +47,27 @@ pub(crate) fn write_tree(tree: &Path, number: u64) {
     write(&tree.join("1/loan/offer/scored/complete.json"), &json!({ "handlers": [note] }));
 }
 
-/// An Atlas with small segments and small memory, whose function emits one event a call, and fails now and then at first.
+/// An Atlas with small segments and small memory, with the function `score`.
 pub(crate) fn builder(calls: &Calls) -> Builder {
     let log = log::Options { segment_size: 64 << 10, ..log::Options::default() };
     let dispatch = Options { checkpoint_every: 32, max_open_events: 24, ..Options::default() };
     let calls = calls.clone();
     let score = move |delivery: Delivery| {
         let calls = calls.clone();
-        async move {
-            tokio::task::yield_now().await;
-            if delivery.event().version().is_multiple_of(7) && delivery.attempt() == 1 {
-                return Err(HandlerError::Retry("not yet".into()));
-            }
-            calls.add(delivery.event().id());
-            let scored = Event::new(SCORED, format!("scores-{}", delivery.event().stream()));
-            Ok(Emit::none().event(scored.data(&json!({ "key": delivery.idempotency_key() }))))
-        }
+        async move { score(&calls, delivery).await }
     };
     Atlas::builder().log_options(log).dispatch_options(dispatch).function("score", score)
+}
+
+/// Emits one event a call, and fails now and then at first.
+pub(crate) async fn score(calls: &Calls, delivery: Delivery) -> Result<Emit, HandlerError> {
+    tokio::task::yield_now().await;
+    if delivery.event().version().is_multiple_of(7) && delivery.attempt() == 1 {
+        return Err(HandlerError::Retry("not yet".into()));
+    }
+    calls.add(delivery.event().id());
+    let scored = Event::new(SCORED, format!("scores-{}", delivery.event().stream()));
+    Ok(Emit::none().event(scored.data(&json!({ "key": delivery.idempotency_key() }))))
 }
 
 pub(crate) fn environment(disk: &SimulatedDisk) -> Environment {

@@ -73,9 +73,13 @@ impl Inputs {
         Some(next)
     }
 
-    fn go_on(&mut self, now: i64, followed: Address) {
-        let Self { to_look_at, due, put_off, busy, .. } = self;
-        busy.retain(|_, until| until.is_none_or(|until| until > followed));
+    /// The log is followed up to here.
+    pub(super) fn followed(&mut self, up_to: Address) {
+        self.busy.retain(|_, until| until.is_none_or(|until| until > up_to));
+    }
+
+    fn time_passes(&mut self, now: i64) {
+        let Self { to_look_at, due, put_off, .. } = self;
         to_look_at.extend(due.extract_if(.., |_, at| *at <= now).map(|(key, _)| key));
         to_look_at.extend(put_off.extract_if(.., |_, at| !is_later(*at, now)).map(|(key, _)| key));
     }
@@ -86,7 +90,7 @@ impl Driver {
     pub(super) fn ingest_inputs(&mut self, now: i64) -> Result<bool, DispatchError> {
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
         self.look_for_inputs();
-        self.inputs.go_on(now, self.follow.position());
+        self.inputs.time_passes(now);
         let mut any = false;
         while self.inputs.busy.len() < MAX_BUSY
             && let Some(key) = self.inputs.next()

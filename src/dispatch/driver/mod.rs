@@ -264,6 +264,7 @@ impl Driver {
         let followed = self.follow.position();
         let more = self.fold()?;
         self.moved |= self.follow.position() != followed;
+        self.inputs.followed(self.follow.position());
         if !self.serving && self.runtime.is_some() && self.follow.position() >= self.history {
             self.serving = true;
             self.moved = true;

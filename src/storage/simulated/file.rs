@@ -65,9 +65,11 @@ impl DiskFile for SimulatedFile {
                 length = state.rng.below(length as u64) as usize;
             }
             let grows = (at + length).saturating_sub(state.inode(self.inode)?.cache().len()) as u64;
-            let full = grows > state.room;
+            let room = if state.held_down.contains(&self.name) { 0 } else { state.room };
+            let full = grows > room;
             if full {
-                length = length.saturating_sub((grows - state.room) as usize);
+                state.without_room.insert(self.name.clone());
+                length = length.saturating_sub((grows - room) as usize);
             }
             if state.room != u64::MAX {
                 state.room -= grows.min(state.room);
@@ -90,11 +92,13 @@ impl DiskFile for SimulatedFile {
                 return Err(Fault::Write.error());
             }
             let before = state.inode(self.inode)?.cache().len();
+            let grows = length.saturating_sub(before) as u64;
+            let held_down = grows > 0 && state.held_down.contains(&self.name);
+            if held_down || grows > state.room {
+                state.without_room.insert(self.name.clone());
+                return Err(Fault::Full.error());
+            }
             if state.room != u64::MAX {
-                let grows = length.saturating_sub(before) as u64;
-                if grows > state.room {
-                    return Err(Fault::Full.error());
-                }
                 state.room = state.room - grows + before.saturating_sub(length) as u64;
             }
             state.inode(self.inode)?.set_len(length);
