@@ -1,6 +1,7 @@
 //! Activation: proven complete, then switched in one record of the log, of one tree or of many; and the way back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,12 +10,13 @@ use super::completeness::{Candidate, Catalogue, Proof, prove};
 use super::document::DocumentId;
 use super::fault::{ConfigError, Gap};
 use super::info::{RevisionInfo, What};
+use super::look_up::Queues;
 use super::records::{Record, Revision};
 use super::report::Activated;
 use super::snapshot::Snapshot;
 use super::upcasts;
 use super::{rebase, schema};
-use crate::event::{EventType, Name, TreeScope};
+use crate::event::{EventType, Name, Scope, TreeScope};
 
 /// How revisions are activated.
 #[derive(Clone, Debug, Default)]
@@ -102,13 +104,18 @@ impl Catalog {
             let documents = inner.derived.types_of(*revision)?.into_iter().map(|t| (t, None)).collect();
             candidates.push(Candidate { tree: tree.clone(), documents, types: inner.derived.declarations(&info)? });
         }
+        let mut queues = BTreeMap::new();
+        for (tree, revision) in trees {
+            queues.insert(tree.clone(), inner.derived.queues(*revision)?);
+        }
         let dependents = inner.dependents(trees);
         let (mut trees, mut revisions, mut waiting) = (trees.to_vec(), Vec::new(), Vec::new());
         if options.dependents {
-            for (revision, documents) in rebase::all(inner, &self.by, &trees, dependents)? {
+            for (revision, documents, own) in rebase::all(inner, &self.by, &trees, dependents)? {
                 let types = inner.derived.declarations(&RevisionInfo::of_files(&revision))?;
                 candidates.push(Candidate { tree: revision.tree.clone(), documents, types });
                 trees.push((revision.tree.clone(), revision.number));
+                queues.insert(revision.tree.clone(), Arc::new(own));
                 revisions.push(revision);
             }
         } else {
@@ -122,6 +129,7 @@ impl Catalog {
         let said = proof.added.is_empty() && proof.changed.is_empty();
         let repeated = said && outcome.iter().all(|(_, new, old)| Some(*new) == *old);
         if !repeated {
+            inner.check_queues(&before, &queues)?;
             let added = proof.added.into_iter().chain(proof.changed).collect();
             let mut records: Vec<Record> =
                 revisions.into_iter().map(|revision| Record::Revision(Box::new(revision))).collect();
@@ -177,6 +185,27 @@ impl RevisionInfo {
 }
 
 impl Inner {
+    /// No queue that holds messages goes: of trees that are about to have these queues.
+    fn check_queues(&self, before: &Snapshot, queues: &BTreeMap<TreeScope, Arc<Queues>>) -> Result<(), ConfigError> {
+        let goes = |(tree, new): (&TreeScope, &Arc<Queues>)| {
+            before.queues_of(tree).is_some_and(|old| old.keys().any(|queue| !new.contains_key(queue)))
+        };
+        if !queues.iter().any(goes) {
+            return Ok(());
+        }
+        let in_use = match &*self.queues_in_use.lock() {
+            Some(in_use) => (in_use.0)().map_err(|why| ConfigError::QueuesUnknown { why })?,
+            None => return Ok(()),
+        };
+        let after = before.with_queues(queues);
+        let has = |of: &Snapshot, scope: &Scope, queue: &Name| of.queue(scope, queue.as_str()).is_some();
+        let is_lost = |(scope, queue): &(Scope, Name)| has(before, scope, queue) && !has(&after, scope, queue);
+        match in_use.into_iter().find(is_lost) {
+            Some((scope, queue)) => Err(ConfigError::QueueInUse { scope, queue }),
+            None => Ok(()),
+        }
+    }
+
     /// The active trees that extend one of these, directly, but another revision of it; with their active revisions. Those
     /// that are among them aren't.
     pub(super) fn dependents(&self, trees: &[(TreeScope, u32)]) -> Vec<(TreeScope, u32)> {

@@ -57,6 +57,16 @@ pub(super) struct Inner {
     behind: AtomicBool,
     /// Woken whenever something else is active.
     waker: Mutex<Option<Waker>>,
+    pub(super) queues_in_use: Mutex<Option<QueuesInUse>>,
+}
+
+/// Tells which queues hold messages; an error says why that can't be told.
+pub(super) struct QueuesInUse(pub(super) Box<dyn Fn() -> Result<Vec<(Scope, Name)>, String> + Send + Sync>);
+
+impl std::fmt::Debug for QueuesInUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("QueuesInUse")
+    }
 }
 
 impl Catalog {
@@ -81,6 +91,7 @@ impl Catalog {
             changing,
             behind,
             waker: Mutex::new(None),
+            queues_in_use: Mutex::new(None),
         };
         Ok(Self { inner: Arc::new(inner), by: By::default() })
     }
@@ -205,6 +216,14 @@ impl Catalog {
     /// Has somebody woken whenever something else is active.
     pub(crate) fn wake_on_change(&self, waker: Waker) {
         *self.inner.waker.lock() = Some(waker);
+    }
+
+    /// Has `in_use` asked for the queues that hold messages, before a queue goes.
+    pub(crate) fn ask_for_queues_in_use(
+        &self,
+        in_use: impl Fn() -> Result<Vec<(Scope, Name)>, String> + Send + Sync + 'static,
+    ) {
+        *self.inner.queues_in_use.lock() = Some(QueuesInUse(Box::new(in_use)));
     }
 
     /// The tree of a revision.

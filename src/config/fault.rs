@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::constants::Constants;
 use super::document::DocumentId;
-use crate::event::{EventType, Name, TreeScope};
+use crate::event::{EventType, Name, Scope, TreeScope};
 use crate::log::{AppendError, ReadError};
 use crate::storage::DatabaseError;
 
@@ -231,6 +231,22 @@ pub enum ConfigError {
     NotActivated {
         /// The tree.
         tree: TreeScope,
+    },
+    /// A queue that holds messages would go.
+    #[error(
+        "queue {queue} of {scope} holds messages, and no tree would have it; expected a tree that keeps it until they are gone (acknowledged or dropped)"
+    )]
+    QueueInUse {
+        /// The scope.
+        scope: Scope,
+        /// The queue.
+        queue: Name,
+    },
+    /// It can't be told whether a queue that would go holds messages.
+    #[error("a queue would go, and whether it holds messages can't be told: {why}")]
+    QueuesUnknown {
+        /// Why.
+        why: String,
     },
     /// An upcast that is declared can't be run.
     #[error("the upcast of {event_type}: {what}; expected {expected}")]

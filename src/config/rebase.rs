@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::catalog::Inner;
 use super::fault::{ConfigError, Fault};
 use super::importing::may_extend;
+use super::look_up::Queues;
 use super::parse_document::{self, Surroundings};
 use super::records::{By, Placed, Revision, identity};
 use super::root_files;
@@ -14,8 +15,8 @@ use crate::event::{EventType, TreeScope};
 /// What is said of a root file that was read when it was imported, and can't be now.
 const UNREADABLE: &str = "a root file that can't be read";
 
-/// A revision that isn't recorded yet, with the types that it has documents for.
-pub(super) type Rebased = (Revision, BTreeMap<EventType, Option<String>>);
+/// A revision that isn't recorded yet, with the types that it has documents for, and its queues.
+pub(super) type Rebased = (Revision, BTreeMap<EventType, Option<String>>, Queues);
 
 /// Makes the dependents of `activated` anew, and those that depend on them in turn.
 pub(super) fn all(
@@ -77,7 +78,7 @@ pub(super) fn all(
             files: info.files.clone(),
             inline: Vec::new(),
         };
-        rebased.push((revision, types));
+        rebased.push((revision, types, next.queues.clone()));
         bases.insert(tree.clone(), next);
         number = number.saturating_add(1);
         for further in inner.dependents(&[(tree, u32::MAX)]) {

@@ -123,6 +123,21 @@ impl Snapshot {
         queues
     }
 
+    /// The queues of an active tree.
+    pub(super) fn queues_of(&self, tree: &TreeScope) -> Option<&BTreeMap<Name, QueueOptions>> {
+        self.active.get(tree).map(|active| &*active.queues)
+    }
+
+    /// The same with other queues of some trees, whatever else they have.
+    pub(super) fn with_queues(&self, of: &BTreeMap<TreeScope, Arc<BTreeMap<Name, QueueOptions>>>) -> Self {
+        let mut after = self.clone();
+        for (tree, queues) in of {
+            let (queues, schedules) = (queues.clone(), Arc::default());
+            after.add(tree.clone(), Active { revision: 0, queues, schedules, extends: None });
+        }
+        after
+    }
+
     /// The schedules of all active trees: scope, variant, name, and the tree. Those of a default tree hold for the scopes that
     /// they name, where it serves them.
     pub(crate) fn schedules(&self) -> Vec<ActiveSchedule> {

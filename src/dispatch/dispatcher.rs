@@ -1,7 +1,9 @@
 //! The handle of dispatch: starting and stopping it, questions, and what operators do.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,7 +15,7 @@ use super::cascade::{self, Cascade};
 use super::context::Context;
 use super::database::Plans;
 use super::delivery::Functions;
-use super::driver::{Driver, Message, Reply};
+use super::driver::{Driver, Message, Question, Reply};
 use super::history::{Gate, Ingesting};
 use super::http::Http;
 use super::mailbox::Mailbox;
@@ -140,6 +142,11 @@ impl Dispatcher {
         let thread = Arc::new(Mutex::new(Thread::Idle));
         let dispatcher =
             Self { inner: Arc::new(Inner { context: Arc::new(context), runtime, serves, thread }), actor: None };
+        let of = Arc::downgrade(&dispatcher.inner);
+        dispatcher.context().catalog.ask_for_queues_in_use(move || match of.upgrade() {
+            Some(inner) => Self { inner, actor: None }.queues_in_use().map_err(|error| error.to_string()),
+            None => Ok(Vec::new()),
+        });
         if serves {
             dispatcher.start_thread()?;
         } else {
@@ -232,6 +239,27 @@ impl Dispatcher {
         match answer.await {
             Ok(answer) => answer,
             Err(_) => Err(self.why_ended()),
+        }
+    }
+
+    /// The queues that hold messages, dead letters included. Blocking.
+    fn queues_in_use(&self) -> Result<Vec<(Scope, Name)>, DispatchError> {
+        self.start_thread()?;
+        let (reply, mut answer) = oneshot::channel();
+        self.tell(Message::Ask(Question::QueuesInUse(reply)));
+        // Also called from threads of a runtime, where tokio refuses to block.
+        struct Unpark(std::thread::Thread);
+        impl std::task::Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Arc::new(Unpark(std::thread::current())).into();
+        loop {
+            match Pin::new(&mut answer).poll(&mut std::task::Context::from_waker(&waker)) {
+                Poll::Ready(answer) => return answer.unwrap_or_else(|_| Err(self.why_ended())),
+                Poll::Pending => std::thread::park(),
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use atlas::dispatch::NewMessage;
 use atlas::log::Query;
 use atlas::{Atlas, Event};
 use serde_json::json;
@@ -70,5 +71,25 @@ async fn events_that_come_while_trees_are_activated_are_routed_whole() {
             assert_eq!(data, json!({ "queue": queue }), "the constants are those of the same revision");
         }
     }
+    atlas.close().await.unwrap();
+}
+
+/// A queue that holds messages stays, whoever serves it; once they are gone it may go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_with_messages_cant_be_removed() {
+    let world = World::new(json!([]));
+    let atlas = world.open(Atlas::builder()).await;
+    let ids = loans(&atlas).queue("mail").put([NewMessage::new(&7)]).await.unwrap();
+    write(&world.tree.path().join("queues.json"), &json!({ "slim": {} }));
+    let activate = async |atlas: &Atlas| loans(atlas).config().import(world.tree.path()).await?.activate().await;
+    let refused = activate(&atlas).await.err().unwrap().to_string();
+    assert!(refused.starts_with("queue mail of dutch-bank/loans holds messages"), "{refused}");
+    atlas.close().await.unwrap();
+    // As the command line, which serves nothing.
+    let atlas = Atlas::builder().dispatch(false).open_with(world.environment()).await.unwrap();
+    assert!(activate(&atlas).await.is_err());
+    loans(&atlas).queue("mail").ack(ids[0]).await.unwrap();
+    activate(&atlas).await.unwrap();
+    assert!(!atlas.catalog().queues(&scope()).keys().any(|queue| queue.as_str() == "mail"));
     atlas.close().await.unwrap();
 }

@@ -58,6 +58,10 @@ impl Driver {
                     let timers = self.list_timers(scope.as_ref(), after.as_ref(), limit)?;
                     let _ = reply.send(Ok(timers));
                 }
+                Question::QueuesInUse(reply) => {
+                    let in_use = self.queues.counts().into_keys().map(|of| (of.scope, of.queue)).collect();
+                    let _ = reply.send(Ok(in_use));
+                }
                 Question::Queue(of, question) => {
                     if let Some((of, question)) = self.answer_of_queue(of, question, now)? {
                         self.questions.push((asked_at, Question::Queue(of, question)));

@@ -162,11 +162,25 @@ pub(in crate::dispatch) enum Message {
 pub(in crate::dispatch) enum Question {
     Settled(Reply<Remaining>),
     Open(Filter, Reply<OpenPage>),
-    Counts { scope: Option<Scope>, after: Option<Place>, reply: Reply<CountsPage> },
+    Counts {
+        scope: Option<Scope>,
+        after: Option<Place>,
+        reply: Reply<CountsPage>,
+    },
     Queues(Option<Scope>, Reply<Vec<QueueInfo>>),
-    Schedules { scope: Option<Scope>, reply: Reply<Vec<ScheduleInfo>> },
-    Timers { scope: Option<Scope>, after: Option<TimerEntry>, limit: usize, reply: Reply<TimerPage> },
+    Schedules {
+        scope: Option<Scope>,
+        reply: Reply<Vec<ScheduleInfo>>,
+    },
+    Timers {
+        scope: Option<Scope>,
+        after: Option<TimerEntry>,
+        limit: usize,
+        reply: Reply<TimerPage>,
+    },
     Queue(QueueGroup, QueueQuestion),
+    /// Which queues hold messages.
+    QueuesInUse(Reply<Vec<(Scope, Name)>>),
 }
 
 /// Somebody waits for an event.
