@@ -24,7 +24,7 @@ pub use verify::verify;
 use crate::config::{Bindings, Catalog};
 use crate::dispatch::{
     Cascade, DeliveryFilter, DeliveryId, Dispatcher, EventStatus, HandlerLag, HistoryImport, OpenDelivery, QueueInfo,
-    Remaining, Rooms, Trail,
+    Remaining, Rooms, StatusChanges, Trail,
 };
 use crate::error::Error;
 use crate::event::{Name, Scope, TreeScope};
@@ -105,6 +105,22 @@ impl Atlas {
     /// [`Error::Dispatch`].
     pub async fn completion(&self, id: Uuid) -> Result<EventStatus, Error> {
         Ok(self.0.dispatcher.completion(None, id).await?)
+    }
+
+    /// As [`completion`](Self::completion), but for so long: see [`Dispatcher::completion_within`].
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`].
+    pub async fn completion_within(&self, id: Uuid, within: Duration) -> Result<EventStatus, Error> {
+        Ok(self.0.dispatcher.completion_within(None, id, within).await?)
+    }
+
+    /// How an event stands, again whenever that has changed: see [`Dispatcher::changes`].
+    ///
+    /// # Errors
+    /// [`Error::Dispatch`].
+    pub async fn changes(&self, id: Uuid) -> Result<StatusChanges, Error> {
+        Ok(self.0.dispatcher.changes(None, id).await?)
     }
 
     /// Waits until all deliveries that can be served are, and tells what is left: see [`Dispatcher::settled`].

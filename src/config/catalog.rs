@@ -61,7 +61,9 @@ pub(super) struct Inner {
 }
 
 /// Tells which queues hold messages; an error says why that can't be told.
-pub(super) struct QueuesInUse(pub(super) Box<dyn Fn() -> Result<Vec<(Scope, Name)>, String> + Send + Sync>);
+pub(super) struct QueuesInUse(pub(super) Box<dyn Fn() -> InUse + Send + Sync>);
+
+type InUse = Result<Vec<(Scope, Name)>, String>;
 
 impl std::fmt::Debug for QueuesInUse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -219,10 +221,7 @@ impl Catalog {
     }
 
     /// Has `in_use` asked for the queues that hold messages, before a queue goes.
-    pub(crate) fn ask_for_queues_in_use(
-        &self,
-        in_use: impl Fn() -> Result<Vec<(Scope, Name)>, String> + Send + Sync + 'static,
-    ) {
+    pub(crate) fn ask_for_queues_in_use(&self, in_use: impl Fn() -> InUse + Send + Sync + 'static) {
         *self.inner.queues_in_use.lock() = Some(QueuesInUse(Box::new(in_use)));
     }
 

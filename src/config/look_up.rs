@@ -40,7 +40,7 @@ impl Derived {
         let read = self.read()?;
         let trees = read.open_table(TREES).map_err(failed)?;
         let mut snapshot = Snapshot::new(generation);
-        let mut known = HashMap::new();
+        let mut known = KnownQueues::default();
         for entry in trees.iter().map_err(failed)? {
             let (tree, state) = entry.map_err(failed)?;
             let Some(revision) = decode::<StoredTree>("trees", state.value())?.active else { continue };
@@ -68,7 +68,7 @@ impl Derived {
     pub(super) fn snapshot_after(&self, before: &Snapshot, trees: &BTreeSet<String>) -> Result<Snapshot, ConfigError> {
         let read = self.read()?;
         let table = read.open_table(TREES).map_err(failed)?;
-        let (mut snapshot, mut known) = (before.next(), HashMap::new());
+        let (mut snapshot, mut known) = (before.next(), KnownQueues::default());
         for tree in trees {
             let state = table.get(tree.as_str()).map_err(failed)?;
             let state = state.map(|state| decode::<StoredTree>("trees", state.value())).transpose()?;
@@ -208,7 +208,7 @@ impl Derived {
 
     /// The queues of a revision: its own, and those of the trees that it extends.
     pub(super) fn queues(&self, revision: u32) -> Result<Arc<Queues>, ConfigError> {
-        queues_memoized(&self.read()?, revision, &mut HashMap::new())
+        queues_memoized(&self.read()?, revision, &mut KnownQueues::default())
     }
 
     /// The constants of a revision: its own, and those of the trees that it extends.
@@ -367,11 +367,7 @@ fn files_behind(read: &ReadTransaction, revision: u32, path: &str) -> Result<Vec
 }
 
 /// An active revision, as routing needs it.
-fn active(
-    read: &ReadTransaction,
-    revision: u32,
-    known: &mut HashMap<Vec<QueuesFile>, Arc<Queues>>,
-) -> Result<Active, ConfigError> {
+fn active(read: &ReadTransaction, revision: u32, known: &mut KnownQueues) -> Result<Active, ConfigError> {
     let queues = queues_memoized(read, revision, known)?;
     let stored = stored(read, revision)?.ok_or_else(|| damaged("revisions", "a revision that is missing"))?;
     let extends =
@@ -386,21 +382,25 @@ fn active(
     Ok(Active { revision, queues, schedules, extends })
 }
 
-fn queues_memoized(
-    read: &ReadTransaction,
-    revision: u32,
-    known: &mut HashMap<Vec<QueuesFile>, Arc<Queues>>,
-) -> Result<Arc<Queues>, ConfigError> {
+fn queues_memoized(read: &ReadTransaction, revision: u32, known: &mut KnownQueues) -> Result<Arc<Queues>, ConfigError> {
     let mut files = Vec::new();
     visit_behind(read, revision, |stored| {
         if let Some(id) = stored.file("queues.json") {
-            let beside = stored.files.iter().map(|(path, id)| (path, id));
-            let of_schemas = beside.filter(|(path, _)| is_of_schemas(path));
-            let schemas = of_schemas.map(|(path, id)| (path.clone(), DocumentId(*id))).collect();
-            files.push(QueuesFile { id, schemas });
+            let beside = stored.files.iter().filter(|(path, _)| is_of_schemas(path));
+            files.push((id, beside.map(|(path, id)| (path.clone(), DocumentId(*id))).collect()));
         }
     })?;
-    if let Some(queues) = known.get(&files) {
+    let of_file = |(id, schemas): (DocumentId, BTreeMap<String, DocumentId>)| -> Result<QueuesFile, ConfigError> {
+        // Trees that differ in schemas of types alone have the same queues.
+        let names_schemas = match known.names_schemas.get(&id) {
+            Some(names_schemas) => *names_schemas,
+            None => names_schemas(&file(read, id)?),
+        };
+        known.names_schemas.insert(id, names_schemas);
+        Ok(QueuesFile { id, schemas: if names_schemas { schemas } else { BTreeMap::new() } })
+    };
+    let files: Vec<QueuesFile> = files.into_iter().map(of_file).collect::<Result<_, _>>()?;
+    if let Some(queues) = known.queues.get(&files) {
         return Ok(queues.clone());
     }
     let mut found = Queues::new();
@@ -410,8 +410,21 @@ fn queues_memoized(
         }
     }
     let found = Arc::new(found);
-    known.insert(files, found.clone());
+    known.queues.insert(files, found.clone());
     Ok(found)
+}
+
+/// What is known of files of queues while trees are read.
+#[derive(Default)]
+struct KnownQueues {
+    queues: HashMap<Vec<QueuesFile>, Arc<Queues>>,
+    /// Whether a `queues.json` states any schema.
+    names_schemas: HashMap<DocumentId, bool>,
+}
+
+/// Whether a `queues.json` states any schema.
+fn names_schemas(bytes: &[u8]) -> bool {
+    bytes.windows(b"schema".len()).any(|window| window == b"schema") || bytes.contains(&b'\\')
 }
 
 /// A `queues.json`, with the files of schemas that it may name.

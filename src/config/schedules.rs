@@ -94,11 +94,18 @@ fn schedule(source: &mut Source<'_>, node: &Node) -> Option<Schedule> {
     let zone = entries.get("time_zone").and_then(|node| Some((node, string(source, node, "time_zone")?)));
     let cron = entries.get("cron").and_then(|node| Some((node, string(source, node, "cron")?)));
     let time_zone = zone.map_or("UTC", |(_, zone)| zone);
+    let is_name =
+        |zone: &str| zone.starts_with(|c: char| c.is_ascii_alphabetic()) && !zone.contains(char::is_whitespace);
     if let Some((zone_node, zone)) = zone
-        && Schedule::crontab("0 0 * * *", zone).is_err()
+        && (!is_name(zone) || Schedule::crontab("0 0 * * *", zone).is_err())
     {
         let what = format!("unknown time zone {:?}", excerpt(zone));
         source.fault(zone_node.offset, what, "an IANA name, such as Europe/Amsterdam");
+    } else if let Some((cron_node, cron)) = cron
+        && cron.split_ascii_whitespace().count() != 5
+    {
+        let what = format!("cron has {} fields", cron.split_ascii_whitespace().count());
+        source.fault(cron_node.offset, what, "five: minute, hour, day of the month, month and day of the week");
     } else if let Some((cron_node, cron)) = cron
         && let Err(error) = Schedule::crontab(cron, time_zone)
     {
@@ -108,6 +115,13 @@ fn schedule(source: &mut Source<'_>, node: &Node) -> Option<Schedule> {
         let offset = source.inside_string(cron_node.offset, before.len().min(cron.len()));
         let what = format!("cron: {}", excerpt(why));
         source.fault(offset, what, "minute, hour, day of the month, month and day of the week");
+    }
+    if let Some((cron_node, cron)) = cron
+        && let Ok(crontab) = Schedule::crontab(cron, time_zone)
+        && MakeTimestamp::from_microsecond(0).is_ok_and(|start| crontab.find_next(start).is_err())
+    {
+        let what = format!("cron {:?} never occurs", excerpt(cron));
+        source.fault(cron_node.offset, what, "days that there are");
     }
     let event_type = entries.get("type").and_then(|node| {
         let parsed = string(source, node, "type")?.parse::<EventType>();

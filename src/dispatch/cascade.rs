@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::status::{DeliveryStatus, Phase};
+use super::status::{Blocker, DeliveryStatus, Phase};
 use super::status_reader::{StatusReader, correlated, find_event, rolled_up, tally};
 use super::{DispatchError, Outcome};
 use crate::event::Scope;
@@ -22,6 +22,9 @@ pub struct Cascade {
     pub phase: Phase,
     /// Failure where a delivery has failed; set once all are complete.
     pub outcome: Option<Outcome>,
+    /// Told by [`cascade_completion`](super::Dispatcher::cascade_completion) alone: what keeps it from going on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<Blocker>,
     /// The events in the order of a walk through the tree: each behind its cause, siblings by position.
     pub events: Vec<CascadeEvent>,
 }
@@ -96,7 +99,14 @@ pub(super) fn read(
         (all, failed, any) = (all && complete, failed || failure, any || begun);
     }
     let (phase, outcome) = rolled_up(all, failed, any);
-    Ok(Cascade { correlation_id: correlation, scope: scope.clone(), phase, outcome, events: told })
+    Ok(Cascade {
+        correlation_id: correlation,
+        scope: scope.clone(),
+        phase,
+        outcome,
+        blocked_by: Vec::new(),
+        events: told,
+    })
 }
 
 /// The scope that a cascade is in, where only its correlation id is known: that of its first event.

@@ -5,6 +5,10 @@
 //! event wakes the walk.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -14,7 +18,7 @@ use super::driver::Message;
 use super::lanes::Blocked;
 use super::status::{Blocker, DeliveryId};
 use super::status_reader::MAX_CASCADE_EVENTS;
-use super::{DispatchError, EventStatus};
+use super::{Cascade, DispatchError, EventStatus};
 use crate::event::Scope;
 use crate::log::{EventStore, RecordedEvent};
 
@@ -26,20 +30,76 @@ struct Stuck {
 
 impl Dispatcher {
     /// Waits until an event and all that it caused is complete, or until nothing of that goes on but what is
-    /// [blocked](EventStatus::blocked_by), and tells what became of it. Give it a timeout of your own where you need one:
-    /// dropping the future changes nothing.
+    /// [blocked](EventStatus::blocked_by), and tells what became of it. A timer counts once it has fired, and a message that a
+    /// handler put into an input queue once it has come in. Dropping the future changes nothing.
     ///
     /// # Errors
     /// [`DispatchError::NotServing`] where deliveries aren't served, [`DispatchError::NoSuchEvent`],
     /// [`DispatchError::Ambiguous`], and what made dispatch stop.
     pub async fn completion(&self, scope: Option<&Scope>, id: Uuid) -> Result<EventStatus, DispatchError> {
+        let event = self.find_event(scope, id).await?;
+        let stuck = self.walk(vec![event.clone()]).await?;
+        let mut status = self.status_of(event).await?;
+        status.blocked_by = stuck.iter().flat_map(blockers).collect();
+        Ok(status)
+    }
+
+    /// As [`completion`](Self::completion), but for so long: then how it stands by that time, whose phase isn't Complete. Needs
+    /// no timer of the runtime.
+    ///
+    /// # Errors
+    /// As [`completion`](Self::completion).
+    pub async fn completion_within(
+        &self,
+        scope: Option<&Scope>,
+        id: Uuid,
+        within: Duration,
+    ) -> Result<EventStatus, DispatchError> {
+        let event = self.find_event(scope, id).await?;
+        let scope = event.scope().clone();
+        let mut completion = pin!(self.completion(Some(&scope), id));
+        let mut time_is_up = pin!(self.context().sleep(within));
+        let completed = poll_fn(|waker| match completion.as_mut().poll(waker) {
+            Poll::Ready(completed) => Poll::Ready(Some(completed)),
+            Poll::Pending => time_is_up.as_mut().poll(waker).map(|()| None),
+        });
+        match completed.await {
+            Some(completed) => completed,
+            None => self.status_of(event).await,
+        }
+    }
+
+    /// Waits until all events with a correlation id are complete, or nothing of them goes on but what is
+    /// [blocked](Cascade::blocked_by). An event that comes in with the id later is not waited for.
+    ///
+    /// # Errors
+    /// As [`completion`](Self::completion), and as [`cascade`](Self::cascade).
+    pub async fn cascade_completion(&self, scope: Option<&Scope>, correlation: Uuid) -> Result<Cascade, DispatchError> {
+        let mut seen = 0;
+        let mut stuck = Vec::new();
+        loop {
+            let mut cascade = self.cascade(scope, correlation).await?;
+            if cascade.events.len() == seen {
+                cascade.blocked_by = stuck.iter().flat_map(blockers).collect();
+                return Ok(cascade);
+            }
+            seen = cascade.events.len();
+            let mut events = Vec::with_capacity(seen);
+            for event in &cascade.events {
+                events.push(self.find_event(Some(&cascade.scope), event.id).await?);
+            }
+            stuck = self.walk(events).await?;
+        }
+    }
+
+    /// Waits until nothing of some events, and of all that they caused, goes on; tells what is stuck.
+    async fn walk(&self, events: Vec<RecordedEvent>) -> Result<Vec<Stuck>, DispatchError> {
         if !self.is_serving() {
             return Err(DispatchError::NotServing);
         }
-        let event = self.find_event(scope, id).await?;
         let mut stuck = Vec::new();
-        let mut seen = BTreeSet::from([event.id()]);
-        let mut open = VecDeque::from([event.clone()]);
+        let mut seen: BTreeSet<Uuid> = events.iter().map(RecordedEvent::id).collect();
+        let mut open = VecDeque::from(events);
         loop {
             while let Some(next) = open.pop_front() {
                 let blocked = self.watch(&next).await?;
@@ -65,12 +125,9 @@ impl Dispatcher {
                 }
             }
             if !changed {
-                break;
+                return Ok(stuck);
             }
         }
-        let mut status = self.status_of(event).await?;
-        status.blocked_by = stuck.iter().flat_map(blockers).collect();
-        Ok(status)
     }
 
     /// Waits until nothing of an event itself goes on; tells what is blocked.

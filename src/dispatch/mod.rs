@@ -8,6 +8,7 @@ mod attempt;
 mod batch;
 mod by_position;
 mod cascade;
+mod changes;
 mod check;
 mod claims;
 mod codec;
@@ -53,6 +54,7 @@ mod trail;
 use serde::{Deserialize, Serialize};
 
 pub use cascade::{Cascade, CascadeEvent};
+pub use changes::StatusChanges;
 pub(crate) use check::{DISPATCH_FILE, dispatch_reflects, dispatch_table_that_differs, rebuild};
 pub(crate) use delivery::Functions;
 pub use delivery::{Delivery, Emit, HandlerError};

@@ -224,17 +224,26 @@ impl Dispatcher {
         let page_size = ACTED_ON_AT_ONCE;
         loop {
             let ask = |reply| QueueQuestion::HoldPage { dead, after, count: page_size, reply };
-            let HeldPage { hold, messages: page, last } = self.ask_queue(of, ask).await?;
+            let HeldPage { hold, messages: page, held, last } = self.ask_queue(of, ask).await?;
             // What comes anew meanwhile is behind, or dies again: each is acted on once.
             let Some(last) = last else { return Ok(count) };
             after = last;
-            if page.is_empty() {
-                continue;
+            if !page.is_empty() {
+                let append =
+                    page.iter().fold(Append::of_records(), |append, message| record(append, of, message, what.clone()));
+                self.append_held(hold, append).await?;
+                count += page.len() as u64;
             }
-            let append =
-                page.iter().fold(Append::of_records(), |append, message| record(append, of, message, what.clone()));
-            self.append_held(hold, append).await?;
-            count += page.len() as u64;
+            // What others act on at the moment comes after them, where it is still there, and still as it is asked for.
+            for message in held {
+                let found = self.ask_queue(of, |reply| QueueQuestion::Hold { message, reply }).await?;
+                let Some((entry, hold)) = found.filter(|(entry, _)| !dead || entry.state == State::Dead) else {
+                    continue;
+                };
+                let append = record(Append::of_records(), of, &entry, what.clone());
+                self.append_held(hold, append).await?;
+                count += 1;
+            }
         }
     }
 

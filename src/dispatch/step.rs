@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Outcome;
 use super::queue_record::{Happening, Origin, QueueRecord, Then};
 use super::record::DeliveryRecord;
+use super::timers::{TimerRecord, What};
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::RecordedEvent;
 
@@ -181,6 +182,43 @@ pub enum Step {
         /// Why.
         reason: String,
     },
+    /// A timer was set: its event comes in when it is due.
+    TimerSet {
+        /// The timer, and its event.
+        timer: Uuid,
+        /// When.
+        due: Timestamp,
+    },
+    /// The timer's event came in.
+    TimerFired {
+        /// The timer, and its event.
+        timer: Uuid,
+    },
+    /// The timer was taken back.
+    TimerCancelled {
+        /// The timer.
+        timer: Uuid,
+        /// Who.
+        actor: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The timer was due, and its event was refused.
+    TimerFailed {
+        /// The timer.
+        timer: Uuid,
+        /// Why.
+        error: String,
+    },
+    /// A schedule has occurred: its event came in, or was refused.
+    Occurred {
+        /// The schedule: its name, or `variant/name`.
+        schedule: String,
+        /// When it was due.
+        due: Timestamp,
+        /// Why its event was refused.
+        error: Option<String>,
+    },
     /// The delivery has ended.
     Completed {
         /// How.
@@ -249,6 +287,20 @@ impl Step {
     }
 }
 
+impl Step {
+    /// What a record tells of a timer, or of a schedule.
+    pub(super) fn of_timer(record: TimerRecord, timer: Uuid) -> Self {
+        let due = Timestamp::from_micros(record.due);
+        match record.what {
+            What::Set { .. } => Self::TimerSet { timer, due },
+            What::Fired => Self::TimerFired { timer },
+            What::Cancelled { actor, reason } => Self::TimerCancelled { timer, actor, reason },
+            What::Failed { error } => Self::TimerFailed { timer, error },
+            What::Occurred { schedule, error, .. } => Self::Occurred { schedule, due, error },
+        }
+    }
+}
+
 type Observer = Box<dyn Fn(Observed<'_>) + Send + Sync>;
 
 /// A host's functions that are told of steps.
@@ -266,7 +318,8 @@ impl std::fmt::Debug for Observers {
 pub struct Observed<'a> {
     /// The scope.
     pub scope: &'a Scope,
-    /// The event that it is a step of; `None` where it is one of a message that was put into a queue from outside.
+    /// The event that it is a step of; `None` where it is one of a message that was put into a queue from outside, of a
+    /// timer, or of a schedule.
     pub event: Option<&'a RecordedEvent>,
     /// The handler, where it is a step of a delivery.
     pub handler: Option<&'a Name>,

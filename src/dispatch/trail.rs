@@ -4,12 +4,13 @@
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::DispatchError;
 use super::emitted::derived_id;
 use super::queue_record::QueueRecord;
 use super::record::{DeliveryRecord, WORKER_KEY, decode_worker, delivery_key};
 use super::status_reader::StatusReader;
 use super::step::Step;
+use super::timers::{TimerRecord, timer_key};
+use super::{DispatchError, Outcome};
 use crate::config::Target;
 use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Address, RecordKind, RecordedEvent};
@@ -78,6 +79,7 @@ impl StatusReader<'_> {
             self.steps_of(event, handler, &workers, &mut steps)?;
         }
         self.steps_of_input(event, &mut steps)?;
+        self.steps_of_timer(event.scope(), event.id(), None, &mut steps)?;
         steps.sort_by_key(|(address, _)| *address);
         Ok(Trail {
             id: event.id(),
@@ -108,13 +110,34 @@ impl StatusReader<'_> {
             ));
         };
         let key = delivery_key(event.scope(), event.id(), name.as_str());
+        let (mut calls, mut done) = (1, Vec::new());
         for found in self.store.records_with_key(RecordKind::Delivery, &key)? {
             let unknown = DispatchError::Record { address: found.address };
             let (_, record) = DeliveryRecord::decode(&found.body).ok_or(unknown)?;
+            match &record {
+                DeliveryRecord::Started { calls: of, .. } => calls = of.count,
+                DeliveryRecord::CallDone { call, emitted, .. } => done.push((*call, emitted.len())),
+                DeliveryRecord::Completed { outcome: Outcome::Success, emitted, .. } => {
+                    done.push((calls, emitted.len()));
+                }
+                _ => {}
+            }
             let worker = workers.iter().rev().find(|(since, _)| *since < found.address).map(|(_, name)| name.clone());
             take(found.address, found.recorded_at, Step::of_delivery(record, worker));
         }
+        // A call numbers the timers that it sets behind the events that it emits.
+        for (call, emitted) in done {
+            let mut numbers = emitted.saturating_add(1)..;
+            while let Some(number) = numbers.next()
+                && self.steps_of_timer(event.scope(), derived_id(event, name, call, number), Some(name), steps)?
+            {
+            }
+        }
         let (Target::Queue(_), Some(trial)) = (&handler.spec.target, &handler.trial) else { return Ok(()) };
+        let mut take = |address: Address, recorded_at: i64, step: Step| {
+            let at = Timestamp::from_micros(recorded_at);
+            steps.push((address, TrailStep { at, handler: Some(name.clone()), step }));
+        };
         for call in (1..).take(trial.calls()) {
             let message = derived_id(event, name, call, 1);
             for found in self.store.records_with_key(RecordKind::Queue, message.as_bytes())? {
@@ -126,19 +149,43 @@ impl StatusReader<'_> {
         Ok(())
     }
 
-    /// The steps of the message of an input queue that an event was: it has the event's id, unless its event states another.
+    /// The steps of a timer. Returns whether there is one.
+    fn steps_of_timer(
+        &self,
+        scope: &Scope,
+        id: Uuid,
+        handler: Option<&Name>,
+        steps: &mut Vec<(Address, TrailStep)>,
+    ) -> Result<bool, DispatchError> {
+        let found = self.store.records_with_key(RecordKind::Timer, &timer_key(scope, id))?;
+        for found in &found {
+            let record = TimerRecord::decode(&found.body).ok_or(DispatchError::Record { address: found.address })?;
+            let (at, step) = (Timestamp::from_micros(found.recorded_at), Step::of_timer(record, id));
+            steps.push((found.address, TrailStep { at, handler: handler.cloned(), step }));
+        }
+        Ok(!found.is_empty())
+    }
+
+    /// The steps of the message of an input queue that an event was, where it has the event's id.
     fn steps_of_input(
         &self,
         event: &RecordedEvent,
         steps: &mut Vec<(Address, TrailStep)>,
     ) -> Result<(), DispatchError> {
+        let mut found_steps = Vec::new();
         for found in self.store.records_with_key(RecordKind::Queue, event.id().as_bytes())? {
             let record = QueueRecord::decode(&found.body).ok_or(DispatchError::Record { address: found.address })?;
             if record.scope() == event.scope() {
                 let at = Timestamp::from_micros(found.recorded_at);
                 let step = Step::of_message(record, event.id());
-                steps.push((found.address, TrailStep { at, handler: None, step }));
+                found_steps.push((found.address, TrailStep { at, handler: None, step }));
             }
+        }
+        // Another message may have the id, and no event come of it.
+        let is_it =
+            |(_, step): &(_, TrailStep)| matches!(step.step, Step::Ingested { event: of, .. } if of == event.id());
+        if found_steps.iter().any(is_it) {
+            steps.extend(found_steps);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! SIGKILL at any moment: no delivery is lost, no emitted event is doubled, nor is what comes in by an input queue. The test starts itself as the process that is
 //! killed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -59,8 +59,11 @@ fn the_process_that_is_killed() {
             let data = json!({ "items": [1, 2] });
             let batch = (0..2).map(|stream| Event::new(SENT, format!("s{stream}")).data(&data));
             loans(&atlas).ingest_all(batch.collect()).await.unwrap();
-            let message =
-                |stream| NewMessage::new(&json!({ "type": SENT, "stream": format!("s{stream}"), "data": data }));
+            let message = |stream: u64| {
+                let own = format!("{} {number}", std::process::id());
+                let data = json!({ "items": [1, 2], "message": own });
+                NewMessage::new(&json!({ "type": SENT, "stream": format!("s{stream}"), "data": data }))
+            };
             loans(&atlas).queue("inbox").put((2..4).map(message)).await.unwrap();
             println!("acked {number}");
         }
@@ -98,11 +101,11 @@ fn sigkill_loses_no_delivery_and_doubles_no_event() {
             }
         }
         assert!(sent.len() >= 4 * acked, "{} events of {} acknowledged", sent.len(), 4 * acked);
-        let streams = atlas.store().read(Query::new()).unwrap().map(Result::unwrap);
-        let streams: Vec<String> = streams.map(|event| event.stream().to_owned()).collect();
-        let of = |stream: &str| streams.iter().filter(|found| *found == stream).count();
-        assert!(of("s2") >= acked, "what is put comes in: {} of {acked}", of("s2"));
-        assert_eq!(of("s2"), of("s3"), "two messages a put, each once");
+        let all = atlas.store().read(Query::new()).unwrap().map(Result::unwrap);
+        let put: Vec<_> = all.filter(|event| ["s2", "s3"].contains(&event.stream())).collect();
+        let each: HashSet<_> = put.iter().map(|event| (event.stream(), event.data())).collect();
+        assert!(put.len() >= 2 * acked, "what is put comes in: {} of {}", put.len(), 2 * acked);
+        assert_eq!(put.len(), each.len(), "each message once");
         assert_eq!(scored.len(), sent.len());
         for id in &sent {
             assert_eq!(scored[id], 2, "two calls, one event each");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use atlas::dispatch::{Delivery, DispatchError, Emit, HandlerError, Options, Phase};
+use atlas::dispatch::{Delivery, DispatchError, Emit, HandlerError, Options, Phase, Step};
 use atlas::storage::Disk;
 use atlas::{Atlas, Error, Event, Timestamp};
 use serde_json::json;
@@ -160,6 +160,13 @@ async fn a_handler_sets_timers_together_with_its_success() {
     assert_eq!((done.phase, done.caused), (Phase::Complete, 1), "a timer counts once it has fired");
     let timers = loans(&atlas).timers(10).await.unwrap();
     assert_eq!(timers.len(), 1, "of the attempt that succeeded");
+    let of_timer = async |id| -> Vec<Step> {
+        let steps = atlas.trail(id).await.unwrap().steps.into_iter().map(|step| step.step);
+        let is_of_timer = |step: &Step| matches!(step, Step::TimerSet { .. } | Step::TimerFired { .. });
+        steps.filter(is_of_timer).collect()
+    };
+    let (timer, due) = (timers[0].id, timers[0].due);
+    assert_eq!(of_timer(receipt.id).await, [Step::TimerSet { timer, due }]);
     assert_eq!((timers[0].causation_id, timers[0].stream.as_str()), (Some(receipt.id), "s"));
     clock.advance(HOUR);
     atlas.settled().await.unwrap();
@@ -168,6 +175,8 @@ async fn a_handler_sets_timers_together_with_its_success() {
     let reminder = atlas.store().event(&"dutch-bank/loans".parse().unwrap(), timers[0].id).unwrap().unwrap();
     assert_eq!((reminder.correlation_id(), reminder.data()), (receipt.id, &br#"{"attempt":2}"#[..]));
     assert_eq!(atlas.status(receipt.id).await.unwrap().caused, 2);
+    assert_eq!(of_timer(receipt.id).await, [Step::TimerSet { timer, due }, Step::TimerFired { timer }]);
+    assert_eq!(of_timer(timer).await, [Step::TimerSet { timer, due }, Step::TimerFired { timer }]);
     atlas.close().await.unwrap();
 }
 

@@ -8,6 +8,26 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Outcome};
 
+/// A text without control characters, but for colours.
+fn on_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let colour = rest.strip_prefix("\x1b[").and_then(|after| {
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            (after.as_bytes().get(digits) == Some(&b'm')).then_some(2 + digits + 1)
+        });
+        let taken = colour.unwrap_or(first.len_utf8());
+        let (taken, after) = rest.split_at_checked(taken).unwrap_or((rest, ""));
+        line.push_str(if colour.is_none() && first.is_control() { " " } else { taken });
+        rest = after;
+    }
+    Cow::Owned(line)
+}
+
 /// How many bytes of results are gathered before they are written.
 const BUFFER_BYTES: usize = 64 << 10;
 
@@ -27,9 +47,10 @@ impl Output {
         Self { stdout: BufWriter::with_capacity(BUFFER_BYTES, stdout), json, paint }
     }
 
-    /// Writes one line.
+    /// Writes one line: what is on record may hold any characters, so what would break the line or do something to a terminal
+    /// becomes a space, but for colours.
     pub(crate) fn line(&mut self, text: impl Display) -> Outcome {
-        writeln!(self.stdout, "{text}").map_err(|error| Failure::writing(&error))
+        writeln!(self.stdout, "{}", on_one_line(&text.to_string())).map_err(|error| Failure::writing(&error))
     }
 
     /// Writes a value as one line of JSON.

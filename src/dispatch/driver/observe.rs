@@ -11,7 +11,8 @@ use crate::dispatch::open_event::OpenEvent;
 use crate::dispatch::queue_record::{Origin, QueueRecord};
 use crate::dispatch::record::DeliveryRecord;
 use crate::dispatch::step::{Observed, Step};
-use crate::event::{Name, Timestamp};
+use crate::dispatch::timers::TimerRecord;
+use crate::event::{Name, Scope, Timestamp};
 use crate::log::{Address, RecordKind, RecordedEvent, RoomRecord};
 
 impl Driver {
@@ -59,6 +60,13 @@ impl Driver {
             self.tell(&event, Some(handler), record.recorded_at, &step);
         }
         Ok(())
+    }
+
+    pub(super) fn tell_of_timer(&self, record: &RoomRecord, scope: &Scope, timer: Uuid, decoded: &TimerRecord) {
+        if self.observes(record.address) {
+            let (at, step) = (Timestamp::from_micros(record.recorded_at), Step::of_timer(decoded.clone(), timer));
+            self.tell_all(Observed { scope, event: None, handler: None, at, step: &step });
+        }
     }
 
     pub(super) fn tell_of_message(&self, record: &RoomRecord, id: Uuid) -> Result<(), DispatchError> {

@@ -28,7 +28,8 @@ pub(in crate::dispatch) enum QueueQuestion {
     Hold { message: Address, reply: Reply<Option<(MessageEntry, Hold)>> },
     /// Keeps room for so many messages, or says that there is none.
     Reserve { count: u64, reply: Reply<Hold> },
-    /// Of the messages after an address, dead letters without those behind them or all, holds those that nobody else does.
+    /// Of the messages after an address, dead letters without those behind them or all, holds those that nobody else does,
+    /// and names the others.
     HoldPage { dead: bool, after: Address, count: usize, reply: Reply<HeldPage> },
 }
 
@@ -36,6 +37,8 @@ pub(in crate::dispatch) enum QueueQuestion {
 pub(in crate::dispatch) struct HeldPage {
     pub(in crate::dispatch) hold: Hold,
     pub(in crate::dispatch) messages: Vec<MessageEntry>,
+    /// Those that somebody else holds.
+    pub(in crate::dispatch) held: Vec<Address>,
     /// The last one that was looked at; `None` where there was none.
     pub(in crate::dispatch) last: Option<Address>,
 }
@@ -119,10 +122,11 @@ impl Driver {
                 let shelf = self.lanes.shelf();
                 let page = if dead { shelf.dead(&of, from, count)? } else { shelf.messages(&of, from, count)? };
                 let last = page.last().map(|message| message.address);
-                let messages: Vec<_> =
-                    page.into_iter().filter(|message| self.queues.hold(&of, message.address)).collect();
+                let (messages, held): (Vec<_>, Vec<_>) =
+                    page.into_iter().partition(|message| self.queues.hold(&of, message.address));
                 let hold = self.hold_of(&of, messages.iter());
-                let _ = reply.send(Ok(HeldPage { hold, messages, last }));
+                let held = held.into_iter().map(|message| message.address).collect();
+                let _ = reply.send(Ok(HeldPage { hold, messages, held, last }));
             }
         }
         Ok(None)

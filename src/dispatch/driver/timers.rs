@@ -36,12 +36,15 @@ pub(super) struct Firing {
 impl Driver {
     pub(super) fn timer(&mut self, record: &RoomRecord) -> Result<(), DispatchError> {
         let unknown = || DispatchError::Record { address: record.address };
-        let TimerRecord { due, what } = TimerRecord::decode(&record.body).ok_or_else(unknown)?;
-        if let What::Occurred { schedule, through, .. } = what {
+        let decoded = TimerRecord::decode(&record.body).ok_or_else(unknown)?;
+        if let What::Occurred { schedule, through, .. } = &decoded.what {
             let scope = parse_schedule_key(&record.key).ok_or_else(unknown)?;
-            return self.occurred(scope, schedule, through);
+            self.tell_of_timer(record, &scope, Uuid::nil(), &decoded);
+            return self.occurred(scope, schedule.clone(), *through);
         }
         let (scope, id) = parse_timer_key(&record.key).ok_or_else(unknown)?;
+        self.tell_of_timer(record, &scope, id, &decoded);
+        let TimerRecord { due, what } = decoded;
         match what {
             What::Set { .. } => self.lanes.shelf().set_timer(&TimerEntry { scope, id, due, address: record.address }),
             What::Fired | What::Cancelled { .. } | What::Failed { .. } | What::Occurred { .. } => {

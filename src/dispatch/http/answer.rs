@@ -287,7 +287,7 @@ mod tests {
 
         for (body, why) in [
             ("", "the body: EOF"),
-            ("[]", "the body: invalid"),
+            ("[]", "the body: it is not an object"),
             ("{}", "missing field `events`"),
             (r#"{"events": [], "evnts": []}"#, "unknown field `evnts`"),
             (r#"{"events": [{"type": "A"}, {"stream": "s"}]}"#, "event 2 of the body: missing field `type`"),
@@ -295,7 +295,7 @@ mod tests {
             (r#"{"events": [{"type": "A", "tenant": "x"}]}"#, "event 1 of the body: unknown field `tenant`"),
             (r#"{"events": [{"type": "A", "data": 1, "data_base64": "YQ=="}]}"#, "event 1 of the body: both data"),
             (r#"{"events": [{"type": "A", "time": "now"}]}"#, "event 1 of the body: "),
-            (r#"{"events": [7]}"#, "event 1 of the body: invalid type"),
+            (r#"{"events": [7]}"#, "event 1 of the body: it is not an object"),
         ] {
             let error = answered(HttpAnswer::Events, 200, None, body).unwrap_err();
             assert!(matches!(&error, HandlerError::Fatal(text) if text.contains(why)), "{body}: {error}");

@@ -9,7 +9,7 @@ use atlas::{Atlas, Scope, Uuid};
 use crate::commands::get::the_event;
 use crate::commands::status::delivery_standing;
 use crate::directory::{self, Opening};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::{Output, Paint};
 use crate::table::counted;
 
@@ -41,7 +41,16 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
     directory::work(dir, Opening::Existing, async |atlas: &Atlas| {
         let scope = match arguments.scope {
             Some(scope) => scope,
-            None => the_event(atlas.store(), arguments.id, None)?.scope().clone(),
+            None => {
+                let event = the_event(atlas.store(), arguments.id, None)
+                    .map_err(|failure| failure.and("a correlation id that is no event's own needs --scope"))?;
+                let of = event.correlation_id();
+                if of != arguments.id {
+                    let what = format!("event {} is not the first of its cascade; that is {of}", arguments.id);
+                    return Err(Failure::new(what));
+                }
+                event.scope().clone()
+            }
         };
         let cascade = atlas.dispatcher().cascade(Some(&scope), arguments.id).await?;
         match (output.json, arguments.dot) {

@@ -140,6 +140,12 @@ fn said(step: &Step, paint: Paint) -> String {
         Step::MessageDropped { message, group, actor, reason } => {
             format!("message {message} dropped{}{}: {reason}", of(group), by(actor))
         }
+        Step::TimerSet { timer, due } => format!("timer {timer} set, due {due}"),
+        Step::TimerFired { timer } => format!("timer {timer} fired"),
+        Step::TimerCancelled { timer, actor, reason } => {
+            format!("timer {timer} cancelled{}{}", by(actor), because(reason))
+        }
+        Step::TimerFailed { timer, error } => format!("timer {timer} {}: {error}", paint.bad("refused")),
         Step::Completed { outcome, attempts, output, error, emitted } => {
             let outcome = match outcome {
                 Ended::Success => paint.good("Complete, Success"),

@@ -71,16 +71,17 @@ fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome 
         catalog.check(folder, Some(tree)).map_err(|error| about_tree(folder, error))?;
     }
     let imported = catalog.import(folder, tree).map_err(|error| about_tree(folder, error))?;
+    let activated = match arguments.activate {
+        true => Some(catalog.activate(&[(tree.clone(), imported.revision)])?),
+        false => None,
+    };
+    // All is done before it is told: whoever reads it may go away.
     if !output.json {
         let known = if imported.repeated { ", known already" } else { "" };
         let documents = counted(imported.documents as u64, "document", "documents");
         output.line(format_args!("{tree}: revision {} staged ({documents}{known})", imported.revision))?;
         say_unbound(&imported.unbound, output)?;
     }
-    let activated = match arguments.activate {
-        true => Some(catalog.activate(&[(tree.clone(), imported.revision)])?),
-        false => None,
-    };
     if output.json {
         return output.json_line(&Staged { imported: &imported, activated: activated.as_ref().map(Switch::of) });
     }

@@ -68,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments, dir: &Path, output: &mut Output) -
             output.flush()?;
             message(format_args!("there are more than these {}; see --limit", thousands(limit as u64)));
         } else if deliveries.is_empty() && !output.json {
-            message(if parked { "nothing is parked" } else { "all deliveries are complete" });
+            message(if parked { "nothing is parked" } else { "no delivery is open, of those asked for" });
         }
         Ok(())
     })
@@ -95,7 +95,7 @@ fn lag(handlers: &[HandlerLag], output: &mut Output) -> Outcome {
         table.row(output, row)?;
     }
     if table.end(output)? == 0 {
-        message("all deliveries are complete");
+        message("no delivery is open, of those asked for");
     }
     Ok(())
 }

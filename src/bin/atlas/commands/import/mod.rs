@@ -8,6 +8,7 @@ mod summary;
 use std::path::{Path, PathBuf};
 
 use atlas::Atlas;
+use atlas::dispatch::QueueInfo;
 use atlas::storage::{Clock, SystemClock};
 
 use self::appending::Appending;
@@ -15,9 +16,10 @@ use self::summary::{Counts, Summary};
 use crate::directory::{self, Opening};
 use crate::failure::Outcome;
 use crate::lines::Input;
-use crate::output::Output;
+use crate::output::{Output, message};
 use crate::progress::Progress;
 use crate::sizes;
+use crate::table::counted;
 
 /// Append the events of a file, each routed by the configuration tree of its scope
 ///
@@ -29,7 +31,8 @@ use crate::sizes;
 /// Stops at the first bad line, says where it is, what was expected and how many lines before it are durable, and ends
 /// with exit code 1. With --skip-bad bad lines are listed and left out, and the exit code is 0.
 ///
-/// At the end it waits for the deliveries that can be served here (those to queues) and says what is left.
+/// At the end it waits for the deliveries that can be served here (those to queues) and for what stands in input queues, and
+/// says what is left.
 #[derive(Debug, clap::Args)]
 #[command(
     verbatim_doc_comment,
@@ -87,5 +90,18 @@ async fn import(atlas: &Atlas, input: Input, arguments: &Arguments, output: &mut
     let waiting = Progress::waiting("serving deliveries");
     let settled = atlas.settled().await;
     drop(waiting);
-    Summary::new(appended?, micros, settled?).write(output)
+    Summary::new(appended?, micros, settled?).write(output)?;
+    tell_of_inputs(atlas).await
+}
+
+/// What stood in input queues has come in as well, but for this.
+async fn tell_of_inputs(atlas: &Atlas) -> Outcome {
+    for QueueInfo { scope, name, dead, .. } in atlas.queues().await? {
+        let is_input = atlas.catalog().queues(&scope).get(&name).is_some_and(|options| options.ingest);
+        if is_input && dead > 0 {
+            let messages = counted(dead, "message", "messages");
+            message(format_args!("{messages} can't come in: atlas queue dead {name} --scope {scope}"));
+        }
+    }
+    Ok(())
 }

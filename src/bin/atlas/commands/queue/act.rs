@@ -6,7 +6,7 @@ use atlas::dispatch::{Dispatcher, MessageRef};
 use atlas::event::Name;
 use atlas::{Atlas, Scope, Uuid};
 
-use super::{OfGroup, queue};
+use super::{OfGroup, is_known, queue};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::sizes;
@@ -187,6 +187,9 @@ pub(super) async fn requeue(atlas: &Atlas, arguments: Requeue, output: &mut Outp
         }
         (None, Some(queue), Some(scope)) => {
             let count = dispatcher.requeue_all(&scope, &queue, of.group.as_deref(), reason).await?;
+            if count == 0 {
+                is_known(atlas, &scope, &queue)?;
+            }
             if output.json {
                 return output.json_line(&serde_json::json!({ "requeued": count }));
             }
@@ -206,6 +209,9 @@ pub(super) async fn drop_message(atlas: &Atlas, arguments: DropMessage, output: 
         }
         (None, Some(queue), Some(scope)) => {
             let count = dispatcher.drop_messages(&scope, &queue, of.group.as_deref(), dead, &reason).await?;
+            if count == 0 {
+                is_known(atlas, &scope, &queue)?;
+            }
             if output.json {
                 return output.json_line(&serde_json::json!({ "dropped": count }));
             }

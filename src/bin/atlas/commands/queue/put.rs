@@ -11,8 +11,9 @@ use super::act::Acting;
 use super::queue;
 use crate::failure::{Failure, Outcome};
 use crate::lines::{Input, Line, MAX_LINE_BYTES};
-use crate::output::Output;
+use crate::output::{Output, message};
 use crate::progress::Progress;
+use crate::table::counted;
 
 /// Messages that are put in one piece, and from how many bytes on.
 const BATCH: usize = 256;
@@ -56,18 +57,41 @@ pub(super) async fn put(atlas: &Atlas, arguments: Put, output: &mut Output) -> O
     let dispatcher = arguments.acting.dispatcher(atlas);
     let mut input = Input::open(&arguments.file)?;
     let progress = Progress::bytes("put", input.length);
+    let (mut count, mut told) = (0, Ok(()));
     loop {
         let (batch, failure) = batch(&mut input, &arguments);
-        let is_last = batch.is_empty() || arguments.id.is_some();
-        put_batch(&dispatcher, &arguments, (&input.name, batch), output).await?;
+        let (is_last, length) = (batch.is_empty() || arguments.id.is_some(), batch.len() as u64);
+        let so_far = |failure: Failure| match count {
+            0 => failure,
+            count => failure.and(format_args!("{} put before", counted(count, "message is", "messages are"))),
+        };
+        let ids = put_batch(&dispatcher, &arguments, (&input.name, batch)).await.map_err(so_far)?;
+        count += length;
+        // Whoever reads it may go away: what was asked for is done all the same.
+        told = told.and_then(|()| tell(&ids, output));
         if let Some(failure) = failure {
-            return Err(failure);
+            let beside = format_args!("{} put before", counted(count, "message is", "messages are"));
+            return Err(if count > 0 { failure.and(beside) } else { failure });
         }
         progress.set(input.read.load(Ordering::Relaxed));
         if is_last {
+            drop(progress);
+            output.flush().and(told)?;
+            message(format_args!("{} in {}", counted(count, "message is", "messages are"), arguments.queue));
             return Ok(());
         }
     }
+}
+
+fn tell(ids: &[Uuid], output: &mut Output) -> Outcome {
+    for id in ids {
+        if output.json {
+            output.json_line(&serde_json::json!({ "id": id, "put": true }))?;
+        } else {
+            output.line(format_args!("{id} is put"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Messages with the numbers of their lines, and what is wrong with the line behind them.
@@ -107,11 +131,10 @@ async fn put_batch(
     dispatcher: &Dispatcher,
     arguments: &Put,
     (file, batch): (&str, Vec<(u64, NewMessage)>),
-    output: &mut Output,
-) -> Outcome {
+) -> Outcome<Vec<Uuid>> {
     let (lines, messages): (Vec<u64>, Vec<NewMessage>) = batch.into_iter().unzip();
     let put = dispatcher.put(&arguments.scope, &arguments.queue, messages).await;
-    let ids = put.map_err(|error| match &error {
+    put.map_err(|error| match &error {
         DispatchError::Put { number, what } => {
             let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
             Failure::at(format_args!("{file}:{line}"), what)
@@ -123,13 +146,5 @@ async fn put_batch(
             Failure::at(format_args!("{file}:{line}"), what)
         }
         _ => error.into(),
-    })?;
-    for id in ids {
-        if output.json {
-            output.json_line(&serde_json::json!({ "id": id, "put": true }))?;
-        } else {
-            output.line(format_args!("{id} is put"))?;
-        }
-    }
-    Ok(())
+    })
 }
