@@ -202,5 +202,20 @@ mod tests {
         ] {
             assert!(all.contains(expected), "{expected}\nnot in\n{all}");
         }
+        let fault = |cron: &str, zone: &str| {
+            let text =
+                format!(r#"{{"a": {{"cron": "{cron}", "time_zone": "{zone}", "type": "A_B_C_D_1", "stream": "s"}}}}"#);
+            schedules("f", text.as_bytes()).faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(fault("0 0 29 2 *", "Europe/Amsterdam"), "");
+        for (cron, zone, expected) in [
+            ("* * * * * *", "UTC", "cron has 6 fields; expected five"),
+            ("0 0 30 2 *", "UTC", "cron \"0 0 30 2 *\" never occurs"),
+            ("0 0 31 4,6 *", "UTC", "never occurs"),
+            ("0 0 * * *", " UTC ", "unknown time zone"),
+            ("0 0 * * *", "+02:00", "unknown time zone"),
+        ] {
+            assert!(fault(cron, zone).contains(expected), "{cron} {zone}: {}", fault(cron, zone));
+        }
     }
 }
