@@ -110,7 +110,9 @@ pub(super) fn arrive(
     record: impl Fn(Append, Option<String>) -> Append,
 ) -> Result<bool, DispatchError> {
     let refused = |error: String| {
-        tracing::warn!(error, %scope, "an event is due to come in, and is refused");
+        if refusal == Refusal::IsFinal {
+            tracing::warn!(error, %scope, "an event is due to come in, and is refused");
+        }
         written(context.store.append(record(Append::of_records(), Some(cut(error, context.options.max_error)))))
     };
     match admit(context, scope, &mut event)? {
@@ -132,14 +134,22 @@ pub(super) fn arrive(
 
 /// Whether an append was refused for the events that it brings.
 pub(super) fn is_of_the_event(error: &AppendError) -> bool {
-    matches!(
-        error,
+    match error {
         AppendError::Event { .. }
-            | AppendError::IdReused { .. }
-            | AppendError::RepeatedId { .. }
-            | AppendError::TooLarge { .. }
-            | AppendError::MixedIds { .. }
-    )
+        | AppendError::Conflict { .. }
+        | AppendError::IdReused { .. }
+        | AppendError::MixedIds { .. }
+        | AppendError::RepeatedId { .. }
+        | AppendError::TooLarge { .. } => true,
+        AppendError::Empty
+        | AppendError::NoSpace { .. }
+        | AppendError::Poisoned { .. }
+        | AppendError::LockLost
+        | AppendError::Closed
+        | AppendError::ReadOnly
+        | AppendError::Forked { .. }
+        | AppendError::Read(_) => false,
+    }
 }
 
 /// Whether something is on record, or found the disk full.

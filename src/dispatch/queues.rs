@@ -77,7 +77,6 @@ pub struct QueueMessage {
     /// Which call of the delivery it is, from 1.
     pub call: Option<u32>,
     /// Who put it here from outside, where they say.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// When it was put here.
     pub recorded_at: Timestamp,

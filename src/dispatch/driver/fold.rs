@@ -6,7 +6,7 @@ use super::{Driver, FOLD_AT_ONCE};
 use crate::dispatch::DispatchError;
 use crate::dispatch::history::Gate;
 use crate::dispatch::open_event::OpenEvent;
-use crate::dispatch::queue_record::{Origin, QueueRecord};
+use crate::dispatch::queue_record::{Happening, Origin, QueueRecord};
 use crate::dispatch::record::{
     DeliveryRecord, IMPORTED_KEY, PROGRESS_KEY, WORKER_KEY, decode_imported, parse_delivery_key,
 };
@@ -139,6 +139,11 @@ impl Driver {
             }
             QueueRecord::Happened { of, message, what } => {
                 self.queues.let_go(&of, &[message]);
+                if let Happening::Refused { error } = &what
+                    && record.address >= self.history
+                {
+                    tracing::warn!(error, scope = %of.scope, queue = %of.queue, message = %id, "a message can't come in, and is kept");
+                }
                 let shift = self.lanes.shelf().message_happened(&of, message, &what)?;
                 self.inputs.touch(&of);
                 self.shift(&of, shift)
