@@ -16,6 +16,34 @@ use crate::routing::RouteError;
 /// When what found no room on the disk, or no catalog, is tried again.
 pub(super) const LATER: Duration = Duration::from_secs(1);
 
+/// When that of which this process can't tell whether it may come in is tried again.
+const MUCH_LATER: Duration = Duration::from_secs(60);
+
+/// What became of an event that was to come in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It is on record that it came in, or was refused.
+    OnRecord,
+    /// Nothing can come in at the moment.
+    Later,
+    /// This one can't in this process; others may.
+    NotHere(String),
+}
+
+impl Arrival {
+    /// When it is to be tried again, and whether that is of this one alone; `None` where it is on record.
+    pub(super) fn put_off(self, context: &Context) -> Option<(i64, bool)> {
+        match self {
+            Self::OnRecord => None,
+            Self::Later => Some((context.after(LATER), false)),
+            Self::NotHere(error) => {
+                tracing::warn!(error, "an event is due to come in, and this process can't tell whether it may");
+                Some((context.after(MUCH_LATER), true))
+            }
+        }
+    }
+}
+
 /// Whether what was put off until `at` is to wait still: a clock that was set back doesn't make that longer.
 pub(super) fn is_later(at: i64, now: i64) -> bool {
     let wait = i64::try_from(LATER.as_micros()).unwrap_or(i64::MAX);
@@ -100,35 +128,39 @@ pub(super) enum Refusal {
     IsKept,
 }
 
-/// Has an event come in with the record that `record` adds to its append, given why the event is refused where it is. Returns
-/// whether that is on record; else it is to be tried again.
+/// Has an event come in with the record that `record` adds to its append, given why the event is refused where it is.
 pub(super) fn arrive(
     context: &Context,
     scope: &Scope,
     mut event: Event,
     refusal: Refusal,
     record: impl Fn(Append, Option<String>) -> Append,
-) -> Result<bool, DispatchError> {
+) -> Result<Arrival, DispatchError> {
+    let on_record = |is_written: bool| if is_written { Arrival::OnRecord } else { Arrival::Later };
     let refused = |error: String| {
         if refusal == Refusal::IsFinal {
             tracing::warn!(error, %scope, "an event is due to come in, and is refused");
         }
-        written(context.store.append(record(Append::of_records(), Some(cut(error, context.options.max_error)))))
+        let append = record(Append::of_records(), Some(cut(error, context.options.max_error)));
+        written(context.store.append(append)).map(on_record)
     };
     match admit(context, scope, &mut event)? {
         Admission::Admitted | Admission::Known => {}
         Admission::Refused(error) => return refused(error),
         Admission::Unusable(error) if refusal == Refusal::IsKept => return refused(error),
         // Another process may, or this one once it is mended.
-        Admission::Unusable(_) | Admission::Later => return Ok(false),
+        Admission::Unusable(error) => return Ok(Arrival::NotHere(error)),
+        Admission::Later => return Ok(Arrival::Later),
     }
     match context.store.append(record(Append::to(scope).event(event), None)) {
         // The event was there before, by another way: only the record is left to be written.
-        Ok(receipt) if receipt.repeated => written(context.store.append(record(Append::of_records(), None))),
+        Ok(receipt) if receipt.repeated => {
+            written(context.store.append(record(Append::of_records(), None))).map(on_record)
+        }
         // There is one event in it.
         Err(AppendError::Event { source, .. }) => refused(source.to_string()),
         Err(error) if is_of_the_event(&error) => refused(error.to_string()),
-        other => written(other),
+        other => written(other).map(on_record),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::DispatchError;
-use super::arrivals::{Admission, LATER, Refusal, Vigil, admit, arrive, is_of_the_event, written};
+use super::arrivals::{Admission, Arrival, LATER, Refusal, Vigil, admit, arrive, is_of_the_event, written};
 use super::context::Context;
 use super::database::MessageEntry;
 use super::driver::Message;
@@ -187,10 +187,11 @@ fn append(context: &Context, of: &QueueGroup, batch: &[Arriving]) -> Result<Vec<
     for (entry, event) in alone {
         let id = event.id.unwrap_or(entry.id);
         let is_on_record = left.is_empty()
-            && arrive(context, &of.scope, event, Refusal::IsKept, |append, error| match error {
-                None => happened(append, entry, Happening::Ingested { event: id }),
-                Some(error) => refused(append, entry, error),
-            })?;
+            && Arrival::OnRecord
+                == arrive(context, &of.scope, event, Refusal::IsKept, |append, error| match error {
+                    None => happened(append, entry, Happening::Ingested { event: id }),
+                    Some(error) => refused(append, entry, error),
+                })?;
         if !is_on_record {
             left.push(entry.address);
         }

@@ -26,8 +26,10 @@ pub(super) struct Calendar {
     by_time: BTreeSet<(i64, Key)>,
     /// Occurrences that were handed out and whose record hasn't been followed yet.
     occurring: BTreeSet<Key>,
-    /// When some that could not be written are tried again.
+    /// When some that could not be written are tried again, and all others with them.
     later: Option<i64>,
+    /// When those are tried again that this process can't bring.
+    not_here: BTreeMap<Key, i64>,
 }
 
 #[derive(Debug)]
@@ -106,13 +108,14 @@ impl Driver {
             return Ok(false);
         }
         calendar.later = None;
+        calendar.not_here.retain(|_, at| *at > now);
         let mut any = false;
         for (due, key) in calendar.by_time.iter().take_while(|(due, _)| *due <= now) {
             if calendar.occurring.len() >= MAX_OCCURRING {
                 break;
             }
             let Some(known) = calendar.known.get(key) else { continue };
-            if calendar.occurring.insert(key.clone()) {
+            if !calendar.not_here.contains_key(key) && calendar.occurring.insert(key.clone()) {
                 let (active, key, due) = (known.active.clone(), key.1.clone(), *due);
                 let occurrence = Occurrence { active, key, due, through: now.max(due) };
                 runtime.spawn_blocking(occur(self.context.clone(), occurrence));
@@ -138,9 +141,13 @@ impl Driver {
     }
 
     /// An occurrence could not be written: it is, from `at` on.
-    pub(super) fn occur_later(&mut self, scope: &Scope, key: &str, at: i64) {
-        self.schedules.occurring.remove(&(scope.clone(), key.to_owned()));
-        self.schedules.later = Some(self.schedules.later.map_or(at, |later| later.max(at)));
+    pub(super) fn occur_later(&mut self, scope: Scope, key: String, at: i64, alone: bool) {
+        let (key, calendar) = ((scope, key), &mut self.schedules);
+        calendar.occurring.remove(&key);
+        match alone {
+            true => _ = calendar.not_here.insert(key, at),
+            false => calendar.later = Some(calendar.later.map_or(at, |later| later.max(at))),
+        }
     }
 
     pub(super) fn is_occurring(&self) -> bool {
@@ -148,7 +155,9 @@ impl Driver {
     }
 
     pub(super) fn has_schedules_due(&self, now: i64) -> bool {
-        self.is_occurring() || self.schedules.by_time.first().is_some_and(|(due, _)| *due <= now)
+        let Calendar { by_time, not_here, .. } = &self.schedules;
+        let first = by_time.iter().find(|(_, key)| !not_here.contains_key(key));
+        self.is_occurring() || first.is_some_and(|(due, _)| *due <= now)
     }
 
     /// When something occurs next: of what is being written the record wakes the thread.
@@ -157,7 +166,9 @@ impl Driver {
         if calendar.occurring.len() >= MAX_OCCURRING {
             return None;
         }
-        let next = calendar.by_time.iter().find(|(_, key)| !calendar.occurring.contains(key)).map(|(due, _)| *due)?;
+        let waits = |key: &Key| calendar.occurring.contains(key) || calendar.not_here.contains_key(key);
+        let next = calendar.by_time.iter().find(|(_, key)| !waits(key)).map(|(due, _)| *due);
+        let next = next.into_iter().chain(calendar.not_here.values().copied()).min()?;
         Some(calendar.later.map_or(next, |later| later.max(next)))
     }
 

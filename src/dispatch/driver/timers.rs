@@ -1,6 +1,6 @@
 //! Timers on the thread of dispatch: which are set follows from the log; those that are due are fired behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
@@ -29,8 +29,10 @@ pub(in crate::dispatch) struct TimerPage {
 #[derive(Debug, Default)]
 pub(super) struct Firing {
     handed_out: BTreeSet<(Scope, Uuid)>,
-    /// When some that could not be fired are tried again.
-    pub(super) later: Option<i64>,
+    /// When some that could not be fired are tried again, and all others with them.
+    later: Option<i64>,
+    /// When those are tried again that this process can't fire.
+    not_here: BTreeMap<(Scope, Uuid), i64>,
 }
 
 impl Driver {
@@ -49,7 +51,9 @@ impl Driver {
             What::Set { .. } => self.lanes.shelf().set_timer(&TimerEntry { scope, id, due, address: record.address }),
             What::Fired | What::Cancelled { .. } | What::Failed { .. } | What::Occurred { .. } => {
                 self.lanes.shelf().end_timer(&scope, id, due)?;
-                self.firing.handed_out.remove(&(scope, id));
+                let key = (scope, id);
+                self.firing.handed_out.remove(&key);
+                self.firing.not_here.remove(&key);
                 Ok(())
             }
         }
@@ -65,12 +69,14 @@ impl Driver {
         if self.lanes.shelf().next_timer()?.is_none_or(|due| due > now) {
             return Ok(false);
         }
+        self.firing.not_here.retain(|_, at| *at > now);
         let (mut due, firing) = (Vec::new(), &mut self.firing);
         self.lanes.shelf().visit_timers(None, |timer| {
             if timer.due > now {
                 return false;
             }
-            if firing.handed_out.insert((timer.scope.clone(), timer.id)) {
+            let key = (timer.scope.clone(), timer.id);
+            if !firing.not_here.contains_key(&key) && firing.handed_out.insert(key) {
                 due.push(timer);
             }
             due.len() < FIRED_AT_ONCE && firing.handed_out.len() < MAX_FIRING
@@ -83,9 +89,12 @@ impl Driver {
     }
 
     /// A timer could not be fired: it is, from `at` on.
-    pub(super) fn fire_later(&mut self, entry: TimerEntry, at: i64) {
-        self.give_timer_back(entry.scope, entry.id);
-        self.firing.later = Some(self.firing.later.map_or(at, |later| later.max(at)));
+    pub(super) fn fire_later(&mut self, entry: TimerEntry, at: i64, alone: bool) {
+        self.give_timer_back(entry.scope.clone(), entry.id);
+        match alone {
+            true => _ = self.firing.not_here.insert((entry.scope, entry.id), at),
+            false => self.firing.later = Some(self.firing.later.map_or(at, |later| later.max(at))),
+        }
     }
 
     /// When there is something to fire next: once no more are being fired, their ends wake the thread.
@@ -93,7 +102,23 @@ impl Driver {
         if !self.firing.handed_out.is_empty() {
             return Ok(self.firing.later);
         }
-        Ok(self.lanes.shelf().next_timer()?.map(|due| self.firing.later.map_or(due, |later| later.max(due))))
+        let first = self.first_due()?;
+        let next = first.into_iter().chain(self.firing.not_here.values().copied()).min();
+        Ok(next.map(|due| self.firing.later.map_or(due, |later| later.max(due))))
+    }
+
+    /// When the first timer is due, of those that this process can fire.
+    fn first_due(&mut self) -> Result<Option<i64>, DispatchError> {
+        if self.firing.not_here.is_empty() {
+            return self.lanes.shelf().next_timer();
+        }
+        let (mut first, not_here) = (None, &self.firing.not_here);
+        self.lanes.shelf().visit_timers(None, |timer| {
+            let due = timer.due;
+            first = (!not_here.contains_key(&(timer.scope, timer.id))).then_some(due);
+            first.is_none()
+        })?;
+        Ok(first)
     }
 
     pub(super) fn is_firing(&self) -> bool {
@@ -113,7 +138,7 @@ impl Driver {
     pub(super) fn has_timers_due(&mut self, now: i64) -> Result<bool, DispatchError> {
         Ok(self.has_schedules_due(now)
             || !self.firing.handed_out.is_empty()
-            || self.lanes.shelf().next_timer()?.is_some_and(|due| due <= now))
+            || self.first_due()?.is_some_and(|due| due <= now))
     }
 
     pub(super) fn list_timers(

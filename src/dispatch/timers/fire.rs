@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{TimerEntry, TimerRecord, What, event_of, timer_key};
 use crate::dispatch::DispatchError;
-use crate::dispatch::arrivals::{LATER, Refusal, Vigil, arrive};
+use crate::dispatch::arrivals::{Arrival, Refusal, Vigil, arrive};
 use crate::dispatch::context::Context;
 use crate::dispatch::driver::Message;
 use crate::log::RecordKind;
@@ -15,9 +15,9 @@ pub(in crate::dispatch) fn work(context: Arc<Context>, due: Vec<TimerEntry>) -> 
     move || {
         vigil.watch(|context| {
             for entry in due {
-                match fire(context, &entry) {
-                    Ok(true) => {}
-                    Ok(false) => context.mailbox.send(Message::FireLater { entry, at: context.after(LATER) }),
+                match fire(context, &entry).map(|arrival| arrival.put_off(context)) {
+                    Ok(None) => {}
+                    Ok(Some((at, alone))) => context.mailbox.send(Message::FireLater { entry, at, alone }),
                     Err(error) => context.mailbox.send(Message::Failed(error)),
                 }
             }
@@ -25,8 +25,7 @@ pub(in crate::dispatch) fn work(context: Arc<Context>, due: Vec<TimerEntry>) -> 
     }
 }
 
-/// Fires a timer. Returns whether that is on record; else it is to be tried again.
-fn fire(context: &Context, entry: &TimerEntry) -> Result<bool, DispatchError> {
+fn fire(context: &Context, entry: &TimerEntry) -> Result<Arrival, DispatchError> {
     let TimerEntry { scope, id, due, .. } = entry;
     let event = event_of(&context.store, scope, *id)?;
     arrive(context, scope, event, Refusal::IsFinal, |append, error| {

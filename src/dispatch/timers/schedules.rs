@@ -10,7 +10,7 @@ use uuid::{Builder, Uuid};
 use super::record::{TimerRecord, What, schedule_key};
 use crate::config::ActiveSchedule;
 use crate::dispatch::DispatchError;
-use crate::dispatch::arrivals::{LATER, Refusal, Vigil, arrive};
+use crate::dispatch::arrivals::{Arrival, Refusal, Vigil, arrive};
 use crate::dispatch::context::Context;
 use crate::dispatch::dispatcher::Dispatcher;
 use crate::dispatch::driver::{Message, Question};
@@ -81,18 +81,18 @@ pub(in crate::dispatch) fn last_occurrence(
 pub(in crate::dispatch) fn occur(context: Arc<Context>, occurrence: Occurrence) -> impl FnOnce() + Send + 'static {
     let vigil = Vigil::new(context);
     move || {
-        vigil.watch(|context| match append(context, &occurrence) {
-            Ok(true) => {}
-            Ok(false) => {
-                let (scope, key, at) = (occurrence.active.scope, occurrence.key, context.after(LATER));
-                context.mailbox.send(Message::OccurLater { scope, key, at });
+        vigil.watch(|context| match append(context, &occurrence).map(|arrival| arrival.put_off(context)) {
+            Ok(None) => {}
+            Ok(Some((at, alone))) => {
+                let (scope, key) = (occurrence.active.scope, occurrence.key);
+                context.mailbox.send(Message::OccurLater { scope, key, at, alone });
             }
             Err(error) => context.mailbox.send(Message::Failed(error)),
         });
     }
 }
 
-fn append(context: &Context, occurrence: &Occurrence) -> Result<bool, DispatchError> {
+fn append(context: &Context, occurrence: &Occurrence) -> Result<Arrival, DispatchError> {
     let Occurrence { active, key, due, through } = occurrence;
     let (scope, schedule) = (&active.scope, &active.schedule);
     let mut event = Event::new(schedule.event_type.as_str(), schedule.stream.as_str())
