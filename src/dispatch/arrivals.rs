@@ -108,7 +108,8 @@ pub(super) fn admit(context: &Context, scope: &Scope, event: &mut Event) -> Resu
     })
 }
 
-fn not_admitted(error: &RouteError) -> Admission {
+/// What an error of routing says about an event.
+pub(super) fn not_admitted(error: &RouteError) -> Admission {
     match error {
         RouteError::Config(ConfigError::Schema { .. } | ConfigError::Damaged { .. }) => {
             Admission::Unusable(error.to_string())

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::DispatchError;
-use super::arrivals::{Admission, Arrival, LATER, Refusal, Vigil, admit, arrive, is_of_the_event, written};
+use super::arrivals::{
+    Admission, Arrival, LATER, Refusal, Vigil, admit, arrive, is_of_the_event, not_admitted, written,
+};
 use super::context::Context;
 use super::database::MessageEntry;
 use super::driver::Message;
@@ -55,17 +57,28 @@ fn ingest(context: &Context, of: &QueueGroup, messages: &[MessageEntry]) -> Resu
         while size < MAX_BATCH_BYTES
             && let Some(entry) = rest.next()
         {
-            let arriving = read(context, of, entry)?;
-            size += arriving.size;
-            batch.push(arriving);
+            match read(context, of, entry)? {
+                Some(arriving) => {
+                    size += arriving.size;
+                    batch.push(arriving);
+                }
+                None => {
+                    left.push(entry.address);
+                    break;
+                }
+            }
         }
+        // What can't be told now stands behind the batch.
+        let later = std::mem::take(&mut left);
         left = append(context, of, &batch)?;
+        left.extend(later);
     }
     left.extend(rest.map(|message| message.address));
     Ok(left)
 }
 
-fn read(context: &Context, of: &QueueGroup, entry: &MessageEntry) -> Result<Arriving, DispatchError> {
+/// `None` where it can't be told at the moment whether the message may come in.
+fn read(context: &Context, of: &QueueGroup, entry: &MessageEntry) -> Result<Option<Arriving>, DispatchError> {
     let lost = || DispatchError::Record { address: entry.address };
     let records = context.store.records_with_key(RecordKind::Queue, entry.id.as_bytes())?;
     let record = records.iter().find(|record| record.address == entry.address).ok_or_else(lost)?;
@@ -77,9 +90,12 @@ fn read(context: &Context, of: &QueueGroup, entry: &MessageEntry) -> Result<Arri
         Ok(Err(violation)) => {
             Err(format!("the message breaks the schema of its queue {violation}; expected one that follows it"))
         }
-        Err(error) => Err(format!("the schema of the queue: {error}")),
+        Err(error) => match not_admitted(&error) {
+            Admission::Later => return Ok(None),
+            _ => Err(format!("the schema of the queue: {error}")),
+        },
     };
-    Ok(Arriving { entry: entry.clone(), size: message.data.len(), event })
+    Ok(Some(Arriving { entry: entry.clone(), size: message.data.len(), event }))
 }
 
 /// The event that a message is. It has the message's id, unless it states one.
