@@ -70,7 +70,8 @@ impl Builder {
 
     /// Has `observer` told of every step of every event that dispatch serves, once it is on record: received, skipped,
     /// attempts, messages, ends, operators' acts. For a host's own logger. It is called on the thread of dispatch, which
-    /// waits for it: an observer returns at once. One that panics is told of the next step all the same.
+    /// waits for it: an observer returns at once, and doesn't block on anything that asks dispatch, such as an activation.
+    /// One that panics is told of the next step all the same.
     #[must_use]
     pub fn observe(mut self, observer: impl Fn(Observed<'_>) + Send + Sync + 'static) -> Self {
         self.observers.0.push(Box::new(observer));

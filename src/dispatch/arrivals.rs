@@ -16,9 +16,6 @@ use crate::routing::RouteError;
 /// When what found no room on the disk, or no catalog, is tried again.
 pub(super) const LATER: Duration = Duration::from_secs(1);
 
-/// When that of which this process can't tell whether it may come in is tried again.
-const MUCH_LATER: Duration = Duration::from_secs(60);
-
 /// What became of an event that was to come in.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -31,14 +28,14 @@ pub(super) enum Arrival {
 }
 
 impl Arrival {
-    /// When it is to be tried again, and whether that is of this one alone; `None` where it is on record.
+    /// When it is to be tried again, and whether that is not in this process; `None` where it is on record.
     pub(super) fn put_off(self, context: &Context) -> Option<(i64, bool)> {
         match self {
             Self::OnRecord => None,
             Self::Later => Some((context.after(LATER), false)),
             Self::NotHere(error) => {
-                tracing::warn!(error, "an event is due to come in, and this process can't tell whether it may");
-                Some((context.after(MUCH_LATER), true))
+                tracing::warn!(error, "an event is due, and waits for a process that can tell whether it may come in");
+                Some((context.after(LATER), true))
             }
         }
     }

@@ -103,7 +103,7 @@ fn entry(context: &Context, job: Job) -> Result<Entry, DispatchError> {
             }
             size += data.len();
             // Of what comes in its own stream counts, as of what is put from outside.
-            let stream = options.ordered.then(|| match stream_of(&data).filter(|_| options.ingest) {
+            let stream = options.ordered.then(|| match options.ingest.then(|| stream_of(&data)).flatten() {
                 Some(stream) => stream_hash(&stream),
                 None => stream_hash(event.stream()),
             });

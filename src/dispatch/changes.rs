@@ -1,5 +1,8 @@
 //! How an event stands, told again whenever that has changed.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,6 +14,9 @@ use crate::log::RecordedEvent;
 
 /// How long at least lies between two looks at an event.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// After which time it is looked at though nothing has come.
+const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
 
 /// How an event stands, from [`Dispatcher::changes`].
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl Dispatcher {
 
 impl StatusChanges {
     /// How it stands once that is other than what was told last; `None` once it was told to be complete. What comes and goes
-    /// between two looks, at most 50 a second, isn't told. May be dropped and asked again.
+    /// between two looks, of which deliveries that are served here get at most 50 a second, isn't told. May be dropped and asked again.
     ///
     /// # Errors
     /// [`DispatchError::CascadeTooLarge`], [`DispatchError::Read`].
@@ -60,10 +66,19 @@ impl StatusChanges {
                 self.told = Some(status.clone());
                 return Ok(Some(status));
             }
-            context.store.beyond(end).await?;
-            if self.dispatcher.is_serving() {
-                context.sleep(BETWEEN_LOOKS).await;
+            let mut grown = pin!(context.store.beyond(end));
+            if !self.dispatcher.is_serving() {
+                grown.await?;
+                continue;
             }
+            // That an attempt starts makes nothing durable: it is looked for now and then.
+            let mut time_is_up = pin!(context.sleep(LOOKED_FOR_EVERY));
+            let grown = poll_fn(|waker| match grown.as_mut().poll(waker) {
+                Poll::Ready(grown) => Poll::Ready(grown),
+                Poll::Pending => time_is_up.as_mut().poll(waker).map(Ok),
+            });
+            grown.await?;
+            context.sleep(BETWEEN_LOOKS).await;
         }
     }
 }

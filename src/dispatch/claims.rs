@@ -55,7 +55,9 @@ impl Claims {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.claims.claimed.lock().retain(|id| !self.ids.contains(id));
+        let mut claimed = self.claims.claimed.lock();
+        self.ids.iter().for_each(|id| _ = claimed.remove(id));
+        drop(claimed);
         self.claims.freed.notify_waiters();
     }
 }

@@ -44,8 +44,8 @@ impl Dispatcher {
         Ok(status)
     }
 
-    /// As [`completion`](Self::completion), but for so long: then how it stands by that time, whose phase isn't Complete. Needs
-    /// no timer of the runtime.
+    /// As [`completion`](Self::completion), but for so long: then how it stands, without what blocks it. Needs no timer of the
+    /// runtime; while dispatch waits for room on a full disk the time stands still.
     ///
     /// # Errors
     /// As [`completion`](Self::completion).

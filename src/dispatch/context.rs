@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::claims::Claims;
 use super::database::Plans;
@@ -43,12 +43,15 @@ pub(super) struct Context {
     /// Up to this position events are history without deliveries: `u64::MAX` while an import is under way, or about to begin.
     pub(super) imported: AtomicU64,
     pub(super) claims: Arc<Claims>,
-    /// Whether the thread of dispatch waits for room on a full disk: not while it starts, nor once it is to end.
-    pub(super) may_wait_for_room: AtomicBool,
+    /// Until when the thread of dispatch waits for room on a full disk: not while it starts, nor longer than a close may take.
+    pub(super) waits_for_room_until: AtomicI64,
     /// When the host was last told of that.
     pub(super) told_of_full_disk: AtomicI64,
-    /// Events that are being ingested.
+    /// Events that are being ingested, and who waits until none is.
     pub(super) ingesting: AtomicUsize,
+    pub(super) ingested: Notify,
+    /// An import of history has begun, and not ended.
+    pub(super) import_has_begun: AtomicBool,
     /// The import of history that is under way was dropped, and is to be ended.
     pub(super) import_abandoned: AtomicBool,
     /// Functions that run: position of the event, handler.
@@ -133,7 +136,7 @@ impl Context {
 
     /// Waits a while for room on the disk, on the thread of dispatch; `false` where it is to give up.
     pub(super) fn wait_for_room(&self) -> bool {
-        let may_wait = || self.may_wait_for_room.load(Ordering::Acquire);
+        let may_wait = || self.now() < self.waits_for_room_until.load(Ordering::Acquire);
         if may_wait() {
             let now = self.now();
             if now.abs_diff(self.told_of_full_disk.load(Ordering::Relaxed)) >= TOLD_EVERY_MICROS {

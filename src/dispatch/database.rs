@@ -206,8 +206,8 @@ pub(super) fn has_layout(database: &redb::Database) -> Result<bool, DispatchErro
 }
 
 impl DispatchDatabase {
-    /// Opens the file of a store, made anew where it is missing, damaged, of an older layout, or reflects another log.
-    /// Opens the file, made anew where it is missing or isn't of this log. `fence` is the store's.
+    /// Opens the file of a store, made anew where it is missing, damaged, of an older layout, or reflects another log. `fence` is
+    /// the store's.
     pub(super) fn open(
         store: &EventStore,
         fence: &Fence,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::cascade::{self, Cascade};
@@ -73,9 +73,11 @@ impl Rooms {
             mailbox,
             imported: AtomicU64::new(0),
             claims: Arc::default(),
-            may_wait_for_room: AtomicBool::new(false),
+            waits_for_room_until: AtomicI64::new(i64::MIN),
             told_of_full_disk: AtomicI64::new(0),
             ingesting: AtomicUsize::new(0),
+            ingested: Notify::new(),
+            import_has_begun: AtomicBool::new(false),
             import_abandoned: AtomicBool::new(false),
             in_process: Mutex::default(),
             observers,
@@ -110,7 +112,7 @@ impl Drop for Ending {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.context.may_wait_for_room.store(false, Ordering::Release);
+        self.context.waits_for_room_until.store(i64::MIN, Ordering::Release);
         self.context.mailbox.send(Message::Stop);
     }
 }
@@ -181,11 +183,11 @@ impl Dispatcher {
             self.inner.context.imported.store(driver.imported(), Ordering::Release);
         }
         let (mailbox, thread) = (self.inner.context.mailbox.clone(), self.inner.thread.clone());
-        let may_wait = self.inner.context.clone();
+        // Before it runs, so that a close that comes at once has the last word.
+        self.inner.context.waits_for_room_until.store(i64::MAX, Ordering::Release);
         let fence = self.inner.context.store.fence().clone();
         let work = move || {
             let ending = Ending { mailbox: mailbox.clone(), thread: thread.clone() };
-            may_wait.may_wait_for_room.store(true, Ordering::Release);
             let ended = driver.run().map_err(|error| match error {
                 DispatchError::Database(_) if fence.is_closed() => ReadError::Closed.into(),
                 other => other,
@@ -334,9 +336,12 @@ impl Dispatcher {
     /// Begins an import of history: see [`Atlas::import_as_recorded`](crate::Atlas::import_as_recorded).
     pub(crate) async fn import_as_recorded(&self) -> Result<HistoryImport, DispatchError> {
         let context = self.context().clone();
+        self.end_abandoned_import().await?;
+        if context.imported.load(Ordering::SeqCst) == u64::MAX {
+            return Err(DispatchError::ImportUnderWay);
+        }
         // Where there are events nothing is kept waiting to learn that.
         context.store.import_as_recorded()?;
-        self.end_abandoned_import().await?;
         let gate = Gate::close(&context).await?;
         // The thread must know before the first event comes, and bring none itself.
         let hold = self.ask(|reply| Message::History { gate, reply }).await?;
@@ -377,7 +382,7 @@ impl Dispatcher {
             Thread::Ended(error) => return Err(error.clone()),
         }
         let until = self.context().after(within);
-        self.context().may_wait_for_room.store(false, Ordering::Release);
+        self.context().waits_for_room_until.fetch_min(until, Ordering::AcqRel);
         match self.ask(|reply| Message::Close { until, reply }).await {
             Err(DispatchError::Stopped | DispatchError::Read(ReadError::Closed)) => Ok(()),
             // It was waiting for room, and has given up: the next open follows the log from further back.

@@ -44,8 +44,13 @@ impl Gate {
             return Err(DispatchError::ImportUnderWay);
         }
         let gate = Self { context: context.clone(), before: Some(before) };
-        while context.ingesting.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
+        loop {
+            // Before it is looked, so that none that ends meanwhile is missed.
+            let ended = context.ingested.notified();
+            if context.ingesting.load(Ordering::SeqCst) == 0 {
+                break;
+            }
+            ended.await;
         }
         // Whoever stopped waiting has left an append in the queue: this one is behind it.
         context.store.sync_async().await?;
@@ -60,8 +65,11 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.context.imported.store(before, Ordering::SeqCst);
+        // An import that has begun says itself when it ends; without the thread of dispatch the next open does.
+        if let Some(before) = self.before.take()
+            && !self.context.import_has_begun.load(Ordering::SeqCst)
+        {
+            let _ = self.context.imported.compare_exchange(u64::MAX, before, Ordering::SeqCst, Ordering::SeqCst);
         }
     }
 }
@@ -80,7 +88,9 @@ impl<'a> Ingesting<'a> {
 
 impl Drop for Ingesting<'_> {
     fn drop(&mut self) {
-        self.0.ingesting.fetch_sub(1, Ordering::SeqCst);
+        if self.0.ingesting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.ingested.notify_waiters();
+        }
     }
 }
 
@@ -89,7 +99,14 @@ impl HistoryImport {
     pub(super) fn begin(context: Arc<Context>, hold: Hold) -> Result<Self, DispatchError> {
         let import = context.store.import_as_recorded()?;
         let disk = &context.store.environment().disk;
-        disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")).map_err(ReadError::io(UNFINISHED))?;
+        context.import_has_begun.store(true, Ordering::SeqCst);
+        if let Err(error) = disk.create(UNFINISHED).and_then(|_| disk.sync_dir("")) {
+            // As long as the file stands, what comes is history: nothing may come then.
+            if disk.remove(UNFINISHED).is_ok() || matches!(is_unfinished(&context.store), Ok(false)) {
+                context.import_has_begun.store(false, Ordering::SeqCst);
+            }
+            return Err(ReadError::io(UNFINISHED)(error).into());
+        }
         context.import_abandoned.store(false, Ordering::Release);
         hold.end();
         Ok(Self { context, import: Some(import) })
@@ -138,7 +155,8 @@ impl Drop for HistoryImport {
 pub(super) fn finish(context: &Context, import: Import) -> Result<u64, DispatchError> {
     let events = import.finish()?;
     end(&context.store, events)?;
-    context.imported.store(events, Ordering::Release);
+    context.import_has_begun.store(false, Ordering::SeqCst);
+    context.imported.store(events, Ordering::SeqCst);
     context.import_abandoned.store(false, Ordering::Release);
     Ok(events)
 }
@@ -147,7 +165,9 @@ pub(super) fn finish(context: &Context, import: Import) -> Result<u64, DispatchE
 /// ended.
 pub(super) fn end_abandoned(context: &Context) -> Result<(), DispatchError> {
     end_unfinished(&context.store)?;
-    context.imported.store(imported(&context.store)?, Ordering::Release);
+    let up_to = imported(&context.store)?;
+    context.import_has_begun.store(false, Ordering::SeqCst);
+    context.imported.store(up_to, Ordering::SeqCst);
     context.import_abandoned.store(false, Ordering::Release);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The limits of dispatch. What exceeds one waits its turn, unless said otherwise.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Functions that run at once, over all handlers. At least 1. Default 256.
     pub max_in_flight: usize,
@@ -40,7 +40,8 @@ pub struct Options {
     pub max_http_per_host: usize,
     /// When calls to a host that fails again and again are held back.
     pub http_breaker: HttpBreaker,
-    /// Certificates of the authorities by which https endpoints are trusted, as PEM. Default `None`: those of Mozilla.
+    /// Certificates of the authorities by which https endpoints are trusted, as PEM. Default `None`: those of Mozilla. As the
+    /// proxy, without a meaning where the feature `http-client` is missing.
     pub http_authorities: Option<Vec<u8>>,
     /// The proxy through which http targets are called, such as `http://proxy.example:3128`. Default `None`: they are
     /// called directly; the environment of the process is never asked.
@@ -71,6 +72,19 @@ pub struct HttpBreaker {
 impl Default for HttpBreaker {
     fn default() -> Self {
         Self { failures: 5, cool_down: Duration::from_secs(30) }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    /// Without certificates and the proxy, which may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("max_in_flight", &self.max_in_flight)
+            .field("max_http_in_flight", &self.max_http_in_flight)
+            .field("max_open_events", &self.max_open_events)
+            .field("checkpoint_every", &self.checkpoint_every)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 

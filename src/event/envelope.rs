@@ -77,6 +77,7 @@ impl<'a> Envelope<'a> {
             serde_json::Value::Bool(_) => "true or false",
             serde_json::Value::Number(_) => "a number",
             serde_json::Value::String(_) => "a string",
+            // It doesn't begin as an object does.
             serde_json::Value::Array(_) | serde_json::Value::Object(_) => "an array",
         };
         Err(serde::de::Error::custom(format_args!("it is {kind}, not an object")))

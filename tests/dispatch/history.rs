@@ -1,5 +1,7 @@
 //! History that was recorded elsewhere.
 
+use std::time::Duration;
+
 use atlas::dispatch::{Delivery, DispatchError, HandlerError, Outcome, Phase};
 use atlas::log::Query;
 use atlas::storage::Environment;
@@ -100,7 +102,7 @@ async fn nothing_is_ingested_during_an_import_and_one_that_is_dropped_takes_no_l
     atlas.close().await.unwrap();
 }
 
-/// An import that can't be takes no event for history, though dispatch is behind.
+/// An import into a store with events is refused at once, and takes none of them for history, though dispatch is behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_is_refused_costs_no_delivery() {
     let world = World::new(function("f"));
@@ -153,4 +155,22 @@ async fn of_events_and_an_import_at_once_one_is_refused() {
         }
         atlas.close().await.unwrap();
     }
+}
+
+/// A close in the middle of an import leaves nobody to ingest what the next open would take for history.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_ingested_after_a_close_in_the_middle_of_an_import() {
+    let world = World::new(function("f"));
+    let atlas = world.open(scorer()).await;
+    let import = atlas.import_as_recorded().await.unwrap();
+    atlas.dispatcher().close(Duration::ZERO).await.unwrap();
+    let refused = loans(&atlas).ingest(Event::new(SENT, "s")).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(atlas.store().last_position(), 0);
+    std::mem::forget(import);
+    atlas.close().await.unwrap();
+    let atlas = world.open(scorer()).await;
+    let new = ingest(&atlas, "s", json!({})).await;
+    assert_eq!(atlas.completion(new.id).await.unwrap().caused, 2);
+    atlas.close().await.unwrap();
 }

@@ -59,7 +59,7 @@ impl Driver {
                     let _ = reply.send(Ok(timers));
                 }
                 Question::QueuesInUse(reply) => {
-                    let in_use = self.queues.counts().into_keys().map(|of| (of.scope, of.queue)).collect();
+                    let in_use = self.queues.in_use();
                     let _ = reply.send(Ok(in_use));
                 }
                 Question::Queue(of, question) => {

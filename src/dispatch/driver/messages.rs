@@ -119,16 +119,16 @@ pub(in crate::dispatch) enum Message {
     FireLater {
         entry: TimerEntry,
         at: i64,
-        /// Of this one alone, or of all.
-        alone: bool,
+        /// It waits for another process, and the others don't.
+        not_here: bool,
     },
     /// An occurrence of a schedule could not be written.
     OccurLater {
         scope: Scope,
         key: String,
         at: i64,
-        /// Of this one alone, or of all.
-        alone: bool,
+        /// It waits for another process, and the others don't.
+        not_here: bool,
     },
     /// Asks that a timer is not fired; `None` where it is being fired, or somebody else holds it.
     HoldTimer {
@@ -242,8 +242,8 @@ impl Driver {
                 self.offer_room(&of.scope, &of.queue)?;
             }
             Message::Ingested { of, left, at } => self.ingested(of, &left, at),
-            Message::FireLater { entry, at, alone } => self.fire_later(entry, at, alone),
-            Message::OccurLater { scope, key, at, alone } => self.occur_later(scope, key, at, alone),
+            Message::FireLater { entry, at, not_here } => self.fire_later(entry, at, not_here),
+            Message::OccurLater { scope, key, at, not_here } => self.occur_later(scope, key, at, not_here),
             Message::HoldTimer { scope, id, reply } => {
                 let is_held = self.hold_timer(scope.clone(), id);
                 let _ = reply.send(Ok(is_held.then(|| Hold::new(&self.context, Message::GiveTimerBack { scope, id }))));

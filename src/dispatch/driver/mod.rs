@@ -311,7 +311,7 @@ impl Driver {
 
     /// Once nothing brings events, and nobody ingests any, what comes is history; unless there are events already.
     fn answer_importers(&mut self) {
-        if self.is_firing() {
+        if self.is_firing() || self.follow.position() < self.context.store.durable_end() {
             return;
         }
         for (gate, importer) in std::mem::take(&mut self.importers) {

@@ -58,6 +58,13 @@ impl Rooms {
         self.0.iter().flat_map(groups).filter(|(_, counts)| *counts != Counts::default()).collect()
     }
 
+    /// The queues that have messages, or are about to.
+    pub(super) fn in_use(&self) -> Vec<(Scope, Name)> {
+        let is_in_use =
+            |room: &Room| room.on_its_way > 0 || room.groups.values().any(|counts| *counts != Counts::default());
+        self.0.iter().filter(|(_, room)| is_in_use(room)).map(|(queue, _)| queue.clone()).collect()
+    }
+
     pub(super) fn has_messages(&self, of: &QueueGroup) -> bool {
         let room = self.0.get(&(of.scope.clone(), of.queue.clone()));
         room.and_then(|room| room.groups.get(&of.group)).is_some_and(|counts| *counts != Counts::default())

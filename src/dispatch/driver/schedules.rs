@@ -28,8 +28,8 @@ pub(super) struct Calendar {
     occurring: BTreeSet<Key>,
     /// When some that could not be written are tried again, and all others with them.
     later: Option<i64>,
-    /// When those are tried again that this process can't bring.
-    not_here: BTreeMap<Key, i64>,
+    /// Those that wait for another process, or another configuration.
+    not_here: BTreeSet<Key>,
 }
 
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl Driver {
         }
         self.schedules.by_time = known.iter().filter_map(|(key, of)| Some((of.next?, key.clone()))).collect();
         self.schedules.known = known;
+        self.schedules.not_here.clear();
         self.schedules.generation = snapshot.generation();
         Ok(())
     }
@@ -108,14 +109,13 @@ impl Driver {
             return Ok(false);
         }
         calendar.later = None;
-        calendar.not_here.retain(|_, at| *at > now);
         let mut any = false;
         for (due, key) in calendar.by_time.iter().take_while(|(due, _)| *due <= now) {
             if calendar.occurring.len() >= MAX_OCCURRING {
                 break;
             }
             let Some(known) = calendar.known.get(key) else { continue };
-            if !calendar.not_here.contains_key(key) && calendar.occurring.insert(key.clone()) {
+            if !calendar.not_here.contains(key) && calendar.occurring.insert(key.clone()) {
                 let (active, key, due) = (known.active.clone(), key.1.clone(), *due);
                 let occurrence = Occurrence { active, key, due, through: now.max(due) };
                 runtime.spawn_blocking(occur(self.context.clone(), occurrence));
@@ -141,11 +141,11 @@ impl Driver {
     }
 
     /// An occurrence could not be written: it is, from `at` on.
-    pub(super) fn occur_later(&mut self, scope: Scope, key: String, at: i64, alone: bool) {
+    pub(super) fn occur_later(&mut self, scope: Scope, key: String, at: i64, not_here: bool) {
         let (key, calendar) = ((scope, key), &mut self.schedules);
         calendar.occurring.remove(&key);
-        match alone {
-            true => _ = calendar.not_here.insert(key, at),
+        match not_here {
+            true => _ = calendar.not_here.insert(key),
             false => calendar.later = Some(calendar.later.map_or(at, |later| later.max(at))),
         }
     }
@@ -156,7 +156,7 @@ impl Driver {
 
     pub(super) fn has_schedules_due(&self, now: i64) -> bool {
         let Calendar { by_time, not_here, .. } = &self.schedules;
-        let first = by_time.iter().find(|(_, key)| !not_here.contains_key(key));
+        let first = by_time.iter().find(|(_, key)| !not_here.contains(key));
         self.is_occurring() || first.is_some_and(|(due, _)| *due <= now)
     }
 
@@ -166,9 +166,8 @@ impl Driver {
         if calendar.occurring.len() >= MAX_OCCURRING {
             return None;
         }
-        let waits = |key: &Key| calendar.occurring.contains(key) || calendar.not_here.contains_key(key);
-        let next = calendar.by_time.iter().find(|(_, key)| !waits(key)).map(|(due, _)| *due);
-        let next = next.into_iter().chain(calendar.not_here.values().copied()).min()?;
+        let waits = |key: &Key| calendar.occurring.contains(key) || calendar.not_here.contains(key);
+        let next = calendar.by_time.iter().find(|(_, key)| !waits(key)).map(|(due, _)| *due)?;
         Some(calendar.later.map_or(next, |later| later.max(next)))
     }
 

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{Driver, Running};
 use crate::config::Target;
+use crate::dispatch::arrivals::LATER;
 use crate::dispatch::context::Job;
 use crate::dispatch::lanes::{Class, Start};
 use crate::dispatch::prepare::cut;
@@ -79,11 +80,11 @@ impl Driver {
         Ok(any)
     }
 
-    /// Says in the log who makes the attempts from here on, before the first one starts. Where the disk is full, starts can't
-    /// be recorded either.
-    fn record_worker(&mut self) -> Result<(), DispatchError> {
+    /// Says in the log who makes the attempts from here on, before the first one starts. Returns whether that is there: not on a
+    /// full disk.
+    fn record_worker(&mut self) -> Result<bool, DispatchError> {
         if std::mem::replace(&mut self.worker_is_recorded, true) {
-            return Ok(());
+            return Ok(true);
         }
         let options = &self.context.options;
         let worker = encode_worker(&cut(options.worker.clone(), options.max_error));
@@ -92,11 +93,15 @@ impl Driver {
             Err(error) if error.is_full_disk() => self.worker_is_recorded = false,
             other => _ = other?,
         }
-        Ok(())
+        Ok(self.worker_is_recorded)
     }
 
     fn start_round(&mut self, jobs: Vec<Job>, runtime: &Handle) -> Result<(), DispatchError> {
-        self.record_worker()?;
+        if !self.record_worker()? {
+            let at = self.context.after(LATER);
+            self.given_back.extend(jobs.into_iter().map(|job| (at, job.start.position, job.start.slot)));
+            return Ok(());
+        }
         let mut attempts = Vec::with_capacity(jobs.len());
         let mut started = Vec::with_capacity(jobs.len());
         for job in jobs {

@@ -1,6 +1,6 @@
 //! Timers on the thread of dispatch: which are set follows from the log; those that are due are fired behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
@@ -13,6 +13,8 @@ use crate::log::RoomRecord;
 
 /// Timers that are fired in one go.
 const FIRED_AT_ONCE: usize = 64;
+/// Timers that wait for another process and are passed over; more put off all for a while.
+const MAX_NOT_HERE: usize = 1_024;
 /// How many timers one answer looks at: dispatch goes on between two.
 const VISITED_AT_ONCE: usize = 4_096;
 /// Timers that are being fired at once.
@@ -31,8 +33,10 @@ pub(super) struct Firing {
     handed_out: BTreeSet<(Scope, Uuid)>,
     /// When some that could not be fired are tried again, and all others with them.
     later: Option<i64>,
-    /// When those are tried again that this process can't fire.
-    not_here: BTreeMap<(Scope, Uuid), i64>,
+    /// Those that wait for another process, which can fire them.
+    not_here: BTreeSet<(Scope, Uuid)>,
+    /// When the first of the others is due, where it is known.
+    first_due: Option<Option<i64>>,
 }
 
 impl Driver {
@@ -45,6 +49,7 @@ impl Driver {
             return self.occurred(scope, schedule.clone(), *through);
         }
         let (scope, id) = parse_timer_key(&record.key).ok_or_else(unknown)?;
+        self.firing.first_due = None;
         self.tell_of_timer(record, &scope, id, &decoded);
         let TimerRecord { due, what } = decoded;
         match what {
@@ -66,17 +71,16 @@ impl Driver {
         }
         self.firing.later = None;
         let Some(runtime) = self.runtime.clone() else { return Ok(false) };
-        if self.lanes.shelf().next_timer()?.is_none_or(|due| due > now) {
+        if self.first_due()?.is_none_or(|due| due > now) {
             return Ok(false);
         }
-        self.firing.not_here.retain(|_, at| *at > now);
         let (mut due, firing) = (Vec::new(), &mut self.firing);
         self.lanes.shelf().visit_timers(None, |timer| {
             if timer.due > now {
                 return false;
             }
             let key = (timer.scope.clone(), timer.id);
-            if !firing.not_here.contains_key(&key) && firing.handed_out.insert(key) {
+            if !firing.not_here.contains(&key) && firing.handed_out.insert(key) {
                 due.push(timer);
             }
             due.len() < FIRED_AT_ONCE && firing.handed_out.len() < MAX_FIRING
@@ -89,11 +93,13 @@ impl Driver {
     }
 
     /// A timer could not be fired: it is, from `at` on.
-    pub(super) fn fire_later(&mut self, entry: TimerEntry, at: i64, alone: bool) {
+    pub(super) fn fire_later(&mut self, entry: TimerEntry, at: i64, not_here: bool) {
         self.give_timer_back(entry.scope.clone(), entry.id);
-        match alone {
-            true => _ = self.firing.not_here.insert((entry.scope, entry.id), at),
-            false => self.firing.later = Some(self.firing.later.map_or(at, |later| later.max(at))),
+        if not_here && self.firing.not_here.len() < MAX_NOT_HERE {
+            self.firing.not_here.insert((entry.scope, entry.id));
+            self.firing.first_due = None;
+        } else {
+            self.firing.later = Some(self.firing.later.map_or(at, |later| later.max(at)));
         }
     }
 
@@ -102,9 +108,7 @@ impl Driver {
         if !self.firing.handed_out.is_empty() {
             return Ok(self.firing.later);
         }
-        let first = self.first_due()?;
-        let next = first.into_iter().chain(self.firing.not_here.values().copied()).min();
-        Ok(next.map(|due| self.firing.later.map_or(due, |later| later.max(due))))
+        Ok(self.first_due()?.map(|due| self.firing.later.map_or(due, |later| later.max(due))))
     }
 
     /// When the first timer is due, of those that this process can fire.
@@ -112,12 +116,16 @@ impl Driver {
         if self.firing.not_here.is_empty() {
             return self.lanes.shelf().next_timer();
         }
+        if let Some(known) = self.firing.first_due {
+            return Ok(known);
+        }
         let (mut first, not_here) = (None, &self.firing.not_here);
         self.lanes.shelf().visit_timers(None, |timer| {
             let due = timer.due;
-            first = (!not_here.contains_key(&(timer.scope, timer.id))).then_some(due);
+            first = (!not_here.contains(&(timer.scope, timer.id))).then_some(due);
             first.is_none()
         })?;
+        self.firing.first_due = Some(first);
         Ok(first)
     }
 

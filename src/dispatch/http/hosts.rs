@@ -36,7 +36,7 @@ pub(super) struct Admission {
 /// The breaker holds calls back.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// How long the cool-down still is; `None` while a call finds out whether the host is back.
+    /// How long the cool-down still is; a whole one while a call finds out whether the host is back.
     rest: Option<Duration>,
 }
 

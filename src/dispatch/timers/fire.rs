@@ -17,7 +17,7 @@ pub(in crate::dispatch) fn work(context: Arc<Context>, due: Vec<TimerEntry>) -> 
             for entry in due {
                 match fire(context, &entry).map(|arrival| arrival.put_off(context)) {
                     Ok(None) => {}
-                    Ok(Some((at, alone))) => context.mailbox.send(Message::FireLater { entry, at, alone }),
+                    Ok(Some((at, not_here))) => context.mailbox.send(Message::FireLater { entry, at, not_here }),
                     Err(error) => context.mailbox.send(Message::Failed(error)),
                 }
             }

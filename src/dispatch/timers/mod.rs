@@ -62,7 +62,7 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`DispatchError::Timer`] where the event can't be routed, is too far ahead, another one is set under the id, or this
-    /// one was cancelled;
+    /// one was cancelled or its event was refused when it was due;
     /// [`DispatchError::Append`], [`DispatchError::Read`].
     pub async fn set_timer(&self, scope: &Scope, due: Timestamp, event: Event) -> Result<Uuid, DispatchError> {
         let (context, scope) = (self.context().clone(), scope.clone());

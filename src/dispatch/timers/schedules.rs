@@ -83,9 +83,9 @@ pub(in crate::dispatch) fn occur(context: Arc<Context>, occurrence: Occurrence) 
     move || {
         vigil.watch(|context| match append(context, &occurrence).map(|arrival| arrival.put_off(context)) {
             Ok(None) => {}
-            Ok(Some((at, alone))) => {
+            Ok(Some((at, not_here))) => {
                 let (scope, key) = (occurrence.active.scope, occurrence.key);
-                context.mailbox.send(Message::OccurLater { scope, key, at, alone });
+                context.mailbox.send(Message::OccurLater { scope, key, at, not_here });
             }
             Err(error) => context.mailbox.send(Message::Failed(error)),
         });

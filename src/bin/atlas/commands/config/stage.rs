@@ -72,7 +72,7 @@ fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome 
     }
     let imported = catalog.import(folder, tree).map_err(|error| about_tree(folder, error))?;
     let activated = match arguments.activate {
-        true => Some(catalog.activate(&[(tree.clone(), imported.revision)])?),
+        true => Some(catalog.activate(&[(tree.clone(), imported.revision)])),
         false => None,
     };
     // All is done before it is told: whoever reads it may go away.
@@ -82,6 +82,7 @@ fn stage(catalog: &Catalog, arguments: &Import, output: &mut Output) -> Outcome 
         output.line(format_args!("{tree}: revision {} staged ({documents}{known})", imported.revision))?;
         say_unbound(&imported.unbound, output)?;
     }
+    let activated = activated.transpose()?;
     if output.json {
         return output.json_line(&Staged { imported: &imported, activated: activated.as_ref().map(Switch::of) });
     }
