@@ -89,7 +89,11 @@ impl Cursor {
     /// Moves to the event of the part with this ordinal.
     pub(crate) fn go_to_ordinal(&mut self, ordinal: u32) -> Result<(), ReadError> {
         let Some(inside) = &mut self.part else { return Ok(()) };
-        inside.part.rows(ordinal..ordinal + 1, &mut inside.row)?;
+        // There is no event with the largest number.
+        let Some(behind) = ordinal.checked_add(1) else {
+            return Err(inside.part.segment().corrupt(0, "an event that the index doesn't hold"));
+        };
+        inside.part.rows(ordinal..behind, &mut inside.row)?;
         let row = inside.row.pop();
         row.map_or(Ok(()), |row| self.go_to(row))
     }
