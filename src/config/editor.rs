@@ -281,8 +281,6 @@ fn tree() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schedules;
-    use crate::config::schema_refs::{Files, SchemaRefs};
 
     #[test]
     fn the_published_schemas_are_these() {
@@ -301,7 +299,8 @@ mod tests {
     #[test]
     #[cfg(feature = "schema")]
     fn editors_see_what_an_import_sees() {
-        use crate::config::{parse_document, root_files, types_file};
+        use crate::config::schema_refs::{Files, SchemaRefs};
+        use crate::config::{parse_document, root_files, schedules, types_file};
         let editor = |kind: TreeFileKind| jsonschema::draft202012::new(&kind.schema()).unwrap();
         let handler = |more: &str| format!(r#"{{"handlers": [{{"name": "h", "target": {{"queue": "mail"}}{more}}}]}}"#);
         let mut documents = vec![

@@ -166,7 +166,7 @@ impl EventStore {
         Self::open_with(Environment::new(MemoryDisk::new()), Options::default())
     }
 
-    fn inner(&self) -> &Arc<Core> {
+    pub(super) fn inner(&self) -> &Arc<Core> {
         &self.core.0
     }
 

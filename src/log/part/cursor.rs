@@ -187,3 +187,25 @@ impl InPart {
         Ok(Found { numbers, type_symbol, stream_symbol, body })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::log::{Append, EventStore};
+
+    /// As an index may say that is damaged and whole by its sums.
+    #[test]
+    fn a_number_of_no_event_is_an_error() {
+        let store = EventStore::in_memory().unwrap();
+        let event = Event::new("LOAN_OFFER_SENT_COMPLETE_1", "loan-1");
+        store.append(Append::to(&"bank/loans".parse().unwrap()).event(event)).unwrap();
+        let view = store.inner().current().unwrap();
+        let part = view.recent.last().unwrap();
+        let mut cursor = Cursor::default();
+        assert_eq!(part.event(0, &mut cursor).unwrap().position(), 1);
+        for ordinal in [1, u32::MAX - 1, u32::MAX] {
+            assert!(part.event(ordinal, &mut cursor).is_err(), "{ordinal}");
+        }
+    }
+}
