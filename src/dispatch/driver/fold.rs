@@ -131,7 +131,7 @@ impl Driver {
                     self.inputs.touch(&of);
                 }
                 if let Origin::Outside { .. } = message.origin {
-                    self.queues.ended(&message.scope, &message.queue, 1);
+                    self.queues.unreserve(&message.scope, &message.queue, 1);
                     // It may stand behind a dead letter, and take up none.
                     self.offer_room(&message.scope, &message.queue)?;
                 }

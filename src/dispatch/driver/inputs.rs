@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::Driver;
-use super::queues::Taken;
+use super::queues::Found;
 use crate::dispatch::DispatchError;
 use crate::dispatch::arrivals::is_later;
 use crate::dispatch::inputs;
@@ -101,15 +101,14 @@ impl Driver {
                 continue;
             }
             let of = QueueGroup { scope, queue, group: None };
-            let Taken { hold, messages, .. } = self.take(&of, INGESTED_AT_ONCE, None, now)?;
+            // Held until a record of each is followed; whoever ingests them says which are left.
+            let Found { messages, .. } = self.find(&of, INGESTED_AT_ONCE, None, now)?;
             if messages.is_empty() {
                 // What is due and held already is looked at once whoever holds it is done.
                 let due = self.lanes.shelf().next_due(&of, now)?;
                 self.inputs.due.extend(due.map(|due| (key, due)));
                 continue;
             }
-            // Whoever ingests them says which are left; of the others a record lets go.
-            hold.end();
             self.inputs.busy.insert(key, None);
             runtime.spawn_blocking(inputs::work(self.context.clone(), of, messages));
             any = true;
@@ -119,11 +118,12 @@ impl Driver {
 
     /// After a change of the configuration all queues that have messages are looked at.
     fn look_for_inputs(&mut self) {
-        let snapshot = self.context.catalog.snapshot();
-        if std::mem::replace(&mut self.inputs.generation, snapshot.generation()) == snapshot.generation() {
+        // At each step: without a lock, and without a copy of what is active.
+        let generation = self.context.catalog.generation();
+        if std::mem::replace(&mut self.inputs.generation, generation) == generation {
             return;
         }
-        self.inputs.are_any = snapshot.has_input_queues();
+        self.inputs.are_any = self.context.catalog.snapshot().has_input_queues();
         let counts = self.queues.counts();
         self.inputs.due.clear();
         counts.keys().for_each(|of| self.inputs.touch(of));

@@ -238,7 +238,7 @@ impl Driver {
                 self.inputs.touch(&of);
             }
             Message::Unreserve { of, count } => {
-                self.queues.ended(&of.scope, &of.queue, count);
+                self.queues.unreserve(&of.scope, &of.queue, count);
                 self.offer_room(&of.scope, &of.queue)?;
             }
             Message::Ingested { of, left, at } => self.ingested(of, &left, at),
@@ -249,7 +249,7 @@ impl Driver {
                 let _ = reply.send(Ok(is_held.then(|| Hold::new(&self.context, Message::GiveTimerBack { scope, id }))));
             }
             Message::GiveTimerBack { scope, id } => self.give_timer_back(scope, id),
-            Message::History { gate, reply } => self.importers.push((gate, reply)),
+            Message::History { gate, reply } => self.importer = Some((gate, reply)),
             Message::NoHistory => {
                 self.imported = history::imported(&self.context.store)?;
                 self.gate = None;

@@ -87,8 +87,8 @@ pub(super) struct Driver {
     serving: bool,
     /// Up to this position events are history without deliveries.
     imported: u64,
-    /// Who wants to import history.
-    importers: Vec<(Gate, Reply<Hold>)>,
+    /// Who wants to import history: one at a time, as the gate says.
+    importer: Option<(Gate, Reply<Hold>)>,
     /// Of the import that is under way.
     gate: Option<Gate>,
     running: ByPosition<(u64, usize), Running>,
@@ -188,7 +188,7 @@ impl Driver {
             history_position,
             serving: false,
             imported,
-            importers: Vec::new(),
+            importer: None,
             gate: None,
             running: ByPosition::default(),
             started: 0,
@@ -288,7 +288,7 @@ impl Driver {
             self.moved |= busy;
         }
         self.answer(now)?;
-        self.answer_importers();
+        self.answer_importer();
         if self.has_closed(now)? {
             return Ok(Next::Stop);
         }
@@ -306,25 +306,24 @@ impl Driver {
 
     /// Whether timers, schedules and input queues may bring events: not while history is imported, or somebody is about to.
     fn may_bring_events(&self) -> bool {
-        self.imported != u64::MAX && self.importers.is_empty()
+        self.imported != u64::MAX && self.importer.is_none()
     }
 
     /// Once nothing brings events, and nobody ingests any, what comes is history; unless there are events already.
-    fn answer_importers(&mut self) {
+    fn answer_importer(&mut self) {
         if self.is_firing() || self.follow.position() < self.context.store.durable_end() {
             return;
         }
-        for (gate, importer) in std::mem::take(&mut self.importers) {
-            let answer = match self.context.store.import_as_recorded() {
-                Ok(_) => {
-                    self.imported = u64::MAX;
-                    self.gate = Some(gate);
-                    Ok(Hold::new(&self.context, Message::NoHistory))
-                }
-                Err(error) => Err(error.into()),
-            };
-            let _ = importer.send(answer);
-        }
+        let Some((gate, importer)) = self.importer.take() else { return };
+        let answer = match self.context.store.import_as_recorded() {
+            Ok(_) => {
+                self.imported = u64::MAX;
+                self.gate = Some(gate);
+                Ok(Hold::new(&self.context, Message::NoHistory))
+            }
+            Err(error) => Err(error.into()),
+        };
+        let _ = importer.send(answer);
     }
 
     /// Whether the log has grown since it was followed to its end; if not, the mailbox is woken when it does.

@@ -53,8 +53,8 @@ pub(in crate::dispatch) struct Taken {
 
 /// Messages that were found to be taken.
 #[derive(Default)]
-struct Found {
-    messages: Vec<MessageEntry>,
+pub(super) struct Found {
+    pub(super) messages: Vec<MessageEntry>,
     dead: Vec<MessageEntry>,
 }
 
@@ -140,7 +140,7 @@ impl Driver {
             let QueueGroup { scope, queue, .. } = of;
             return Err(DispatchError::QueueFull { scope, queue, count, left, max_depth });
         }
-        self.queues.starts(&of.scope, &of.queue, count);
+        self.queues.reserve(&of.scope, &of.queue, count);
         Ok(Hold::new(&self.context, Message::Unreserve { of, count }))
     }
 
@@ -153,45 +153,44 @@ impl Driver {
         }
     }
 
-    /// First those whose lease or wait is over, in the order in which it was; then the oldest of the others.
-    pub(super) fn take(
+    fn take(
         &mut self,
         of: &QueueGroup,
         count: usize,
         max_receives: Option<u32>,
         now: i64,
     ) -> Result<Taken, DispatchError> {
-        let mut taken = Found::default();
-        self.find(of, count, max_receives, now, &mut taken)?;
-        let Found { messages, dead } = taken;
+        let Found { messages, dead } = self.find(of, count, max_receives, now)?;
         let hold = self.hold_of(of, messages.iter().chain(&dead));
         Ok(Taken { hold, messages, dead })
     }
 
-    fn find(
+    /// First those whose lease or wait is over, in the order in which it was; then the oldest of the others. They are held from
+    /// now on.
+    pub(super) fn find(
         &mut self,
         of: &QueueGroup,
         count: usize,
         max_receives: Option<u32>,
         now: i64,
-        taken: &mut Found,
-    ) -> Result<(), DispatchError> {
+    ) -> Result<Found, DispatchError> {
+        let mut found = Found::default();
         let mut after = None;
         loop {
             let page = self.lanes.shelf().due(of, after, now, PAGE.min(count.saturating_mul(2)))?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            if self.take_some(of, page.into_iter().map(|(_, message)| message), count, max_receives, taken) {
-                return Ok(());
+            if self.take_some(of, page.into_iter().map(|(_, message)| message), count, max_receives, &mut found) {
+                return Ok(found);
             }
         }
         let mut from = Address::START;
         loop {
             let page = self.lanes.shelf().free(of, from, PAGE.min(count.saturating_mul(2)))?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(found) };
             from = Address::from_u64(last.address.to_u64().saturating_add(1));
-            if self.take_some(of, page.into_iter(), count, max_receives, taken) {
-                return Ok(());
+            if self.take_some(of, page.into_iter(), count, max_receives, &mut found) {
+                return Ok(found);
             }
         }
     }

@@ -17,8 +17,10 @@ pub(super) struct Rooms(FastMap<(Scope, Name), Room>);
 #[derive(Debug, Default)]
 struct Room {
     groups: BTreeMap<Option<Name>, Counts>,
-    /// How many are about to be put in, by deliveries and from outside; what one delivery puts counts as one.
+    /// Deliveries that are about to put something in.
     on_its_way: u64,
+    /// Messages that are about to be put in from outside, of those for which room was reserved.
+    reserved: u64,
     /// The limit, and the generation of the configuration that says so.
     max_depth: Option<(u64, Option<u64>)>,
     /// Messages that are held: something is about to be recorded of them.
@@ -60,8 +62,9 @@ impl Rooms {
 
     /// The queues that have messages, or are about to.
     pub(super) fn in_use(&self) -> Vec<(Scope, Name)> {
-        let is_in_use =
-            |room: &Room| room.on_its_way > 0 || room.groups.values().any(|counts| *counts != Counts::default());
+        let is_in_use = |room: &Room| {
+            room.on_its_way + room.reserved > 0 || room.groups.values().any(|counts| *counts != Counts::default())
+        };
         self.0.iter().filter(|(_, room)| is_in_use(room)).map(|(queue, _)| queue.clone()).collect()
     }
 
@@ -86,15 +89,26 @@ impl Rooms {
         }
     }
 
-    /// So many are about to be put in.
-    pub(super) fn starts(&mut self, scope: &Scope, queue: &Name, count: u64) {
-        self.room(scope, queue).on_its_way += count;
+    /// A delivery is about to put something in.
+    pub(super) fn starts(&mut self, scope: &Scope, queue: &Name) {
+        self.room(scope, queue).on_its_way += 1;
     }
 
-    /// So many were put in, or won't be.
-    pub(super) fn ended(&mut self, scope: &Scope, queue: &Name, count: u64) {
+    /// A delivery has put something in, or won't.
+    pub(super) fn ended(&mut self, scope: &Scope, queue: &Name) {
         let room = self.room(scope, queue);
-        room.on_its_way = room.on_its_way.saturating_sub(count);
+        room.on_its_way = room.on_its_way.saturating_sub(1);
+    }
+
+    /// So many are about to be put in from outside.
+    pub(super) fn reserve(&mut self, scope: &Scope, queue: &Name, count: u64) {
+        self.room(scope, queue).reserved += count;
+    }
+
+    /// So many were put in from outside, or won't be; room for them may have been reserved.
+    pub(super) fn unreserve(&mut self, scope: &Scope, queue: &Name, count: u64) {
+        let room = self.room(scope, queue);
+        room.reserved = room.reserved.saturating_sub(count);
     }
 
     /// The most that a queue may hold, as it was found when its room was last looked at.
@@ -112,6 +126,6 @@ impl Rooms {
         };
         room.max_depth = Some((generation, max_depth));
         let depth = room.groups.values().map(|counts| counts.depth).max().unwrap_or_default();
-        max_depth.map_or(u64::MAX, |max| max.saturating_sub(depth + room.on_its_way))
+        max_depth.map_or(u64::MAX, |max| max.saturating_sub(depth + room.on_its_way + room.reserved))
     }
 }

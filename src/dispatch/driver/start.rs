@@ -44,7 +44,7 @@ impl Driver {
         self.lanes.next(class, |scope, queue| {
             let has_room = queues.left(scope, queue, catalog) > 0;
             if has_room {
-                queues.starts(scope, queue, 1);
+                queues.starts(scope, queue);
             }
             has_room
         })
@@ -195,7 +195,7 @@ impl Driver {
         self.deadlines.remove(&(running.deadline, position, slot));
         match running.queue {
             Some((scope, queue)) => {
-                self.queues.ended(&scope, &queue, 1);
+                self.queues.ended(&scope, &queue);
                 self.offer_room(&scope, &queue)
             }
             None => {

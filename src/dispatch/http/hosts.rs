@@ -37,7 +37,7 @@ pub(super) struct Admission {
 #[derive(Debug)]
 pub(super) struct Refused {
     /// How long the cool-down still is; a whole one while a call finds out whether the host is back.
-    rest: Option<Duration>,
+    rest: Duration,
 }
 
 impl Refused {
@@ -49,10 +49,7 @@ impl Refused {
             target.url_without_query(),
             target.host()
         );
-        match self.rest {
-            Some(rest) => HandlerError::RetryAfter(rest, what),
-            None => HandlerError::Retry(what),
-        }
+        HandlerError::RetryAfter(self.rest, what)
     }
 }
 
@@ -67,7 +64,7 @@ impl Hosts {
         // Not behind calls that hang.
         host.breaker.lock().refuses(clock.now_micros()).map_or(Ok(()), Err)?;
         // The semaphore is never closed.
-        let Ok(room) = host.room.clone().acquire_owned().await else { return Err(Refused { rest: None }) };
+        let Ok(room) = host.room.clone().acquire_owned().await else { return Err(Refused { rest: Duration::ZERO }) };
         let is_probe = host.breaker.lock().admit(clock.now_micros())?;
         Ok(Admission { host, is_probe, _room: room })
     }
@@ -137,10 +134,10 @@ impl Breaker {
         match self.state {
             State::Open { until } if now < until => {
                 let rest = u64::try_from(until.saturating_sub(now)).unwrap_or_default();
-                Some(Refused { rest: Some(Duration::from_micros(rest)) })
+                Some(Refused { rest: Duration::from_micros(rest) })
             }
             // Its attempts would be used up while the probe hangs.
-            State::Probing => Some(Refused { rest: Some(self.options.cool_down) }),
+            State::Probing => Some(Refused { rest: self.options.cool_down }),
             State::Open { .. } | State::Closed { .. } => None,
         }
     }
@@ -207,11 +204,11 @@ mod tests {
     #[test]
     fn it_opens_after_failures_in_a_row_and_one_call_finds_out_whether_to_close_it() {
         let mut breaker = after(3);
-        assert_eq!(breaker.refuses(0).unwrap().rest, Some(Duration::from_secs(30)));
-        assert_eq!(breaker.admit(29 * SECOND).unwrap_err().rest, Some(Duration::from_secs(1)));
+        assert_eq!(breaker.refuses(0).unwrap().rest, Duration::from_secs(30));
+        assert_eq!(breaker.admit(29 * SECOND).unwrap_err().rest, Duration::from_secs(1));
         assert!(breaker.admit(30 * SECOND).unwrap(), "the probe");
         let held_back = breaker.admit(30 * SECOND).unwrap_err().rest;
-        assert_eq!(held_back, Some(Duration::from_secs(30)), "one alone");
+        assert_eq!(held_back, Duration::from_secs(30), "one alone");
         breaker.failed(true, 31 * SECOND);
         assert!(breaker.admit(60 * SECOND).is_err(), "30 s from the failure of the probe");
         assert!(breaker.admit(61 * SECOND).unwrap());
