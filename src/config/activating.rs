@@ -43,7 +43,8 @@ impl Catalog {
     ///
     /// # Errors
     /// Also [`ConfigError::Changed`] where another revision is active than is expected, [`ConfigError::NotActivated`] where
-    /// a tree that is expected isn't among those to be activated, and [`ConfigError::Faults`] where
+    /// a tree that is expected isn't among those to be activated, [`ConfigError::QueueInUse`] where a queue that holds messages
+    /// would go, [`ConfigError::QueuesUnknown`] where that can't be told, and [`ConfigError::Faults`] where
     /// a dependent tree can't be made anew.
     pub fn activate_with(
         &self,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sandbox::{SCOPE, SCORED, SUBMITTED, Sandbox, event};
+use crate::sandbox::{SCOPE, SCORED, SENT, SUBMITTED, Sandbox, event, ndjson};
 
 fn three_messages() -> Sandbox {
     let sandbox = Sandbox::with_tree();
@@ -116,4 +116,33 @@ fn what_cannot_be_served_here_is_left_and_listed() {
     assert_eq!((&status["phase"], &status["outcome"]), (&json!("Complete"), &json!("Failure")));
     assert!(status.to_string().contains("asked for twice"), "{status}");
     assert_eq!(sandbox.atlas(["--json", "deliveries"]).done().json().as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn messages_are_put_from_lines_and_come_in_with_the_next_import() {
+    let sandbox = Sandbox::with_tree();
+    sandbox.write("tree/queues.json", r#"{"mail": {"max_depth": 3}, "inbox": {"ingest": true}}"#);
+    sandbox.atlas(["config", "import", "tree", "--scope", SCOPE, "--activate"]).done();
+    let put = |queue: &str, more: &[&str], lines: &str| {
+        let start = ["--json", "queue", "put", queue, "--scope", SCOPE];
+        sandbox.atlas_with_input(start.iter().chain(more).copied(), lines.as_bytes())
+    };
+    let id = "00000000-0000-7000-8000-000000000001";
+    assert_eq!(put("mail", &["--id", id, "--actor", "desk 7"], "{\"a\": 1}").done().lines()[0]["id"], id);
+    put("mail", &["--id", id], "{\"a\":1.0}").refused();
+    assert!(put("mail", &["--id", id], "1\n2\n").refused().contains("stdin:2: there is a second line"));
+    let faulty = put("mail", &[], "{\"a\": 2}\n{\"a\"\n").refused();
+    assert!(faulty.contains("stdin:2: ") && faulty.contains("it is not JSON"), "{faulty}");
+    assert!(put("mail", &[], "1\n2\n3\n4\n").refused().contains("max_depth of 3"));
+    assert!(put("male", &[], "1\n").refused().contains("expected one of its queues: inbox, mail"));
+    let peeked = sandbox.atlas(["--json", "queue", "peek", "mail", "--scope", SCOPE]).done().json();
+    assert_eq!((peeked[0]["id"].as_str(), peeked[0]["actor"].as_str()), (Some(id), Some("desk 7")));
+
+    let good = event(SENT, "loan-1", json!({}));
+    put("inbox", &[], &ndjson(&[good, json!({ "type": "A_B_C_D_1", "stream": "s", "data": null })])).done();
+    let run = sandbox.import(&[]);
+    assert!(run.stderr.contains("1 message can't come in: atlas queue dead inbox --scope"), "{}", run.stderr);
+    assert_eq!(sandbox.export().len(), 1);
+    let dead = sandbox.atlas(["--json", "queue", "dead", "inbox", "--scope", SCOPE]).done().json();
+    assert!(dead[0]["reason"].as_str().unwrap().contains("A_B_C_D_1"), "{dead}");
 }

@@ -152,3 +152,21 @@ impl Paint {
         self.with("31", text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::on_one_line;
+
+    #[test]
+    fn a_line_stays_one_and_does_nothing_to_a_terminal() {
+        for (text, expected) in [
+            ("plain €", "plain €"),
+            ("a\nb\tc\r", "a b c "),
+            ("\u{1b}[31mred\u{1b}[0m", "\u{1b}[31mred\u{1b}[0m"),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}", " [2J ]0;title "),
+            ("\u{1b}", " "),
+        ] {
+            assert_eq!(on_one_line(text), expected);
+        }
+    }
+}

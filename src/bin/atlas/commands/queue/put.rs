@@ -61,17 +61,13 @@ pub(super) async fn put(atlas: &Atlas, arguments: Put, output: &mut Output) -> O
     loop {
         let (batch, failure) = batch(&mut input, &arguments);
         let (is_last, length) = (batch.is_empty() || arguments.id.is_some(), batch.len() as u64);
-        let so_far = |failure: Failure| match count {
-            0 => failure,
-            count => failure.and(format_args!("{} put before", counted(count, "message is", "messages are"))),
-        };
-        let ids = put_batch(&dispatcher, &arguments, (&input.name, batch)).await.map_err(so_far)?;
+        let put = put_batch(&dispatcher, &arguments, (&input.name, batch)).await;
+        let ids = put.map_err(|failure| so_far(count, failure))?;
         count += length;
         // Whoever reads it may go away: what was asked for is done all the same.
         told = told.and_then(|()| tell(&ids, output));
         if let Some(failure) = failure {
-            let beside = format_args!("{} put before", counted(count, "message is", "messages are"));
-            return Err(if count > 0 { failure.and(beside) } else { failure });
+            return Err(so_far(count, failure));
         }
         progress.set(input.read.load(Ordering::Relaxed));
         if is_last {
@@ -80,6 +76,14 @@ pub(super) async fn put(atlas: &Atlas, arguments: Put, output: &mut Output) -> O
             message(format_args!("{} in {}", counted(count, "message is", "messages are"), arguments.queue));
             return Ok(());
         }
+    }
+}
+
+/// A failure after so many messages were put.
+fn so_far(count: u64, failure: Failure) -> Failure {
+    match count {
+        0 => failure,
+        count => failure.and(format_args!("{} put before", counted(count, "message is", "messages are"))),
     }
 }
 
@@ -134,17 +138,11 @@ async fn put_batch(
 ) -> Outcome<Vec<Uuid>> {
     let (lines, messages): (Vec<u64>, Vec<NewMessage>) = batch.into_iter().unzip();
     let put = dispatcher.put(&arguments.scope, &arguments.queue, messages).await;
-    put.map_err(|error| match &error {
-        DispatchError::Put { number, what } => {
-            let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
-            Failure::at(format_args!("{file}:{line}"), what)
-        }
-        DispatchError::MessageIdReused { number, .. } => {
-            let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
-            let what = error.to_string();
-            let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
-            Failure::at(format_args!("{file}:{line}"), what)
-        }
-        _ => error.into(),
+    put.map_err(|error| {
+        let (DispatchError::Put { number, .. } | DispatchError::MessageIdReused { number, .. }) = &error else {
+            return error.into();
+        };
+        let line = lines.get(number.saturating_sub(1)).copied().unwrap_or_default();
+        Failure::at(format_args!("{file}:{line}"), error)
     })
 }
